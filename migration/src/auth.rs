@@ -1,0 +1,15 @@
+//! The database of auth.
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+use crate::messaging::Messaging;
+
+/// Its migrations, oldest first.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(Messaging)]
+    }
+}

@@ -1,0 +1,30 @@
+//! The replica of auth's users that the other services keep.
+
+use sea_orm_migration::{prelude::*, schema};
+
+/// The users as auth's events describe them.
+pub(crate) struct Users;
+
+impl MigrationName for Users {
+    fn name(&self) -> &'static str {
+        "m20261121_000002_users"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Users {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager
+            .create_table(
+                Table::create()
+                    .table("users")
+                    .col(schema::pk_uuid("id"))
+                    .col(schema::big_integer("version"))
+                    .col(schema::text("status"))
+                    .col(schema::text("locale"))
+                    .col(schema::timestamp_with_time_zone("registered_at"))
+                    .to_owned(),
+            )
+            .await
+    }
+}

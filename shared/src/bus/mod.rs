@@ -1,0 +1,136 @@
+//! Between services: a bus that loses nothing that it confirmed.
+//!
+//! Two implementations, [`embedded`] (one process) and [`rabbit`] (many), pass one conformance
+//! suite. Which one is used is decided by the URL, in [`connect`], and nowhere else.
+
+pub mod embedded;
+pub mod rabbit;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    contracts::{Exchange, Queue, WakeUp},
+    ids::MessageId,
+};
+
+/// A message on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The envelope's id.
+    pub id: MessageId,
+    /// Where it is published.
+    pub exchange: Exchange,
+    /// Under which key.
+    pub routing_key: String,
+    /// The envelope, as JSON.
+    pub body: Arc<[u8]>,
+}
+
+/// A message that came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// The envelope, as JSON; possibly not decodable.
+    pub body: Arc<[u8]>,
+}
+
+/// Why the bus could not do it now. Everything is to be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The broker can't be reached, or the connection broke.
+    #[error("the message broker is not reachable")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No confirm came in time.
+    #[error("the message broker did not confirm in time")]
+    TimedOut,
+    /// The broker refused the message, or no queue took one that must be taken.
+    #[error("the message broker did not take the message: {0}")]
+    NotTaken(String),
+    /// The URL can't be read. It is not repeated here, since it may hold a password.
+    #[error("the message broker's URL can't be read")]
+    InvalidUrl,
+    /// The URL is of no bus that there is.
+    #[error("`{0}` is no message bus: use amqp://, amqps:// or embedded:")]
+    UnknownScheme(String),
+}
+
+/// Which of a queue's two sides to consume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What was sent to the queue.
+    Main,
+    /// What the broker gave up delivering; the embedded bus has none and waits forever.
+    Dead,
+}
+
+/// What carries messages between services.
+#[async_trait]
+pub trait Bus: Send + Sync {
+    /// Declares the whole topology: exchanges, queues, bindings, dead-letter queues. Safe to repeat.
+    async fn declare(&self) -> Result<(), BusError>;
+
+    /// Publishes a batch, and says for each message, in the same order, whether it is safe:
+    /// `Ok` means that every queue that subscribes to it has it durably (embedded: that every
+    /// subscriber has committed). Bounded in time on a broker.
+    async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<(), BusError>>;
+
+    /// Consumes one side of a queue; replicas share its messages.
+    async fn consume(&self, queue: &'static Queue, side: Side) -> Result<Box<dyn Consumer>, BusError>;
+
+    /// Hears what is said while it listens, for itself alone.
+    async fn listen(&self, wake_up: &'static WakeUp) -> Result<Box<dyn Listener>, BusError>;
+
+    /// Whether messages can be sent at this moment.
+    async fn ready(&self) -> Result<(), BusError>;
+}
+
+/// The receiving end of a queue. Reconnects by itself, for as long as it takes.
+#[async_trait]
+pub trait Consumer: Send {
+    /// Waits until something is there, then takes what is there, at most `max`, without
+    /// waiting for company.
+    async fn next_batch(&mut self, max: usize) -> Delivery;
+}
+
+/// A batch that came in. Dropped without [`Delivery::acknowledge`], it comes again.
+pub struct Delivery {
+    /// The messages, in the order of arrival; never empty.
+    pub messages: Vec<Incoming>,
+    pub(crate) receipt: Box<dyn Receipt>,
+}
+
+impl Delivery {
+    /// Tells the bus that the batch is dealt with; call it after the commit. A failure is of no
+    /// consequence: the batch comes again, and the inbox knows it.
+    pub async fn acknowledge(self) {
+        self.receipt.acknowledge().await;
+    }
+}
+
+/// How a batch is given back to its bus.
+#[async_trait]
+pub(crate) trait Receipt: Send {
+    async fn acknowledge(self: Box<Self>);
+}
+
+/// The receiving end of a wake-up. Reconnects by itself.
+#[async_trait]
+pub trait Listener: Send {
+    /// The next message.
+    async fn next(&mut self) -> Incoming;
+}
+
+/// The bus behind `url`: `embedded:` within the process, `amqp://` or `amqps://` for RabbitMQ.
+///
+/// # Errors
+/// When the scheme is unknown. A broker that is not there yet is no error: it is waited for.
+pub fn connect(url: &str) -> Result<Arc<dyn Bus>, BusError> {
+    match url.split(':').next() {
+        Some("embedded") => Ok(Arc::new(embedded::EmbeddedBus::new())),
+        Some("amqp" | "amqps") => Ok(Arc::new(rabbit::RabbitBus::new(url)?)),
+        _ => Err(BusError::UnknownScheme(
+            url.split(':').next().unwrap_or_default().to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,235 @@
+//! Publishing with confirms: a message is safe when the broker says so, and not before.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::join_all;
+use lapin::{
+    BasicProperties, Channel, Confirmation, PublisherConfirm,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+};
+use tokio::{sync::Semaphore, time::timeout};
+
+use super::{
+    connection::{CONNECT_BOUND, Line, Link, LinkError},
+    topology,
+};
+use crate::{
+    bus::{BusError, Outgoing},
+    contracts::is_subscribed,
+};
+
+/// How long all confirms of a batch together may take.
+const CONFIRM_BOUND: Duration = Duration::from_secs(5);
+
+/// How many batches may be on their way at once.
+const IN_FLIGHT: usize = 16;
+
+/// AMQP's "persistent".
+const PERSISTENT: u8 = 2;
+
+/// A confirm channel, used by one batch at a time.
+///
+/// Sharing one would lose messages: lapin numbers a message and sends it in two steps, so that
+/// two tasks can confirm each other's; and it hands a returned message to whichever confirm
+/// comes next. With the channel to itself a batch sees all its returns, and knows them by id.
+struct Lane {
+    link: Arc<Link>,
+    channel: Channel,
+}
+
+impl Lane {
+    fn is_alive(&self) -> bool {
+        self.link.is_alive() && self.channel.status().connected()
+    }
+}
+
+pub(super) struct Publisher {
+    line: Arc<Line>,
+    idle: Mutex<Vec<Lane>>,
+    in_flight: Semaphore,
+    /// Something that must be taken was not: a binding or queue is gone from the broker.
+    topology_is_doubtful: AtomicBool,
+}
+
+impl Publisher {
+    pub(super) fn new(line: Arc<Line>) -> Self {
+        Self {
+            line,
+            idle: Mutex::default(),
+            in_flight: Semaphore::new(IN_FLIGHT),
+            topology_is_doubtful: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) async fn declare(&self) -> Result<(), BusError> {
+        self.topology_is_doubtful.store(true, Ordering::Release);
+        let lane = self.lane().await?;
+        self.keep(lane);
+        Ok(())
+    }
+
+    pub(super) async fn ready(&self) -> Result<(), BusError> {
+        if self.line.link().await?.is_blocked() {
+            return Err(BusError::NotTaken(
+                "the broker is out of memory or disk".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Publishes a batch; bounded by the time to connect and the time to confirm. A publish that
+    /// is cancelled takes its channel with it, and disturbs nobody.
+    pub(super) async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<(), BusError>> {
+        if batch.is_empty() {
+            return Vec::new();
+        }
+        let Ok(_permit) = self.in_flight.acquire().await else {
+            return all(batch, || LinkError::GivenUp.into());
+        };
+        let lane = match self.lane().await {
+            Ok(lane) => lane,
+            Err(error) => return all(batch, || error.clone().into()),
+        };
+        let Ok(confirmations) = timeout(CONFIRM_BOUND, send(&lane.channel, batch)).await else {
+            // Even what was confirmed is uncertain: a return may be lying on a confirm that
+            // never came. All of it is said again; the inboxes know what they have.
+            lane.link.mark_broken();
+            return all(batch, || BusError::TimedOut);
+        };
+        if confirmations.iter().all(Result::is_ok) {
+            self.keep(lane);
+        } else {
+            lane.link.mark_broken();
+        }
+        self.judge(batch, confirmations)
+    }
+
+    /// What the confirmations say about each message.
+    fn judge(
+        &self,
+        batch: &[Outgoing],
+        confirmations: Vec<Result<Confirmation, lapin::Error>>,
+    ) -> Vec<Result<(), BusError>> {
+        let mut returned = Vec::new();
+        let mut results = Vec::with_capacity(batch.len());
+        for confirmation in confirmations {
+            results.push(match &confirmation {
+                Ok(Confirmation::Ack(_)) => Ok(()),
+                Ok(Confirmation::Nack(_)) => Err(BusError::NotTaken("the broker refused it".to_owned())),
+                Ok(Confirmation::NotRequested) => Err(BusError::NotTaken("it was not confirmed".to_owned())),
+                Err(error) => Err(LinkError::Broker(error.clone()).into()),
+            });
+            if let Ok(Some(message)) = confirmation.map(Confirmation::take_message) {
+                returned.push(message.delivery.properties.message_id().clone());
+            }
+        }
+        if returned.is_empty() {
+            return results;
+        }
+        self.topology_is_doubtful.store(true, Ordering::Release);
+        for (message, result) in batch.iter().zip(&mut results) {
+            let id = message.id.to_string();
+            // A return that names nobody could be anybody's.
+            if returned
+                .iter()
+                .any(|name| name.as_ref().is_none_or(|name| name.as_str() == id))
+            {
+                *result = Err(BusError::NotTaken("no queue took it".to_owned()));
+            }
+        }
+        results
+    }
+
+    /// A confirm channel for one batch, with the topology in order; within [`CONNECT_BOUND`].
+    async fn lane(&self) -> Result<Lane, LinkError> {
+        let lane = loop {
+            let idle = self.idle().pop();
+            match idle {
+                Some(lane) if lane.is_alive() => break lane,
+                Some(_) => {}
+                None => break self.open_lane().await?,
+            }
+        };
+        if self.topology_is_doubtful.load(Ordering::Acquire) {
+            bounded(&lane.link, topology::declare(&lane.channel)).await?;
+            self.topology_is_doubtful.store(false, Ordering::Release);
+        }
+        Ok(lane)
+    }
+
+    async fn open_lane(&self) -> Result<Lane, LinkError> {
+        let link = self.line.link().await?;
+        let channel = bounded(&link, async {
+            let channel = link.channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            Ok(channel)
+        })
+        .await?;
+        Ok(Lane { link, channel })
+    }
+
+    fn keep(&self, lane: Lane) {
+        self.idle().push(lane);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Lane>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does something on a connection, which is broken if that fails or takes too long.
+async fn bounded<T>(
+    link: &Link,
+    work: impl Future<Output = Result<T, lapin::Error>>,
+) -> Result<T, LinkError> {
+    let result = match timeout(CONNECT_BOUND, work).await {
+        Ok(result) => result.map_err(LinkError::from),
+        Err(_) => Err(LinkError::TimedOut),
+    };
+    if result.is_err() {
+        link.mark_broken();
+    }
+    result
+}
+
+/// Sends everything, then waits for every confirm.
+async fn send(channel: &Channel, batch: &[Outgoing]) -> Vec<Result<Confirmation, lapin::Error>> {
+    let sent = join_all(batch.iter().map(|message| send_one(channel, message))).await;
+    let mut confirmations = Vec::with_capacity(sent.len());
+    for confirm in sent {
+        confirmations.push(match confirm {
+            Ok(confirm) => confirm.await,
+            Err(error) => Err(error),
+        });
+    }
+    confirmations
+}
+
+async fn send_one(channel: &Channel, message: &Outgoing) -> Result<PublisherConfirm, lapin::Error> {
+    let options = BasicPublishOptions {
+        // Without it the broker confirms what no queue took, and drops it.
+        mandatory: is_subscribed(message.exchange, &message.routing_key),
+        ..BasicPublishOptions::default()
+    };
+    let properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/cloudevents+json".into())
+        .with_message_id(message.id.to_string().into());
+    let (exchange, key) = (
+        message.exchange.as_str().into(),
+        message.routing_key.as_str().into(),
+    );
+    channel
+        .basic_publish(exchange, key, options, &message.body, properties)
+        .await
+}
+
+fn all(batch: &[Outgoing], error: impl Fn() -> BusError) -> Vec<Result<(), BusError>> {
+    batch.iter().map(|_| Err(error())).collect()
+}

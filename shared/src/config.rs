@@ -1,0 +1,359 @@
+//! Configuration: a TOML file and the environment, read in this one place.
+//!
+//! Every key has a default that suits one process on one machine. A key that does not exist is
+//! refused, so that a typing mistake does not silently leave a default in force.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use iso_currency::Currency;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use crate::contracts::ServiceName;
+
+/// The file that is read when none is named and it is there.
+pub const DEFAULT_FILE: &str = "kopeck.toml";
+
+/// All that can be configured. In the environment `billing.database_url` is
+/// `KOPECK_BILLING__DATABASE_URL`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the API is served.
+    pub listen: SocketAddr,
+    /// The folder of the embedded databases.
+    pub data: PathBuf,
+    /// What this installation is for; production refuses what is only for trying.
+    pub environment: Environment,
+    /// The one currency of the platform, ISO 4217.
+    pub currency: Currency,
+    /// The message bus.
+    pub bus: BusConfig,
+    /// The log.
+    pub log: LogConfig,
+    /// Accounts.
+    pub auth: AuthConfig,
+    /// Promocodes.
+    pub loyalty: LoyaltyConfig,
+    /// Wallets and purchases.
+    pub billing: BillingConfig,
+    /// Letters.
+    pub notifications: NotificationsConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data: PathBuf::from("data"),
+            environment: Environment::default(),
+            currency: Currency::RUB,
+            bus: BusConfig::default(),
+            log: LogConfig::default(),
+            auth: AuthConfig::default(),
+            loyalty: LoyaltyConfig::default(),
+            billing: BillingConfig::default(),
+            notifications: NotificationsConfig::default(),
+        }
+    }
+}
+
+/// What an installation is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// Trying and testing.
+    #[default]
+    Development,
+    /// Real users and real money.
+    Production,
+}
+
+/// The message bus.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BusConfig {
+    /// `embedded:` or `amqp://USER:PASSWORD@HOST:PORT/VHOST`.
+    pub url: SecretString,
+}
+
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self {
+            url: SecretString::from("embedded:"),
+        }
+    }
+}
+
+/// The log.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// What is logged: `info`, or `warn,billing=debug`.
+    pub filter: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            filter: "info,sqlx=warn,lapin=warn".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Accounts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// `postgres://…`; absent means a file in the data folder.
+    pub database_url: Option<SecretString>,
+    /// Where the other services reach auth: `http://auth:8080`. Absent means this process.
+    pub url: Option<String>,
+    /// The `iss` of tokens.
+    pub issuer: String,
+    /// For how long an access token is good, in seconds.
+    pub access_token_seconds: u32,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            database_url: None,
+            url: None,
+            issuer: "kopeck".to_owned(),
+            access_token_seconds: 900,
+        }
+    }
+}
+
+/// Promocodes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoyaltyConfig {
+    /// `postgres://…`; absent means a file in the data folder.
+    pub database_url: Option<SecretString>,
+}
+
+/// Wallets and purchases.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BillingConfig {
+    /// `postgres://…`; absent means a file in the data folder.
+    pub database_url: Option<SecretString>,
+    /// After how many seconds a purchase without an answer about its promocode fails.
+    pub purchase_deadline_seconds: u32,
+    /// Whether the `sandbox` payment provider, which approves at once, is on. Refused in production.
+    pub sandbox: Option<bool>,
+}
+
+impl Default for BillingConfig {
+    fn default() -> Self {
+        Self {
+            database_url: None,
+            purchase_deadline_seconds: 30,
+            sandbox: None,
+        }
+    }
+}
+
+impl BillingConfig {
+    /// Whether the sandbox provider is on: as configured, else everywhere but in production.
+    #[must_use]
+    pub fn sandbox_is_on(&self, environment: Environment) -> bool {
+        self.sandbox.unwrap_or(environment == Environment::Development)
+    }
+}
+
+/// Letters.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NotificationsConfig {
+    /// `postgres://…`; absent means a file in the data folder.
+    pub database_url: Option<SecretString>,
+}
+
+/// Why the configuration is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file or a variable can't be read, or has a key or a value that can't be.
+    #[error("the configuration can't be used: {0}")]
+    Unusable(#[from] config::ConfigError),
+    /// A value is understood, and wrong.
+    #[error("`{key}` can't be used: {why}")]
+    Value {
+        /// Which key.
+        key: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Config {
+    /// Reads `file` (or [`DEFAULT_FILE`], if there is one) and the environment, which wins.
+    ///
+    /// # Errors
+    /// When a named file is missing, or anything in it is unknown or wrong.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let named = match file {
+            Some(path) => config::File::from(path)
+                .format(config::FileFormat::Toml)
+                .required(true),
+            None => config::File::new(DEFAULT_FILE, config::FileFormat::Toml).required(false),
+        };
+        let environment = config::Environment::with_prefix("KOPECK")
+            .prefix_separator("_")
+            .separator("__")
+            .ignore_empty(true);
+        let config: Self = config::Config::builder()
+            .add_source(named)
+            .add_source(environment)
+            .build()?
+            .try_deserialize()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Holds the values against each other.
+    ///
+    /// # Errors
+    /// The first that can't be used.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |key, why: &str| {
+            Err(ConfigError::Value {
+                key,
+                why: why.to_owned(),
+            })
+        };
+        if self.environment == Environment::Production && self.billing.sandbox == Some(true) {
+            return wrong(
+                "billing.sandbox",
+                "the sandbox makes money out of nothing and is refused in production",
+            );
+        }
+        if !(1..=3_600).contains(&self.billing.purchase_deadline_seconds) {
+            return wrong("billing.purchase_deadline_seconds", "it must be from 1 to 3600");
+        }
+        if !(10..=86_400).contains(&self.auth.access_token_seconds) {
+            return wrong("auth.access_token_seconds", "it must be from 10 to 86400");
+        }
+        if self.auth.issuer.is_empty() {
+            return wrong("auth.issuer", "it must not be empty");
+        }
+        if let Some(url) = &self.auth.url
+            && !(url.starts_with("http://") || url.starts_with("https://"))
+        {
+            return wrong("auth.url", "it must begin with http:// or https://");
+        }
+        Ok(())
+    }
+
+    /// The database of `service`: as configured, else a file in the data folder.
+    #[must_use]
+    pub fn database_url(&self, service: ServiceName) -> SecretString {
+        let configured = match service {
+            ServiceName::Auth => &self.auth.database_url,
+            ServiceName::Loyalty => &self.loyalty.database_url,
+            ServiceName::Billing => &self.billing.database_url,
+            ServiceName::Notifications => &self.notifications.database_url,
+        };
+        configured.clone().unwrap_or_else(|| {
+            SecretString::from(format!(
+                "sqlite:{}",
+                self.data.join(format!("{service}.db")).display()
+            ))
+        })
+    }
+
+    /// Whether that database is a file of this machine, which nobody else will migrate.
+    #[must_use]
+    pub fn is_embedded(&self, service: ServiceName) -> bool {
+        self.database_url(service).expose_secret().starts_with("sqlite:")
+    }
+
+    /// Whether messages stay within this process.
+    #[must_use]
+    pub fn bus_is_embedded(&self) -> bool {
+        self.bus.url.expose_secret().starts_with("embedded")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let mut file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        Config::load(Some(file.path()))
+    }
+
+    #[test]
+    fn a_file_is_read_and_the_rest_has_defaults() {
+        let config = load("currency = \"EUR\"\n[billing]\npurchase_deadline_seconds = 5").unwrap();
+        assert_eq!(config.currency, Currency::EUR);
+        assert_eq!(config.billing.purchase_deadline_seconds, 5);
+        assert_eq!(config.listen.port(), 8080);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error = load("[billing]\npurchase_deadlin = 5").unwrap_err().to_string();
+        assert!(error.contains("purchase_deadlin"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_by_name() {
+        for (text, name) in [
+            ("listen = \"nowhere\"", "listen"),
+            ("currency = \"XYZ\"", "currency"),
+            (
+                "[billing]\npurchase_deadline_seconds = 0",
+                "billing.purchase_deadline_seconds",
+            ),
+            ("[auth]\nurl = \"auth:8080\"", "auth.url"),
+        ] {
+            let error = load(text).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_sandbox_is_refused_in_production() {
+        let error = load("environment = \"production\"\n[billing]\nsandbox = true")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("billing.sandbox"), "{error}");
+        let config = load("environment = \"production\"").unwrap();
+        assert!(!config.billing.sandbox_is_on(config.environment));
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let config = load("[bus]\nurl = \"amqp://kopeck:hunter2@localhost\"").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_when_it_was_named() {
+        assert!(Config::load(Some(Path::new("/nowhere/kopeck.toml"))).is_err());
+    }
+}

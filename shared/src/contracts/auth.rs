@@ -1,0 +1,77 @@
+//! What auth says. Each event carries the user's whole public state, and no personal data.
+
+use sea_orm::{DeriveActiveEnum, EnumIter, sea_query::StringLen};
+use serde::{Deserialize, Serialize};
+
+use super::envelope::message;
+use crate::{clock::Instant, ids::UserId};
+
+/// Whether a user may act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::None)")]
+#[serde(rename_all = "snake_case")]
+pub enum UserStatus {
+    /// May do what their roles allow.
+    #[sea_orm(string_value = "active")]
+    Active,
+    /// May do nothing, whatever token is still valid.
+    #[sea_orm(string_value = "blocked")]
+    Blocked,
+    /// Gone; only the id remains.
+    #[sea_orm(string_value = "deleted")]
+    Deleted,
+}
+
+/// The language a user is written to in.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, EnumIter, DeriveActiveEnum,
+)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::None)")]
+#[serde(rename_all = "snake_case")]
+pub enum Locale {
+    /// English.
+    #[default]
+    #[sea_orm(string_value = "en")]
+    En,
+    /// Russian.
+    #[sea_orm(string_value = "ru")]
+    Ru,
+}
+
+/// A user as the other services know them. Take it only if `version` is newer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserState {
+    /// Who.
+    pub user_id: UserId,
+    /// Grows by one with every change of the user.
+    pub version: i64,
+    /// Whether they may act.
+    pub status: UserStatus,
+    /// In which language to write to them.
+    pub locale: Locale,
+    /// Since when they have an account.
+    pub registered_at: Instant,
+}
+
+macro_rules! user_events {
+    ($($(#[$doc:meta])* $name:ident, $type:literal, $key:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub UserState);
+        message!($name, $type, AuthEvents, $key, |m| m.0.user_id.0, m.0.version);
+    )*};
+}
+
+user_events! {
+    /// Somebody signed up.
+    UserRegisteredV1, "kopeck.auth.user_registered.v1", "user.registered";
+    /// A public attribute (the locale) changed.
+    UserUpdatedV1, "kopeck.auth.user_updated.v1", "user.updated";
+    /// An administrator blocked the user.
+    UserBlockedV1, "kopeck.auth.user_blocked.v1", "user.blocked";
+    /// An administrator lifted the block.
+    UserUnblockedV1, "kopeck.auth.user_unblocked.v1", "user.unblocked";
+    /// The account was deleted.
+    UserDeletedV1, "kopeck.auth.user_deleted.v1", "user.deleted";
+}

@@ -1,0 +1,146 @@
+//! What loyalty is asked and what it answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::envelope::message;
+use crate::{
+    clock::Instant,
+    ids::{CampaignId, PromocodeId, PurchaseId, TariffId, UserId},
+    money::Money,
+};
+
+/// Why a promocode was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    /// No such promocode (or, to a customer, none that they may know of).
+    UnknownPromocode,
+    /// The campaign starts later.
+    CampaignNotStarted,
+    /// The campaign is over.
+    CampaignEnded,
+    /// The campaign is paused.
+    CampaignPaused,
+    /// This promocode was switched off.
+    PromocodeDisabled,
+    /// Every use of the promocode or the campaign is taken.
+    UsesExhausted,
+    /// The campaign's money is spent.
+    BudgetExhausted,
+    /// The user has had as many uses as one user may have.
+    UserLimitReached,
+    /// The user has had as many uses as one user may have in the period.
+    PeriodLimitReached,
+    /// The promocode was not made available to this user.
+    NotGranted,
+    /// The promocode is not for this tariff.
+    TariffNotEligible,
+    /// The price is below the campaign's minimum.
+    PriceBelowMinimum,
+    /// Only for a first purchase.
+    NotFirstPurchase,
+    /// Only for users who registered recently.
+    NotNewUser,
+    /// The user is blocked.
+    UserBlocked,
+    /// Too many wrong codes were tried.
+    TooManyAttempts,
+}
+
+/// One condition that failed, with what was expected and what was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Which condition.
+    pub code: RefusalCode,
+    /// The same for people, in English.
+    pub detail: String,
+    /// What the condition asks for; absent where the reader may not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<serde_json::Value>,
+    /// What was there instead; absent where the reader may not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<serde_json::Value>,
+}
+
+/// Asks loyalty to check every rule and hold one use of a promocode for a purchase.
+///
+/// Carries the tariff as it was bought, so that loyalty prices what billing sells and needs
+/// no replica of its own that might lag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldPromocodeV1 {
+    /// The purchase that wants the promocode; loyalty decides once for each.
+    pub purchase_id: PurchaseId,
+    /// Who buys.
+    pub user_id: UserId,
+    /// When they registered; absent if billing has not heard of them yet, which is no refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_registered_at: Option<Instant>,
+    /// As the customer typed it.
+    pub promocode: String,
+    /// What is bought.
+    pub tariff_id: TariffId,
+    /// In which version.
+    pub tariff_version: i64,
+    /// At which price before the discount.
+    pub price: Money,
+    /// The moment that start and end are judged at.
+    pub requested_at: Instant,
+    /// When billing gives up waiting.
+    pub deadline: Instant,
+}
+message!(
+    HoldPromocodeV1,
+    "kopeck.loyalty.hold_promocode.v1",
+    LoyaltyCommands,
+    "promocode.hold",
+    |m| m.purchase_id.0,
+    0
+);
+
+/// One use is held for the purchase, at this price.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromocodeHeldV1 {
+    /// For which purchase.
+    pub purchase_id: PurchaseId,
+    /// Who buys.
+    pub user_id: UserId,
+    /// The promocode that is held.
+    pub promocode_id: PromocodeId,
+    /// Its campaign.
+    pub campaign_id: CampaignId,
+    /// The version of the terms that priced it.
+    pub campaign_version: i64,
+    /// The price before the discount.
+    pub list_price: Money,
+    /// What is taken off; `list_price - discount = final_price`.
+    pub discount: Money,
+    /// What is to be charged.
+    pub final_price: Money,
+}
+message!(
+    PromocodeHeldV1,
+    "kopeck.loyalty.promocode_held.v1",
+    LoyaltyEvents,
+    "promocode.held",
+    |m| m.purchase_id.0,
+    0
+);
+
+/// No use is held, and why: the customer's (masked) copy of the reasons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromocodeRefusedV1 {
+    /// For which purchase.
+    pub purchase_id: PurchaseId,
+    /// Who wanted to buy.
+    pub user_id: UserId,
+    /// All conditions that failed; never empty.
+    pub reasons: Vec<Reason>,
+}
+message!(
+    PromocodeRefusedV1,
+    "kopeck.loyalty.promocode_refused.v1",
+    LoyaltyEvents,
+    "promocode.refused",
+    |m| m.purchase_id.0,
+    0
+);

@@ -1,0 +1,18 @@
+//! The published language: what services say to each other, and who listens to what.
+//!
+//! Knows no service's inside. A message type is added here, never changed; a change is a new
+//! version beside the old one.
+
+mod auth;
+mod billing;
+mod envelope;
+mod loyalty;
+mod permissions;
+mod topology;
+
+pub use auth::*;
+pub use billing::*;
+pub use envelope::*;
+pub use loyalty::*;
+pub use permissions::*;
+pub use topology::*;

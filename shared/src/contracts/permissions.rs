@@ -1,0 +1,45 @@
+//! What a token can allow. Roles are auth's affair; services check permissions only.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! permissions {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// One thing that a role may allow; checked by the service that acts.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Permission {
+            $($(#[$doc])* #[serde(rename = $text)] $name,)*
+        }
+
+        impl Permission {
+            /// Every permission there is.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// As it stands in a token: `campaigns.write`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+permissions! {
+    /// See any user.
+    UsersRead = "users.read",
+    /// Block and unblock users.
+    UsersBlock = "users.block",
+    /// Give and take roles.
+    RolesWrite = "roles.write",
+    /// See campaigns, promocodes and everyone's redemptions.
+    CampaignsRead = "campaigns.read",
+    /// Create and change campaigns and promocodes.
+    CampaignsWrite = "campaigns.write",
+    /// See why promocodes were refused, unmasked.
+    RefusalsRead = "refusals.read",
+    /// Create and change tariffs.
+    TariffsWrite = "tariffs.write",
+    /// See anyone's purchases, subscriptions and wallet.
+    BillingRead = "billing.read",
+    /// See anyone's letters.
+    LettersRead = "letters.read",
+}

@@ -1,0 +1,241 @@
+//! A service's database, and the transaction that can also speak.
+//!
+//! SQLite and PostgreSQL alike; which one is decided by the URL, here and nowhere else.
+
+mod connect;
+mod tx;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use rand::RngExt as _;
+use sea_orm::{
+    DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+use tokio::sync::{broadcast, mpsc};
+
+pub use connect::ConnectError;
+pub use tx::Tx;
+
+use crate::{
+    clock::{Clock, Instant},
+    contracts::{Envelope, ServiceName},
+};
+
+/// How often a transaction that lost a race (deadlock, serialization, busy) is run again.
+const ATTEMPTS: u32 = 8;
+
+/// Committed batches that may wait for the relay in memory; what does not fit is found by its poller.
+const HANDOFF: usize = 4_096;
+
+/// A service's database.
+#[derive(Clone)]
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    service: ServiceName,
+    /// For transactions that write. On SQLite a single connection: one writer is as fast as
+    /// eight there, and none of them ever finds the database busy.
+    writer: DatabaseConnection,
+    /// For reads outside transactions. On PostgreSQL the same pool.
+    reader: DatabaseConnection,
+    clock: Arc<dyn Clock>,
+    handoff: mpsc::Sender<Vec<Envelope>>,
+    said: broadcast::Sender<Arc<Envelope>>,
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db")
+            .field("service", &self.0.service)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Db {
+    /// Opens the database of `service` behind `url` (`sqlite:FILE` or `postgres://…`). The second
+    /// value receives what transactions emitted, after their commit; it is the relay's.
+    ///
+    /// # Errors
+    /// When the URL is of no database that there is, or the database can't be reached.
+    pub async fn connect(
+        service: ServiceName,
+        url: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, mpsc::Receiver<Vec<Envelope>>), ConnectError> {
+        let (writer, reader) = connect::open(service, url).await?;
+        let (handoff, committed) = mpsc::channel(HANDOFF);
+        let (said, _) = broadcast::channel(HANDOFF);
+        let db = Self(Arc::new(Inner {
+            service,
+            writer,
+            reader,
+            clock,
+            handoff,
+            said,
+        }));
+        Ok((db, committed))
+    }
+
+    /// Whose database it is.
+    #[must_use]
+    pub fn service(&self) -> ServiceName {
+        self.0.service
+    }
+
+    /// For reads that decide nothing: lists, views.
+    #[must_use]
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.0.reader
+    }
+
+    /// For migrations, which keep transactions of their own.
+    #[must_use]
+    pub fn writer(&self) -> &DatabaseConnection {
+        &self.0.writer
+    }
+
+    /// The present instant.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.clock.now()
+    }
+
+    /// Hears every message of this process's own commits, before it travels.
+    #[must_use]
+    pub fn said(&self) -> broadcast::Receiver<Arc<Envelope>> {
+        self.0.said.subscribe()
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        self.0.writer.ping().await
+    }
+
+    /// Runs `work` in one transaction and commits it together with everything it emitted. When
+    /// the transaction loses a race (deadlock, serialization failure, busy database) it is
+    /// rolled back and `work` runs again from the start; so `work` must touch nothing but the
+    /// transaction, which it must not keep.
+    ///
+    /// # Errors
+    /// What `work` returns; then nothing is written and nothing is said. A race is recognised by
+    /// a [`DbErr`] in the error or its sources.
+    pub async fn write<T, E, W>(&self, work: impl Fn(Arc<Tx>) -> W) -> Result<T, E>
+    where
+        E: std::error::Error + From<DbErr> + 'static,
+        W: Future<Output = Result<T, E>>,
+    {
+        let mut attempt = 1;
+        loop {
+            match self.write_once(&work).await {
+                Err(error) if attempt < ATTEMPTS && lost_a_race(&error) => {
+                    tracing::debug!(service = %self.0.service, attempt, %error, "transaction lost a race, running it again");
+                    let pause = rand::rng().random_range(1..=8_u64 << attempt.min(6));
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn write_once<T, E, W>(&self, work: &impl Fn(Arc<Tx>) -> W) -> Result<T, E>
+    where
+        E: From<DbErr>,
+        W: Future<Output = Result<T, E>>,
+    {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: (self.0.writer.get_database_backend() == DbBackend::Sqlite)
+                .then_some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let transaction = self.0.writer.begin_with_options(options).await?;
+        let tx = Arc::new(Tx::new(transaction, self.0.service, self.0.clock.now()));
+        let value = work(Arc::clone(&tx)).await?;
+        let tx =
+            Arc::into_inner(tx).ok_or_else(|| DbErr::Custom("the transaction is still in use".to_owned()))?;
+        let envelopes = tx.commit().await?;
+        if !envelopes.is_empty() {
+            for envelope in &envelopes {
+                // Nobody listening is fine.
+                let _ = self.0.said.send(Arc::new(envelope.clone()));
+            }
+            // A full channel, or no relay in this process, is fine: the rows are in the outbox.
+            let _ = self.0.handoff.try_send(envelopes);
+        }
+        Ok(value)
+    }
+}
+
+/// Whether the error, or one of its sources, is the database telling that a concurrent
+/// transaction won and this one is to be run again.
+#[must_use]
+pub fn lost_a_race(error: &(dyn std::error::Error + 'static)) -> bool {
+    // PostgreSQL: serialization_failure, deadlock_detected. SQLite: BUSY, BUSY_SNAPSHOT.
+    const CODES: [&str; 4] = ["40001", "40P01", "5", "517"];
+    db_error(error)
+        .and_then(database_code)
+        .is_some_and(|code| CODES.contains(&code.as_str()))
+}
+
+/// Whether the error, or one of its sources, comes from the database's connection rather than
+/// from what was asked of it, so that the same will work once the database is back.
+#[must_use]
+pub fn is_outage(error: &(dyn std::error::Error + 'static)) -> bool {
+    use sea_orm::sqlx::Error as Sqlx;
+    match db_error(error) {
+        Some(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) => true,
+        Some(DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) => {
+            match error.as_ref() {
+                Sqlx::Io(_)
+                | Sqlx::Tls(_)
+                | Sqlx::PoolTimedOut
+                | Sqlx::PoolClosed
+                | Sqlx::WorkerCrashed
+                | Sqlx::Protocol(_) => true,
+                // Class 57: operator intervention (shutdown, crash); 53: out of resources; 08: connection;
+                // 55P03 and 57014: a lock or a statement that took too long.
+                Sqlx::Database(error) => error.code().is_some_and(|code| {
+                    ["57", "53", "08"].iter().any(|class| code.starts_with(class)) && code.len() == 5
+                        || code == "55P03"
+                }),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// Whether the error is the database refusing a second row with the same unique key.
+#[must_use]
+pub fn is_duplicate(error: &DbErr) -> bool {
+    matches!(
+        error.sql_err(),
+        Some(sea_orm::SqlErr::UniqueConstraintViolation(_))
+    )
+}
+
+fn db_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a DbErr> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<DbErr>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn database_code(error: &DbErr) -> Option<String> {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error))
+        | DbErr::Conn(RuntimeErr::SqlxError(error)) => error
+            .as_database_error()
+            .and_then(|error| error.code().map(std::borrow::Cow::into_owned)),
+        _ => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! One transaction: what it writes and what it says become true together.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use sea_orm::{DatabaseTransaction, DbErr};
+use uuid::Uuid;
+
+use crate::{
+    clock::Instant,
+    contracts::{Envelope, Message, ServiceName},
+    ids::MessageId,
+    outbox,
+    telemetry::trace,
+};
+
+/// A transaction that can emit messages. Made by [`Db::write`](super::Db::write).
+pub struct Tx {
+    transaction: DatabaseTransaction,
+    service: ServiceName,
+    now: Instant,
+    emitted: Mutex<Vec<Envelope>>,
+    /// Which trace each aggregate of a batch belongs to, so that what follows from a message
+    /// carries on its trace and not that of its neighbours.
+    traces: Mutex<HashMap<Uuid, String>>,
+}
+
+impl Tx {
+    pub(super) fn new(transaction: DatabaseTransaction, service: ServiceName, now: Instant) -> Self {
+        Self {
+            transaction,
+            service,
+            now,
+            emitted: Mutex::default(),
+            traces: Mutex::default(),
+        }
+    }
+
+    /// Where the store's queries run.
+    #[must_use]
+    pub fn conn(&self) -> &DatabaseTransaction {
+        &self.transaction
+    }
+
+    /// When this transaction began; the one instant for all that it writes.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Says `message`, if and only if this transaction commits.
+    ///
+    /// # Errors
+    /// When it can't be written as JSON.
+    pub fn emit<M: Message>(&self, message: &M) -> Result<MessageId, DbErr> {
+        let id = MessageId::new(self.now);
+        let cause = self
+            .traces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&message.subject())
+            .cloned();
+        let traceparent = cause
+            .or_else(trace::current)
+            .map(|parent| trace::child_of(&parent));
+        let envelope = Envelope::seal(id, self.service.as_str(), self.now, traceparent, message)
+            .map_err(|error| DbErr::Json(error.to_string()))?;
+        self.emitted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(envelope);
+        Ok(id)
+    }
+
+    /// What this transaction says about `subject` carries on that message's trace.
+    pub(crate) fn carry_on(&self, incoming: &Envelope) {
+        if let Some(traceparent) = &incoming.traceparent {
+            self.traces
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(incoming.subject, traceparent.clone());
+        }
+    }
+
+    /// Writes what was emitted into the outbox, commits, and returns it.
+    pub(super) async fn commit(self) -> Result<Vec<Envelope>, DbErr> {
+        let emitted = self.emitted.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outbox::insert(&self.transaction, &emitted, self.now).await?;
+        self.transaction.commit().await?;
+        Ok(emitted)
+    }
+}

@@ -1,0 +1,80 @@
+//! Runs services: any number of them in one process, in the same way.
+
+mod health;
+mod run;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use axum::Router;
+use futures::future::BoxFuture;
+use sea_orm::{DatabaseConnection, DbErr};
+
+pub use run::{Running, StartError, install_crypto, start, start_on};
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    contracts::{Envelope, ServiceName},
+    db::Db,
+    inbox::Handlers,
+    token::TokenVerifier,
+};
+
+/// What a service is given to build itself from.
+#[derive(Clone)]
+pub struct Context {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Its own database.
+    pub db: Db,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Checks access tokens.
+    pub tokens: Arc<TokenVerifier>,
+}
+
+/// A service: what it serves, hears and does by itself.
+pub struct Service {
+    /// Its routes, under `/{service}/v1`.
+    pub router: Router,
+    /// What it does with messages.
+    pub handlers: Handlers,
+    /// What it does from time to time.
+    pub jobs: Vec<Arc<dyn Job>>,
+    /// What it does on a wake-up, or on what it has just said itself.
+    pub on_wake: Option<OnWake>,
+}
+
+/// Hears a message that may wake somebody.
+pub type OnWake = Arc<dyn Fn(&Envelope) + Send + Sync>;
+
+/// Why a service can't be built, or a job failed.
+pub type JobError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How a service is made and its database kept up to date.
+#[derive(Clone, Copy)]
+pub struct Definition {
+    /// Which service.
+    pub name: ServiceName,
+    /// Makes it.
+    pub build: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<Service, JobError>>,
+    /// Brings its database up to date; safe to run in several replicas at once.
+    pub migrate: for<'a> fn(&'a DatabaseConnection) -> BoxFuture<'a, Result<(), DbErr>>,
+    /// How many migrations its database still lacks.
+    pub pending: for<'a> fn(&'a DatabaseConnection) -> BoxFuture<'a, Result<usize, DbErr>>,
+}
+
+/// Something a service does from time to time. Replicas do it side by side, so it must be safe
+/// to repeat and claim what it works on.
+#[async_trait]
+pub trait Job: Send + Sync {
+    /// For the log.
+    fn name(&self) -> &'static str;
+
+    /// The pause between two runs.
+    fn every(&self) -> Duration;
+
+    /// Does it once.
+    async fn run(&self) -> Result<(), JobError>;
+}

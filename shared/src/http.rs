@@ -1,0 +1,15 @@
+//! HTTP as every service speaks it: problem details, token check, pagination, idempotency.
+
+mod caller;
+mod extract;
+mod idempotency;
+mod middleware;
+mod pagination;
+mod problem;
+
+pub use caller::{Caller, Guard, UserStatuses};
+pub use extract::{Json, Path, Query};
+pub use idempotency::Idempotency;
+pub use middleware::finish;
+pub use pagination::{Cursor, Page, PageQuery};
+pub use problem::{FieldError, Problem};

@@ -1,0 +1,119 @@
+//! Around every route: request id and trace, bounds, and problem documents for what no handler
+//! has answered.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::{Next, from_fn},
+    response::{IntoResponse as _, Response},
+};
+use tracing::Instrument as _;
+
+use super::Problem;
+use crate::telemetry::trace::{self, Scope};
+
+const LARGEST_BODY: usize = 256 * 1024;
+const LONGEST_REQUEST: Duration = Duration::from_secs(30);
+const REQUEST_ID: &str = "x-request-id";
+
+/// Puts around `router` what every service has around its routes.
+pub fn finish(router: Router) -> Router {
+    router
+        .fallback(|| async { Problem::not_found("route") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "The route has no such method",
+            )
+        })
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn(answer))
+}
+
+/// Answers a request in a task of its own: a client that hangs up ends nothing half way, least
+/// of all a database transaction, and a panic becomes an answer.
+async fn answer(request: Request, next: Next) -> Response {
+    let scope = Scope {
+        request_id: request_id(&request),
+        traceparent: traceparent(&request),
+    };
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let span = tracing::info_span!(
+        "request",
+        request_id = scope.request_id,
+        trace_id = trace::trace_id(&scope.traceparent),
+        %method,
+        route,
+    );
+    let echo = HeaderValue::from_str(&scope.request_id).ok();
+    let began = Instant::now();
+    let work = trace::within(scope, async move {
+        match tokio::time::timeout(LONGEST_REQUEST, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Problem::unavailable().into_response(),
+        }
+    });
+    let mut response = match tokio::spawn(work.instrument(span.clone())).await {
+        Ok(response) => response,
+        Err(error) => span.in_scope(|| Problem::internal(&error)).into_response(),
+    };
+    if let Some(echo) = echo {
+        response.headers_mut().insert(REQUEST_ID, echo);
+    }
+    harden(&mut response);
+    span.in_scope(|| log(&method, &route, response.status(), began.elapsed()));
+    response
+}
+
+fn log(method: &Method, route: &str, status: StatusCode, took: Duration) {
+    let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if route.contains("/health/") {
+        tracing::debug!(%method, route, status = status.as_u16(), milliseconds, "answered");
+    } else {
+        tracing::info!(status = status.as_u16(), milliseconds, "answered");
+    }
+}
+
+/// What is said about a person or their money is nobody's to keep or to guess at.
+fn harden(response: &mut Response) {
+    let headers = response.headers_mut();
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+}
+
+/// The client's own request id, if it is a sane one.
+fn request_id(request: &Request) -> String {
+    request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()))
+        .map_or_else(
+            || {
+                let trace = trace::root();
+                trace::trace_id(&trace).unwrap_or_default().to_owned()
+            },
+            str::to_owned,
+        )
+}
+
+fn traceparent(request: &Request) -> String {
+    request
+        .headers()
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok())
+        .map_or_else(trace::root, trace::child_of)
+}

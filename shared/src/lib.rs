@@ -1,0 +1,18 @@
+//! What every service stands on. Knows no service.
+
+pub mod bus;
+pub mod clock;
+pub mod config;
+pub mod contracts;
+pub mod db;
+pub mod host;
+pub mod http;
+pub mod ids;
+pub mod inbox;
+pub mod money;
+pub mod outbox;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod token;
+pub mod users;

@@ -1,0 +1,211 @@
+//! Carries what was committed to the bus.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use sea_orm::DbErr;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::store;
+use crate::{
+    bus::{Bus, Outgoing},
+    contracts::{self, Envelope},
+    db::Db,
+    ids::MessageId,
+};
+
+/// Messages published together.
+const BATCH: usize = 256;
+/// Batches that may be on their way at once. Generous, since on the embedded bus a batch is on
+/// its way until its subscribers have committed.
+const IN_FLIGHT: usize = 64;
+const POLL: Duration = Duration::from_millis(300);
+/// How long a shutdown waits for what is on its way; the rest is the next start's.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// The relay of one service in one process.
+pub struct Relay {
+    shared: Arc<Shared>,
+    committed: mpsc::Receiver<Vec<Envelope>>,
+}
+
+struct Shared {
+    db: Db,
+    bus: Arc<dyn Bus>,
+    /// What this process is publishing now, so that its own poller does not publish it beside.
+    on_the_way: Mutex<HashSet<MessageId>>,
+    permits: Arc<Semaphore>,
+    tasks: TaskTracker,
+}
+
+impl Relay {
+    /// A relay for what `db` hands over in `committed`.
+    #[must_use]
+    pub fn new(db: Db, bus: Arc<dyn Bus>, committed: mpsc::Receiver<Vec<Envelope>>) -> Self {
+        let shared = Shared {
+            db,
+            bus,
+            on_the_way: Mutex::default(),
+            permits: Arc::new(Semaphore::new(IN_FLIGHT)),
+            tasks: TaskTracker::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            committed,
+        }
+    }
+
+    /// Publishes until `stop`, then sends what is in hand, in bounded time.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(first) = self.committed.recv() => self.publish_committed(first).await,
+                _ = poll.tick() => self.publish_left_behind().await,
+            }
+        }
+        while let Ok(envelopes) = self.committed.try_recv() {
+            self.publish_committed(envelopes).await;
+        }
+        self.shared.tasks.close();
+        if tokio::time::timeout(FLUSH, self.shared.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::info!(service = %self.shared.db.service(), "messages are left in the outbox for the next start");
+        }
+    }
+
+    /// Takes what else is there, without waiting for company, and sends it on its way.
+    async fn publish_committed(&mut self, first: Vec<Envelope>) {
+        let mut envelopes = first;
+        while envelopes.len() < BATCH {
+            match self.committed.try_recv() {
+                Ok(more) => envelopes.extend(more),
+                Err(_) => break,
+            }
+        }
+        let mut batch = Vec::with_capacity(envelopes.len());
+        for envelope in &envelopes {
+            match serde_json::to_vec(envelope) {
+                Ok(body) => batch.extend(outgoing(envelope, body)),
+                Err(error) => {
+                    tracing::error!(%error, id = %envelope.id, "a message can't be written as JSON")
+                }
+            }
+        }
+        self.send(batch).await;
+    }
+
+    async fn publish_left_behind(&self) {
+        match self.lease().await {
+            Ok(rows) => {
+                let batch: Vec<_> = rows
+                    .into_iter()
+                    .filter_map(|row| match serde_json::from_str::<Envelope>(&row.body) {
+                        Ok(envelope) => outgoing(&envelope, row.body.into_bytes()),
+                        Err(error) => {
+                            tracing::error!(%error, id = %row.id, "an outbox row can't be read");
+                            None
+                        }
+                    })
+                    .collect();
+                self.send(batch).await;
+            }
+            Err(error) => {
+                tracing::warn!(service = %self.shared.db.service(), %error, "the outbox can't be read")
+            }
+        }
+    }
+
+    async fn lease(&self) -> Result<Vec<store::entity::Model>, DbErr> {
+        let db = &self.shared.db;
+        let now = db.now();
+        // Looking costs no write transaction; most of the time there is nothing.
+        if !store::any_left(db.reader(), now).await? {
+            return Ok(Vec::new());
+        }
+        db.write(|tx| async move { store::lease(tx.conn(), now, BATCH as u64).await })
+            .await
+    }
+
+    async fn send(&self, mut batch: Vec<Outgoing>) {
+        {
+            let mut on_the_way = self
+                .shared
+                .on_the_way
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            batch.retain(|message| on_the_way.insert(message.id));
+        }
+        if batch.is_empty() {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&self.shared.permits).acquire_owned().await else {
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        self.shared.tasks.spawn(async move {
+            shared.publish(&batch).await;
+            drop(permit);
+        });
+    }
+}
+
+impl Shared {
+    async fn publish(&self, batch: &[Outgoing]) {
+        let outcomes = self.bus.publish(batch).await;
+        let mut confirmed = Vec::with_capacity(batch.len());
+        let mut failed = None;
+        for (message, outcome) in batch.iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => confirmed.push(message.id),
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            let left = batch.len() - confirmed.len();
+            tracing::warn!(service = %self.db.service(), left, error = %error, "messages could not be published; they stay in the outbox");
+        }
+        if let Err(error) = self.forget(&confirmed).await {
+            tracing::warn!(service = %self.db.service(), %error, "confirmed messages stay in the outbox and will travel again");
+        }
+        let mut on_the_way = self.on_the_way.lock().unwrap_or_else(PoisonError::into_inner);
+        for message in batch {
+            on_the_way.remove(&message.id);
+        }
+    }
+
+    async fn forget(&self, confirmed: &[MessageId]) -> Result<(), DbErr> {
+        if confirmed.is_empty() {
+            return Ok(());
+        }
+        self.db
+            .write(|tx| async move { store::delete(tx.conn(), confirmed).await })
+            .await
+    }
+}
+
+/// Where an envelope goes, by its type. A type that is in no contract goes nowhere.
+fn outgoing(envelope: &Envelope, body: Vec<u8>) -> Option<Outgoing> {
+    let Some((exchange, routing_key)) = contracts::route_of(&envelope.message_type) else {
+        tracing::error!(
+            message_type = envelope.message_type,
+            "a message of a type that is in no contract"
+        );
+        return None;
+    };
+    Some(Outgoing {
+        id: envelope.id,
+        exchange,
+        routing_key: routing_key.to_owned(),
+        body: body.into(),
+    })
+}

@@ -1,0 +1,84 @@
+//! Access tokens: what they say, how they are signed and checked.
+//!
+//! JWT (RFC 9068), EdDSA (RFC 8037). The keys are published as JWKS, so services share no secret.
+
+mod ring_provider;
+mod verifier;
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::{Deserialize, Serialize};
+
+pub use ring_provider::install as install_crypto;
+pub use verifier::{KeyId, TokenError, TokenVerifier};
+
+use crate::{
+    contracts::Permission,
+    ids::{SessionId, UserId},
+};
+
+/// The `aud` of every token of the platform.
+pub const AUDIENCE: &str = "kopeck";
+/// The `typ` of an access token (RFC 9068), so that no other JWT passes for one.
+pub const TOKEN_TYPE: &str = "at+jwt";
+
+/// What an access token says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// The platform that issued it.
+    pub iss: String,
+    /// For whom it is: [`AUDIENCE`].
+    pub aud: String,
+    /// Whose it is.
+    pub sub: UserId,
+    /// The login that it belongs to.
+    pub sid: SessionId,
+    /// Issued at, in seconds since 1970.
+    pub iat: i64,
+    /// Not before, in seconds since 1970.
+    pub nbf: i64,
+    /// Good until, in seconds since 1970.
+    pub exp: i64,
+    /// Unique a token.
+    pub jti: uuid::Uuid,
+    /// The roles its owner had when it was issued; for people, not for decisions.
+    pub roles: Vec<String>,
+    /// What it allows.
+    pub permissions: Vec<Permission>,
+}
+
+/// One public key of the set that auth publishes (RFC 7517).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jwk {
+    /// Always `OKP`.
+    pub kty: String,
+    /// Always `Ed25519`.
+    pub crv: String,
+    /// Always `EdDSA`.
+    pub alg: String,
+    /// Always `sig`.
+    #[serde(rename = "use")]
+    pub usage: String,
+    /// Names the key in the header of a token.
+    pub kid: String,
+    /// The public key, base64url.
+    pub x: String,
+}
+
+/// The set of keys that auth publishes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jwks {
+    /// The keys.
+    pub keys: Vec<Jwk>,
+}
+
+/// Signs `claims` with the Ed25519 key `kid`, given as PKCS#8.
+///
+/// # Errors
+/// When the key is not one.
+pub fn sign(claims: &Claims, kid: &str, pkcs8: &[u8]) -> Result<String, jsonwebtoken::errors::Error> {
+    install_crypto();
+    let mut header = Header::new(Algorithm::EdDSA);
+    header.typ = Some(TOKEN_TYPE.to_owned());
+    header.kid = Some(kid.to_owned());
+    jsonwebtoken::encode(&header, claims, &EncodingKey::from_ed_der(pkcs8))
+}

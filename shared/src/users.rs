@@ -1,0 +1,160 @@
+//! What a service other than auth knows of users: a replica, filled by auth's events.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter,
+    sea_query::{Expr, ExprTrait as _, OnConflict},
+};
+
+use crate::{
+    contracts::{
+        UserBlockedV1, UserDeletedV1, UserRegisteredV1, UserState, UserStatus, UserUnblockedV1, UserUpdatedV1,
+    },
+    db::{Db, Tx},
+    http::UserStatuses,
+    ids::UserId,
+    inbox::{Handle, HandleError, Handlers},
+};
+
+/// Rows as the database keeps them.
+pub mod entity {
+    use sea_orm::entity::prelude::*;
+
+    use crate::{
+        clock::Instant,
+        contracts::{Locale, UserStatus},
+        ids::UserId,
+    };
+
+    /// A user, as the newest event that came describes them.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "users")]
+    pub struct Model {
+        /// Who.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: UserId,
+        /// The version that the row shows.
+        pub version: i64,
+        /// Whether they may act.
+        pub status: UserStatus,
+        /// In which language to write to them.
+        pub locale: Locale,
+        /// Since when they have an account.
+        pub registered_at: Instant,
+    }
+
+    /// None.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+use entity::{ActiveModel, Column, Entity, Model};
+
+/// What is known of `user`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(conn: &impl ConnectionTrait, user: UserId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(user).one(conn).await
+}
+
+/// What is known of `users`; those nothing is known of are absent.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_many(
+    conn: &impl ConnectionTrait,
+    users: impl IntoIterator<Item = UserId>,
+) -> Result<HashMap<UserId, Model>, DbErr> {
+    let rows = Entity::find().filter(Column::Id.is_in(users)).all(conn).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Takes over the newest state of each user; an older one changes nothing, however late it comes.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn replicate(conn: &impl ConnectionTrait, states: &[UserState]) -> Result<(), DbErr> {
+    // One row a user: a statement may touch no row twice. In sorted order, so that two
+    // replicas lock in the same order.
+    let mut newest: std::collections::BTreeMap<UserId, &UserState> = std::collections::BTreeMap::new();
+    for state in states {
+        let known = newest.entry(state.user_id).or_insert(state);
+        if state.version > known.version {
+            *known = state;
+        }
+    }
+    if newest.is_empty() {
+        return Ok(());
+    }
+    let rows = newest.into_values().map(|state| ActiveModel {
+        id: Set(state.user_id),
+        version: Set(state.version),
+        status: Set(state.status),
+        locale: Set(state.locale),
+        registered_at: Set(state.registered_at),
+    });
+    let newer = OnConflict::column(Column::Id)
+        .update_columns([
+            Column::Version,
+            Column::Status,
+            Column::Locale,
+            Column::RegisteredAt,
+        ])
+        .action_and_where(Expr::col((Entity, Column::Version)).lt(Expr::col((
+            sea_orm::sea_query::Alias::new("excluded"),
+            Column::Version,
+        ))))
+        .to_owned();
+    Entity::insert_many(rows)
+        .on_conflict(newer)
+        .exec_without_returning(conn)
+        .await?;
+    Ok(())
+}
+
+/// Fills the replica: register it with a service's [`Handlers`] by [`handlers`].
+struct ReplicateUsers;
+
+macro_rules! replicates {
+    ($($event:ident),*) => {
+        $(
+            #[async_trait]
+            impl Handle<$event> for ReplicateUsers {
+                async fn handle(&self, tx: &Tx, messages: &[$event]) -> Result<(), HandleError> {
+                    let states: Vec<_> = messages.iter().map(|event| event.0.clone()).collect();
+                    Ok(replicate(tx.conn(), &states).await?)
+                }
+            }
+        )*
+
+        /// Adds what fills the replica to a service's handlers.
+        #[must_use]
+        pub fn handlers(handlers: Handlers) -> Handlers {
+            handlers$(.on::<$event>(ReplicateUsers))*
+        }
+    };
+}
+
+replicates!(
+    UserRegisteredV1,
+    UserUpdatedV1,
+    UserBlockedV1,
+    UserUnblockedV1,
+    UserDeletedV1
+);
+
+/// The status of users as the replica knows it.
+pub struct ReplicatedStatuses(pub Db);
+
+#[async_trait]
+impl UserStatuses for ReplicatedStatuses {
+    async fn status(&self, user: UserId) -> Result<Option<UserStatus>, DbErr> {
+        Ok(find(self.0.reader(), user).await?.map(|row| row.status))
+    }
+}

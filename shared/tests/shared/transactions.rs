@@ -1,0 +1,216 @@
+//! What pitfalls say about transactions, held by tests.
+
+use std::{sync::Arc, time::Duration};
+
+use migration::{pending, up};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, PaginatorTrait};
+use shared::{
+    clock::{Clock, SystemClock},
+    contracts::{Locale, ServiceName, UserState, UserStatus},
+    ids::UserId,
+    users,
+};
+
+use crate::{TestDb, open, postgres, sqlite};
+
+fn user() -> UserState {
+    let now = SystemClock.now();
+    UserState {
+        user_id: UserId::new(now),
+        version: 1,
+        status: UserStatus::Active,
+        locale: Locale::En,
+        registered_at: now,
+    }
+}
+
+async fn users_in(test: &TestDb) -> u64 {
+    users::entity::Entity::find()
+        .count(test.db.reader())
+        .await
+        .unwrap()
+}
+
+/// A dropped `begin()` leaves its transaction open on the connection; the next borrower's
+/// writes then join it and vanish when the connection is closed (sqlx issues 4385, 4393).
+async fn hang_up_in_the_middle(test: TestDb) {
+    let db = &test.db;
+    for round in 0..2_000_u64 {
+        let state = user();
+        let states = std::slice::from_ref(&state);
+        let work = db.write(|tx| async move { users::replicate(tx.conn(), states).await });
+        // Dropped at every point between the first poll and the commit.
+        let _ = tokio::time::timeout(Duration::from_micros(round % 400), work).await;
+    }
+    let before = users_in(&test).await;
+    for _ in 0..100 {
+        let state = user();
+        let states = std::slice::from_ref(&state);
+        db.write(|tx| async move { users::replicate(tx.conn(), states).await })
+            .await
+            .unwrap();
+    }
+    // Seen by a connection that was never in this pool: really committed.
+    let (other, _) = open(&test.url).await;
+    let after = users::entity::Entity::find().count(other.reader()).await.unwrap();
+    assert_eq!(after, before + 100, "what was committed has vanished");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_hang_up_poison_no_connection_on_postgres() {
+    hang_up_in_the_middle(postgres().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_hang_up_poison_no_connection_on_sqlite() {
+    hang_up_in_the_middle(sqlite().await).await;
+}
+
+async fn set_locale(tx: &shared::db::Tx, user: UserId) -> Result<(), DbErr> {
+    let sql = format!("UPDATE users SET version = version + 1 WHERE id = '{user}'");
+    tx.conn().execute_unprepared(&sql).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_that_deadlock_run_again_and_all_commit() {
+    let test = postgres().await;
+    let (one, two) = (user(), user());
+    let both = &[one.clone(), two.clone()];
+    test.db
+        .write(|tx| async move { users::replicate(tx.conn(), both).await })
+        .await
+        .unwrap();
+    let barrier = Arc::new(tokio::sync::Barrier::new(2));
+    let mut tasks = Vec::new();
+    for (first, second) in [(one.user_id, two.user_id), (two.user_id, one.user_id)] {
+        let (db, barrier) = (test.db.clone(), Arc::clone(&barrier));
+        let met = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        tasks.push(tokio::spawn(async move {
+            let (barrier, met) = (&barrier, &met);
+            db.write(|tx| async move {
+                set_locale(&tx, first).await?;
+                // Only the first time: the loser's second run has nobody to meet.
+                if !met.swap(true, std::sync::atomic::Ordering::SeqCst) {
+                    barrier.wait().await;
+                }
+                set_locale(&tx, second).await
+            })
+            .await
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    for user in [one.user_id, two.user_id] {
+        let row = users::find(test.db.reader(), user).await.unwrap().unwrap();
+        assert_eq!(row.version, 3, "each transaction counts once");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_writers_on_sqlite_never_find_it_busy() {
+    let test = sqlite().await;
+    let state = user();
+    let states = std::slice::from_ref(&state);
+    test.db
+        .write(|tx| async move { users::replicate(tx.conn(), states).await })
+        .await
+        .unwrap();
+    let mut tasks = Vec::new();
+    for _ in 0..40 {
+        let (db, user) = (test.db.clone(), state.user_id);
+        tasks.push(tokio::spawn(async move {
+            db.write(|tx| async move {
+                // Reads, then writes: what a plain BEGIN fails at.
+                let row = users::find(tx.conn(), user)
+                    .await?
+                    .ok_or(DbErr::RecordNotUpdated)?;
+                let state = UserState {
+                    user_id: row.id,
+                    version: row.version + 1,
+                    status: row.status,
+                    locale: row.locale,
+                    registered_at: row.registered_at,
+                };
+                users::replicate(tx.conn(), &[state]).await
+            })
+            .await
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    let row = users::find(test.db.reader(), state.user_id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(row.version, 41, "no update was lost");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_migrate_at_once_do_not_collide() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite:{}", folder.path().join("test.db").display());
+    for url in [sqlite, shared::testing::new_postgres_database().await] {
+        let mut replicas = Vec::new();
+        for _ in 0..4 {
+            replicas.push(open(&url).await.0);
+        }
+        assert!(pending(ServiceName::Loyalty, replicas[0].writer()).await.unwrap() > 0);
+        let mut tasks = Vec::new();
+        for db in replicas.clone() {
+            tasks.push(tokio::spawn(async move {
+                up(ServiceName::Loyalty, db.writer()).await
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+        assert_eq!(
+            pending(ServiceName::Loyalty, replicas[0].writer()).await.unwrap(),
+            0
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_older_state_of_a_user_changes_nothing() {
+    for test in [sqlite().await, postgres().await] {
+        let blocked = UserState {
+            version: 5,
+            status: UserStatus::Blocked,
+            ..user()
+        };
+        let older = UserState {
+            version: 4,
+            status: UserStatus::Active,
+            ..blocked.clone()
+        };
+        let newer = UserState {
+            version: 6,
+            status: UserStatus::Active,
+            ..blocked.clone()
+        };
+        for (states, status) in [
+            (
+                vec![older.clone(), blocked.clone(), older.clone()],
+                UserStatus::Blocked,
+            ),
+            (vec![older.clone()], UserStatus::Blocked),
+            (vec![blocked.clone()], UserStatus::Blocked),
+            (vec![newer.clone(), older.clone()], UserStatus::Active),
+            (vec![blocked.clone()], UserStatus::Active),
+        ] {
+            let states = &states;
+            test.db
+                .write(|tx| async move { users::replicate(tx.conn(), states).await })
+                .await
+                .unwrap();
+            let row = users::find(test.db.reader(), blocked.user_id)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(row.status, status);
+        }
+    }
+}
