@@ -1,0 +1,250 @@
+//! Campaigns: the terms under which promocodes are given.
+
+use iso_currency::Currency;
+use serde::{Deserialize, Serialize};
+use shared::{clock::Instant, ids::CampaignId};
+
+use super::discount::{Discount, DiscountError};
+
+/// The most characters that a campaign's name may have.
+pub const MAX_NAME_CHARS: usize = 200;
+
+/// Whether a campaign's promocodes are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CampaignStatus {
+    /// Taken, between start and end.
+    Active,
+    /// Refused until it is resumed.
+    Paused,
+    /// Over for good.
+    Archived,
+}
+
+impl CampaignStatus {
+    /// As it is stored and written on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Archived => "archived",
+        }
+    }
+
+    /// Reads what [`Self::as_str`] wrote; none for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Active, Self::Paused, Self::Archived]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    }
+}
+
+/// A campaign in one version of its terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Campaign {
+    /// Which one.
+    pub id: CampaignId,
+    /// Grows by one with every change; a redemption remembers the one it was priced with.
+    pub version: i64,
+    /// For administrators.
+    pub name: String,
+    /// What its promocodes take off.
+    pub discount: Discount,
+    /// The first instant at which they are taken.
+    pub starts_at: Instant,
+    /// The first instant at which they are no longer taken; none is open-ended.
+    pub ends_at: Option<Instant>,
+    /// Whether they are taken at all.
+    pub status: CampaignStatus,
+    /// Uses of all its promocodes together; none is unlimited.
+    pub max_redemptions: Option<i64>,
+    /// Uses that one user may have of all its promocodes together; none is unlimited.
+    pub max_per_user: Option<i64>,
+}
+
+/// What an administrator asks for when making a campaign; not checked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCampaign {
+    /// For administrators.
+    pub name: String,
+    /// What its promocodes are to take off.
+    pub discount: Discount,
+    /// From when (the present, where they did not say).
+    pub starts_at: Instant,
+    /// Until when; none is open-ended.
+    pub ends_at: Option<Instant>,
+    /// How many uses in total; none is unlimited.
+    pub max_redemptions: Option<i64>,
+    /// How many uses for one user; none is unlimited.
+    pub max_per_user: Option<i64>,
+}
+
+/// One field of a [`NewCampaign`] that can't be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CampaignError {
+    /// Blank, or more than [`MAX_NAME_CHARS`] characters.
+    #[error("name must have 1 to {MAX_NAME_CHARS} characters")]
+    NameLength,
+    /// A control character in the name.
+    #[error("name must not have control characters in it")]
+    NameUnprintable,
+    /// The discount can't be given on this platform.
+    #[error(transparent)]
+    Discount(#[from] DiscountError),
+    /// It would be over before it began.
+    #[error("ends_at must be after starts_at")]
+    EndsBeforeItStarts,
+    /// A limit that admits nobody.
+    #[error("{field} must be at least 1, not {found}; leave it out for no limit")]
+    LimitBelowOne {
+        /// Which limit, as it is called on the wire.
+        field: &'static str,
+        /// What was given.
+        found: i64,
+    },
+}
+
+impl CampaignError {
+    /// The field, as it is called on the wire.
+    #[must_use]
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::NameLength | Self::NameUnprintable => "name",
+            Self::Discount(error) => error.field(),
+            Self::EndsBeforeItStarts => "ends_at",
+            Self::LimitBelowOne { field, .. } => field,
+        }
+    }
+}
+
+impl NewCampaign {
+    /// The campaign `id` in its first version, active, on a platform whose currency is
+    /// `currency`.
+    ///
+    /// # Errors
+    /// All fields that can't be taken.
+    pub fn into_campaign(self, id: CampaignId, currency: Currency) -> Result<Campaign, Vec<CampaignError>> {
+        let errors = self.errors(currency);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Campaign {
+            id,
+            version: 1,
+            name: self.name.trim().to_owned(),
+            discount: self.discount,
+            starts_at: self.starts_at,
+            ends_at: self.ends_at,
+            status: CampaignStatus::Active,
+            max_redemptions: self.max_redemptions,
+            max_per_user: self.max_per_user,
+        })
+    }
+
+    fn errors(&self, currency: Currency) -> Vec<CampaignError> {
+        let mut errors = Vec::new();
+        let name = self.name.trim();
+        if name.is_empty() || name.chars().nth(MAX_NAME_CHARS).is_some() {
+            errors.push(CampaignError::NameLength);
+        }
+        if name.chars().any(char::is_control) {
+            errors.push(CampaignError::NameUnprintable);
+        }
+        if let Err(error) = self.discount.validate(currency) {
+            errors.push(error.into());
+        }
+        if self.ends_at.is_some_and(|ends_at| ends_at <= self.starts_at) {
+            errors.push(CampaignError::EndsBeforeItStarts);
+        }
+        for (field, limit) in [
+            ("max_redemptions", self.max_redemptions),
+            ("max_per_user", self.max_per_user),
+        ] {
+            if let Some(found) = limit.filter(|limit| *limit < 1) {
+                errors.push(CampaignError::LimitBelowOne { field, found });
+            }
+        }
+        errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Duration};
+    use shared::money::{Amount, Money};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const ID: CampaignId = CampaignId(Uuid::nil());
+
+    fn summer() -> NewCampaign {
+        let starts_at = DateTime::UNIX_EPOCH;
+        NewCampaign {
+            name: " Summer ".to_owned(),
+            discount: Discount::Free {},
+            starts_at,
+            ends_at: Some(starts_at + Duration::days(1)),
+            max_redemptions: Some(1),
+            max_per_user: None,
+        }
+    }
+
+    #[test]
+    fn a_new_campaign_starts_active_in_its_first_version() {
+        let campaign = summer().into_campaign(ID, Currency::RUB).unwrap();
+        assert_eq!(campaign.name, "Summer");
+        assert_eq!((campaign.version, campaign.status), (1, CampaignStatus::Active));
+        assert_eq!((campaign.max_redemptions, campaign.max_per_user), (Some(1), None));
+    }
+
+    #[test]
+    fn a_campaign_that_is_wrong_everywhere_says_so_for_every_field() {
+        let wrong = NewCampaign {
+            name: "a\0".repeat(101),
+            discount: Discount::AmountOff {
+                amount: Money::new(Amount(0), Currency::RUB),
+            },
+            ends_at: Some(DateTime::UNIX_EPOCH),
+            max_redemptions: Some(0),
+            max_per_user: Some(-1),
+            ..summer()
+        };
+        let errors = wrong.into_campaign(ID, Currency::RUB).unwrap_err();
+        let fields: Vec<_> = errors.into_iter().map(CampaignError::field).collect();
+        assert_eq!(
+            fields,
+            [
+                "name",
+                "name",
+                "discount.amount",
+                "ends_at",
+                "max_redemptions",
+                "max_per_user"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_has_1_to_200_characters() {
+        let named = |name: String| NewCampaign { name, ..summer() }.into_campaign(ID, Currency::RUB);
+        assert!(named("ё".repeat(200)).is_ok());
+        assert_eq!(named("ё".repeat(201)), Err(vec![CampaignError::NameLength]));
+        assert_eq!(named("  ".to_owned()), Err(vec![CampaignError::NameLength]));
+    }
+
+    #[test]
+    fn statuses_read_back_as_they_were_written() {
+        for status in [
+            CampaignStatus::Active,
+            CampaignStatus::Paused,
+            CampaignStatus::Archived,
+        ] {
+            assert_eq!(CampaignStatus::parse(status.as_str()), Some(status));
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+        assert_eq!(CampaignStatus::parse("Active"), None);
+    }
+}

@@ -1,0 +1,302 @@
+//! Tests of [`super`].
+
+use chrono::{DateTime, Duration};
+use shared::ids::{CampaignId, PromocodeId, PurchaseId};
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::{discount::Discount, promocode::PromocodeCode};
+
+fn noon() -> Instant {
+    DateTime::UNIX_EPOCH + Duration::hours(12)
+}
+
+fn request() -> HoldRequest {
+    HoldRequest {
+        promocode: "half".to_owned(),
+        user_id: UserId(Uuid::nil()),
+        user_registered_at: None,
+        tariff_id: TariffId(Uuid::nil()),
+        price: Amount(1_000),
+        requested_at: noon(),
+    }
+}
+
+fn campaign() -> Campaign {
+    Campaign {
+        id: CampaignId(Uuid::nil()),
+        version: 1,
+        name: "Half".to_owned(),
+        discount: Discount::Percent {
+            percent: "50".parse().unwrap(),
+        },
+        starts_at: noon(),
+        ends_at: Some(noon() + Duration::hours(1)),
+        status: CampaignStatus::Active,
+        max_redemptions: Some(10),
+        max_per_user: Some(1),
+    }
+}
+
+fn promocode() -> Promocode {
+    Promocode {
+        id: PromocodeId(Uuid::nil()),
+        campaign_id: CampaignId(Uuid::nil()),
+        code: PromocodeCode::parse("HALF").unwrap(),
+        max_uses: Some(5),
+        disabled: false,
+    }
+}
+
+fn refused(decision: Decision) -> Vec<Reason> {
+    match decision {
+        Decision::Refused(reasons) => reasons,
+        Decision::Held(priced) => panic!("held: {priced:?}"),
+    }
+}
+
+fn codes(reasons: &[Reason]) -> Vec<RefusalCode> {
+    reasons.iter().map(|reason| reason.code).collect()
+}
+
+/// Decides about a fresh request, with whatever the test changes.
+fn decide_with(
+    change: impl FnOnce(&mut HoldRequest, &mut Promocode, &mut Campaign, &mut Usage),
+    status: Option<UserStatus>,
+) -> Decision {
+    let (mut request, mut promocode, mut campaign) = (request(), promocode(), campaign());
+    let mut usage = Usage::default();
+    change(&mut request, &mut promocode, &mut campaign, &mut usage);
+    let found = Found {
+        promocode: &promocode,
+        campaign: &campaign,
+    };
+    decide(&request, Some(found), &usage, status)
+}
+
+/// The one reason for which a request is refused.
+fn only_reason(change: impl FnOnce(&mut HoldRequest, &mut Promocode, &mut Campaign, &mut Usage)) -> Reason {
+    let mut reasons = refused(decide_with(change, None));
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    reasons.remove(0)
+}
+
+#[test]
+fn a_promocode_that_meets_every_condition_is_held_at_its_price() {
+    let held = Decision::Held(Priced {
+        list_price: Amount(1_000),
+        discount: Amount(500),
+        final_price: Amount(500),
+    });
+    assert_eq!(decide_with(|_, _, _, _| {}, None), held);
+    assert_eq!(decide_with(|_, _, _, _| {}, Some(UserStatus::Active)), held);
+}
+
+#[test]
+fn the_start_is_inclusive_and_the_end_exclusive() {
+    let tick = Duration::microseconds(1);
+    let at = |moment| decide_with(|request, _, _, _| request.requested_at = moment, None);
+    assert_eq!(
+        codes(&refused(at(noon() - tick))),
+        [RefusalCode::CampaignNotStarted]
+    );
+    assert!(matches!(at(noon()), Decision::Held(_)));
+    let end = noon() + Duration::hours(1);
+    assert!(matches!(at(end - tick), Decision::Held(_)));
+    let reasons = refused(at(end));
+    assert_eq!(codes(&reasons), [RefusalCode::CampaignEnded]);
+    assert_eq!(reasons[0].expected, Some(json!("1970-01-01T13:00:00Z")));
+    assert_eq!(reasons[0].found, Some(json!("1970-01-01T13:00:00Z")));
+    let open_ended = decide_with(
+        |request, _, campaign, _| {
+            campaign.ends_at = None;
+            request.requested_at = end;
+        },
+        None,
+    );
+    assert!(matches!(open_ended, Decision::Held(_)));
+}
+
+#[test]
+fn an_archived_campaign_is_over_and_a_paused_one_paused() {
+    let archived = only_reason(|_, _, campaign, _| campaign.status = CampaignStatus::Archived);
+    assert_eq!(archived.code, RefusalCode::CampaignEnded);
+    assert_eq!(archived.found, Some(json!("archived")));
+    let paused = only_reason(|_, _, campaign, _| campaign.status = CampaignStatus::Paused);
+    assert_eq!(paused.code, RefusalCode::CampaignPaused);
+}
+
+#[test]
+fn each_limit_refuses_what_is_past_it_with_its_figures() {
+    let promocode = only_reason(|_, _, _, usage| usage.promocode_used = 5);
+    assert_eq!(promocode.code, RefusalCode::UsesExhausted);
+    assert_eq!(
+        (promocode.expected, promocode.found),
+        (Some(json!(5)), Some(json!(5)))
+    );
+    let campaign = only_reason(|_, _, _, usage| usage.campaign_used = 11);
+    assert_eq!(campaign.code, RefusalCode::UsesExhausted);
+    assert_eq!(
+        (campaign.expected, campaign.found),
+        (Some(json!(10)), Some(json!(11)))
+    );
+    let user = only_reason(|_, _, _, usage| usage.user_used = 1);
+    assert_eq!(user.code, RefusalCode::UserLimitReached);
+    let last = Usage {
+        promocode_used: 4,
+        campaign_used: 9,
+        user_used: 0,
+    };
+    assert!(matches!(
+        decide_with(|_, _, _, usage| *usage = last, None),
+        Decision::Held(_)
+    ));
+}
+
+#[test]
+fn without_limits_no_count_refuses() {
+    let decision = decide_with(
+        |_, promocode, campaign, usage| {
+            promocode.max_uses = None;
+            campaign.max_redemptions = None;
+            campaign.max_per_user = None;
+            *usage = Usage {
+                promocode_used: i64::MAX,
+                campaign_used: i64::MAX,
+                user_used: i64::MAX,
+            };
+        },
+        None,
+    );
+    assert!(matches!(decision, Decision::Held(_)));
+}
+
+#[test]
+fn a_refusal_names_every_condition_that_failed() {
+    let decision = decide_with(
+        |request, promocode, campaign, usage| {
+            promocode.disabled = true;
+            campaign.status = CampaignStatus::Paused;
+            request.requested_at = noon() + Duration::days(1);
+            *usage = Usage {
+                promocode_used: 5,
+                campaign_used: 10,
+                user_used: 1,
+            };
+        },
+        Some(UserStatus::Blocked),
+    );
+    let reasons = refused(decision);
+    assert_eq!(
+        codes(&reasons),
+        [
+            RefusalCode::UserBlocked,
+            RefusalCode::PromocodeDisabled,
+            RefusalCode::CampaignEnded,
+            RefusalCode::CampaignPaused,
+            RefusalCode::UsesExhausted,
+            RefusalCode::UsesExhausted,
+            RefusalCode::UserLimitReached,
+        ]
+    );
+    for reason in reasons {
+        assert!(reason.expected.is_some() && reason.found.is_some() && reason.detail.ends_with('.'));
+    }
+}
+
+#[test]
+fn an_unknown_promocode_is_refused_as_that_and_for_the_user_only() {
+    let ask = |promocode: &str, status| {
+        let request = HoldRequest {
+            promocode: promocode.to_owned(),
+            ..request()
+        };
+        refused(decide(&request, None, &Usage::default(), status))
+    };
+    let reasons = ask(" no\0pe ", None);
+    assert_eq!(codes(&reasons), [RefusalCode::UnknownPromocode]);
+    assert_eq!(reasons[0].found, Some(json!("no\u{fffd}pe")));
+    let blocked = ask("nope", Some(UserStatus::Deleted));
+    assert_eq!(
+        codes(&blocked),
+        [RefusalCode::UserBlocked, RefusalCode::UnknownPromocode]
+    );
+}
+
+#[test]
+fn a_customer_cannot_tell_a_hidden_promocode_from_none() {
+    for status in [None, Some(UserStatus::Blocked)] {
+        let none = refused(decide(&request(), None, &Usage::default(), status));
+        let hidden = decide_with(
+            |_, promocode, campaign, usage| {
+                promocode.disabled = true;
+                campaign.status = CampaignStatus::Paused;
+                usage.user_used = 1;
+            },
+            status,
+        );
+        let mut hidden = refused(hidden);
+        assert_eq!(mask(&hidden), mask(&none));
+        hidden.push(without_figures(RefusalCode::NotGranted, "Not yours."));
+        assert_eq!(mask(&hidden), mask(&none));
+        assert_eq!(mask(&mask(&hidden)), mask(&none));
+        let last = mask(&none).pop().unwrap();
+        assert_eq!(
+            last,
+            without_figures(RefusalCode::UnknownPromocode, UNKNOWN_DETAIL)
+        );
+    }
+}
+
+#[test]
+fn a_customer_sees_their_own_figures_and_the_dates_but_no_totals() {
+    let reasons = refused(decide_with(
+        |request, _, _, usage| {
+            request.requested_at = noon() - Duration::hours(1);
+            *usage = Usage {
+                promocode_used: 5,
+                campaign_used: 10,
+                user_used: 1,
+            };
+        },
+        None,
+    ));
+    let masked = mask(&reasons);
+    assert_eq!(
+        codes(&masked),
+        [
+            RefusalCode::CampaignNotStarted,
+            RefusalCode::UsesExhausted,
+            RefusalCode::UserLimitReached,
+        ]
+    );
+    assert_eq!(masked[0], reasons[0]);
+    assert_eq!(
+        masked[1],
+        without_figures(RefusalCode::UsesExhausted, EXHAUSTED_DETAIL)
+    );
+    assert_eq!(masked[2], reasons[3]);
+    // Which of the two limits is reached is not told apart.
+    let campaign_only = refused(decide_with(|_, _, _, usage| usage.campaign_used = 10, None));
+    assert_eq!(mask(&campaign_only), [masked[1].clone()]);
+}
+
+#[test]
+fn a_hold_with_a_price_that_cannot_be_is_a_fault_not_a_refusal() {
+    let command = |amount, currency| HoldPromocodeV1 {
+        purchase_id: PurchaseId(Uuid::nil()),
+        user_id: UserId(Uuid::nil()),
+        user_registered_at: None,
+        promocode: "half".to_owned(),
+        tariff_id: TariffId(Uuid::nil()),
+        tariff_version: 1,
+        price: Money::new(Amount(amount), currency),
+        requested_at: noon(),
+        deadline: noon(),
+    };
+    let read = |command| HoldRequest::from_command(&command, Currency::RUB);
+    assert_eq!(read(command(1_000, Currency::RUB)), Ok(request()));
+    assert!(read(command(0, Currency::RUB)).is_ok());
+    assert!(read(command(-1, Currency::RUB)).is_err());
+    assert!(read(command(1_000, Currency::EUR)).is_err());
+}

@@ -1,0 +1,11 @@
+//! The pure rules of loyalty: what a promocode is, what it takes off, who may use it when,
+//! and what becomes of a use once it is held.
+//!
+//! Nothing here reads a clock, a database or the network; every function takes what it needs.
+
+pub mod batch;
+pub mod campaign;
+pub mod decision;
+pub mod discount;
+pub mod promocode;
+pub mod redemption;
