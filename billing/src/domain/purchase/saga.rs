@@ -1,0 +1,362 @@
+//! The purchase saga as a pure state machine: state and message in, new state and effects out.
+//!
+//! It answers every pair, so that messages may come twice, late, in any order or never. The
+//! caller reads the purchase and the [`Facts`] in one transaction, writes the [`Change`] as
+//! compare-and-set on the version it read, and carries out the effects in that transaction.
+
+use shared::{
+    clock::Instant,
+    contracts::{FailureReason, Reason, UserStatus},
+    ids::{PurchaseId, UserId},
+    money::Amount,
+};
+
+use super::{Purchase, PurchaseState};
+use crate::domain::{
+    tariff::Tariff,
+    wallet::{self, AmountError, InsufficientFunds, OperationAmount},
+};
+
+/// What a purchase that exists can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SagaMessage {
+    /// Loyalty holds one use, at these prices in minor units of the platform's currency.
+    Held {
+        /// The price before the discount, as loyalty was told it.
+        list_price: Amount,
+        /// What is taken off.
+        discount: Amount,
+        /// What is left to pay.
+        final_price: Amount,
+    },
+    /// Loyalty holds nothing, and why.
+    Refused {
+        /// The customer's copy of the reasons.
+        reasons: Vec<Reason>,
+    },
+    /// Somebody thinks that the deadline is over; [`Facts::now`] decides whether it is.
+    DeadlinePassed,
+    /// The user no longer wants it.
+    CancelRequested,
+    /// Loyalty has a use held for long and asks how it ended.
+    ReportRequested,
+}
+
+/// What is true at the moment of deciding, read in the transaction that acts on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether the buyer may act; none if billing has not heard of them yet, which is no refusal.
+    pub user_status: Option<UserStatus>,
+    /// What the buyer's wallet holds, in minor units.
+    pub balance: Amount,
+    /// The present instant.
+    pub now: Instant,
+}
+
+/// What is to be done, in this order, in the transaction that writes the change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Command loyalty to hold one use of the promocode.
+    Hold,
+    /// Move this much from the wallet to revenue. Comes with no zero charge: a purchase for
+    /// nothing makes no transfer.
+    Charge {
+        /// The final price.
+        amount: OperationAmount,
+    },
+    /// Make the subscription.
+    ActivateSubscription,
+    /// Announce that it is paid.
+    SayPaid,
+    /// Announce that it failed.
+    SayFailed,
+    /// Announce the outcome that stands, as it was, under a new message id.
+    SayAgain,
+}
+
+/// What becomes of a purchase's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// One above the version that was decided on.
+    pub version: i64,
+    /// The new state, a final one.
+    pub state: PurchaseState,
+    /// The discount, now that it is known.
+    pub discount: Amount,
+    /// Why the promocode was refused; empty unless it was.
+    pub refusal_reasons: Vec<Reason>,
+    /// When.
+    pub settled_at: Instant,
+    /// What the wallet holds after this change, in minor units.
+    pub balance_after: Amount,
+}
+
+/// What a message does to a purchase.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// What becomes of the row; none if nothing changes.
+    pub next: Option<Change>,
+    /// What is to be done.
+    pub effects: Vec<Effect>,
+}
+
+/// A message that no honest partner sends. The caller parks it: nothing is charged for it,
+/// and the purchase ends by its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// An answer about a promocode for a purchase without one.
+    #[error("the purchase has no promocode that could be held or refused")]
+    NoPromocode,
+    /// Another price was discounted than the one that the purchase was made at.
+    #[error("the hold is for a list price of {held:?}, the purchase for {own:?}")]
+    ListPriceDiffers {
+        /// What loyalty priced.
+        held: Amount,
+        /// What the purchase was made at.
+        own: Amount,
+    },
+    /// The parts don't add up to the whole, or one is below zero.
+    #[error("list price less discount is not the final price, or one of them is below zero")]
+    PartsDoNotAddUp,
+    /// More than one operation may move.
+    #[error("the final price can't be charged: {0}")]
+    NotChargeable(AmountError),
+}
+
+/// A purchase that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurchaseRequest {
+    /// The id it will have.
+    pub id: PurchaseId,
+    /// Who buys.
+    pub user_id: UserId,
+    /// The promocode as the customer typed it.
+    pub promocode: Option<String>,
+    /// The first instant at which it can no longer be paid.
+    pub deadline: Instant,
+}
+
+/// A purchase as it comes into being; without a promocode it is paid or failed already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// What to insert.
+    pub purchase: Purchase,
+    /// What is to be done.
+    pub effects: Vec<Effect>,
+}
+
+/// Why no purchase comes into being.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The tariff is archived.
+    #[error("the tariff is not sold any more")]
+    TariffNotSold,
+    /// The tariff's price is one that no tariff may have.
+    #[error("the tariff's price can't be charged")]
+    PriceOutOfRange,
+}
+
+/// Begins a purchase of `tariff` at [`Facts::now`].
+///
+/// With a promocode it waits for loyalty, since only the discount tells whether the wallet
+/// holds enough. Without one it is decided at once, and so is that of a blocked or deleted user.
+///
+/// # Errors
+/// When the tariff is not sold, or its price can't be charged.
+pub fn start(request: PurchaseRequest, tariff: &Tariff, facts: &Facts) -> Result<Started, StartError> {
+    if !tariff.is_sold() {
+        return Err(StartError::TariffNotSold);
+    }
+    if tariff.price.is_negative() || tariff.price > wallet::MAX_OPERATION {
+        return Err(StartError::PriceOutOfRange);
+    }
+    let purchase = Purchase {
+        id: request.id,
+        version: 1,
+        user_id: request.user_id,
+        tariff_id: tariff.id,
+        tariff_version: tariff.version,
+        tariff_name: tariff.name.clone(),
+        list_price: tariff.price,
+        discount: Amount::ZERO,
+        period: tariff.period,
+        promocode: request.promocode,
+        state: PurchaseState::Pending,
+        refusal_reasons: Vec::new(),
+        requested_at: facts.now,
+        deadline: request.deadline,
+        settled_at: None,
+        balance_after: None,
+    };
+    if purchase.promocode.is_some() && may_buy(facts) {
+        return Ok(Started {
+            purchase,
+            effects: vec![Effect::Hold],
+        });
+    }
+    let Step { next, effects } =
+        charge(&purchase, Amount::ZERO, facts).map_err(|_| StartError::PriceOutOfRange)?;
+    Ok(match next {
+        Some(change) => Started {
+            purchase: purchase.after(change),
+            effects,
+        },
+        None => Started { purchase, effects },
+    })
+}
+
+/// What `message` does to `purchase`.
+///
+/// Paid, failed and refunded are final here: a repeat, a late answer, a late cancellation
+/// change nothing and are no error. A pending purchase says nothing when asked for its
+/// outcome: its deadline will end it, and that is said.
+///
+/// # Errors
+/// When a pending purchase gets an answer that can't be true; then nothing changes.
+pub fn step(purchase: &Purchase, message: &SagaMessage, facts: &Facts) -> Result<Step, ProtocolError> {
+    match (purchase.state, message) {
+        (
+            PurchaseState::Pending,
+            SagaMessage::Held {
+                list_price,
+                discount,
+                final_price,
+            },
+        ) => {
+            let discount = check_hold(purchase, *list_price, *discount, *final_price)?;
+            // The deadline is a fact, not a race: who looks first makes no difference.
+            if facts.now >= purchase.deadline {
+                return Ok(fail(purchase, FailureReason::TimedOut, discount, facts));
+            }
+            charge(purchase, discount, facts)
+        }
+        (PurchaseState::Pending, SagaMessage::Refused { reasons }) => {
+            if purchase.promocode.is_none() {
+                return Err(ProtocolError::NoPromocode);
+            }
+            // Also after the deadline: nothing is charged either way, and reasons say more.
+            let mut step = fail(
+                purchase,
+                FailureReason::PromocodeRefused,
+                purchase.discount,
+                facts,
+            );
+            if let Some(change) = &mut step.next {
+                change.refusal_reasons.clone_from(reasons);
+            }
+            Ok(step)
+        }
+        (PurchaseState::Pending, SagaMessage::DeadlinePassed) if facts.now >= purchase.deadline => {
+            Ok(fail(purchase, FailureReason::TimedOut, purchase.discount, facts))
+        }
+        (PurchaseState::Pending, SagaMessage::CancelRequested) => {
+            Ok(fail(purchase, FailureReason::Cancelled, purchase.discount, facts))
+        }
+        (PurchaseState::Pending, SagaMessage::DeadlinePassed | SagaMessage::ReportRequested) => {
+            Ok(Step::default())
+        }
+        (
+            PurchaseState::Paid | PurchaseState::Failed(_) | PurchaseState::Refunded,
+            SagaMessage::ReportRequested,
+        ) => Ok(Step {
+            next: None,
+            effects: vec![Effect::SayAgain],
+        }),
+        (
+            PurchaseState::Paid | PurchaseState::Failed(_) | PurchaseState::Refunded,
+            SagaMessage::Held { .. }
+            | SagaMessage::Refused { .. }
+            | SagaMessage::DeadlinePassed
+            | SagaMessage::CancelRequested,
+        ) => Ok(Step::default()),
+    }
+}
+
+/// The discount of a hold, if it is for this purchase's price and its parts add up.
+fn check_hold(
+    purchase: &Purchase,
+    list_price: Amount,
+    discount: Amount,
+    final_price: Amount,
+) -> Result<Amount, ProtocolError> {
+    if purchase.promocode.is_none() {
+        return Err(ProtocolError::NoPromocode);
+    }
+    if list_price != purchase.list_price {
+        return Err(ProtocolError::ListPriceDiffers {
+            held: list_price,
+            own: purchase.list_price,
+        });
+    }
+    let adds_up = discount.plus(final_price) == Ok(list_price);
+    if !adds_up || discount.is_negative() || final_price.is_negative() {
+        return Err(ProtocolError::PartsDoNotAddUp);
+    }
+    Ok(discount)
+}
+
+fn may_buy(facts: &Facts) -> bool {
+    match facts.user_status {
+        None | Some(UserStatus::Active) => true,
+        Some(UserStatus::Blocked | UserStatus::Deleted) => false,
+    }
+}
+
+/// Charges the list price less `discount`, or fails.
+fn charge(purchase: &Purchase, discount: Amount, facts: &Facts) -> Result<Step, ProtocolError> {
+    if !may_buy(facts) {
+        return Ok(fail(purchase, FailureReason::UserBlocked, discount, facts));
+    }
+    let price = purchase
+        .list_price
+        .minus(discount)
+        .map_err(|_| ProtocolError::PartsDoNotAddUp)?;
+    let paid = settle(purchase, PurchaseState::Paid, discount, facts);
+    if price == Amount::ZERO {
+        let effects = vec![Effect::ActivateSubscription, Effect::SayPaid];
+        return Ok(Step {
+            next: Some(paid),
+            effects,
+        });
+    }
+    let amount = OperationAmount::parse(price).map_err(ProtocolError::NotChargeable)?;
+    match wallet::debit(facts.balance, amount) {
+        Ok(balance_after) => {
+            let effects = vec![
+                Effect::Charge { amount },
+                Effect::ActivateSubscription,
+                Effect::SayPaid,
+            ];
+            Ok(Step {
+                next: Some(Change {
+                    balance_after,
+                    ..paid
+                }),
+                effects,
+            })
+        }
+        Err(InsufficientFunds { .. }) => {
+            Ok(fail(purchase, FailureReason::InsufficientFunds, discount, facts))
+        }
+    }
+}
+
+fn fail(purchase: &Purchase, reason: FailureReason, discount: Amount, facts: &Facts) -> Step {
+    let failed = settle(purchase, PurchaseState::Failed(reason), discount, facts);
+    Step {
+        next: Some(failed),
+        effects: vec![Effect::SayFailed],
+    }
+}
+
+/// The change to the final `state`, with the wallet as it is.
+fn settle(purchase: &Purchase, state: PurchaseState, discount: Amount, facts: &Facts) -> Change {
+    Change {
+        version: purchase.version.saturating_add(1),
+        state,
+        discount,
+        refusal_reasons: Vec::new(),
+        settled_at: facts.now,
+        balance_after: facts.balance,
+    }
+}

@@ -1,0 +1,3 @@
+//! Billing: wallets, tariffs, purchases and subscriptions.
+
+pub mod domain;
