@@ -12,7 +12,7 @@ use iso_currency::Currency;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::contracts::ServiceName;
+use crate::{bus, contracts::ServiceName, db};
 
 /// The file that is read when none is named and it is there.
 pub const DEFAULT_FILE: &str = "kopeck.toml";
@@ -101,7 +101,7 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
-            filter: "info,sqlx=warn,lapin=warn".to_owned(),
+            filter: "info,sqlx=warn,lapin=error".to_owned(),
             format: LogFormat::Text,
         }
     }
@@ -273,24 +273,21 @@ impl Config {
             ServiceName::Billing => &self.billing.database_url,
             ServiceName::Notifications => &self.notifications.database_url,
         };
-        configured.clone().unwrap_or_else(|| {
-            SecretString::from(format!(
-                "sqlite:{}",
-                self.data.join(format!("{service}.db")).display()
-            ))
-        })
+        configured
+            .clone()
+            .unwrap_or_else(|| SecretString::from(db::url_of_file(&self.data.join(format!("{service}.db")))))
     }
 
     /// Whether that database is a file of this machine, which nobody else will migrate.
     #[must_use]
     pub fn is_embedded(&self, service: ServiceName) -> bool {
-        self.database_url(service).expose_secret().starts_with("sqlite:")
+        db::is_file(self.database_url(service).expose_secret())
     }
 
     /// Whether messages stay within this process.
     #[must_use]
     pub fn bus_is_embedded(&self) -> bool {
-        self.bus.url.expose_secret().starts_with("embedded")
+        bus::is_embedded(self.bus.url.expose_secret())
     }
 }
 

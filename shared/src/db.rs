@@ -14,7 +14,7 @@ use sea_orm::{
 };
 use tokio::sync::{broadcast, mpsc};
 
-pub use connect::ConnectError;
+pub use connect::{ConnectError, is_file, url_of_file};
 pub use tx::Tx;
 
 use crate::{
@@ -170,10 +170,22 @@ impl Db {
     }
 }
 
+const RACE: &str = "lost a race: ";
+
+/// An error that makes [`Db::write`] run its work again: another transaction did at the same time
+/// what this one has decided to do, so that it must look again. `what` is for the log.
+#[must_use]
+pub fn race(what: &str) -> DbErr {
+    DbErr::Custom(format!("{RACE}{what}"))
+}
+
 /// Whether the error, or one of its sources, is the database telling that a concurrent
-/// transaction won and this one is to be run again.
+/// transaction won and this one is to be run again, or a [`race`].
 #[must_use]
 pub fn lost_a_race(error: &(dyn std::error::Error + 'static)) -> bool {
+    if matches!(db_error(error), Some(DbErr::Custom(text)) if text.starts_with(RACE)) {
+        return true;
+    }
     // PostgreSQL: serialization_failure, deadlock_detected. SQLite: BUSY, BUSY_SNAPSHOT.
     const CODES: [&str; 4] = ["40001", "40P01", "5", "517"];
     db_error(error)

@@ -72,6 +72,8 @@ ids! {
     CampaignId
     /// A string that a customer types.
     PromocodeId
+    /// A recorded "no" with its reasons.
+    RefusalId
     /// What is sold: a price for a period.
     TariffId
     /// One attempt to buy a tariff.

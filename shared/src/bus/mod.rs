@@ -121,6 +121,12 @@ pub trait Listener: Send {
     async fn next(&mut self) -> Incoming;
 }
 
+/// Whether the bus behind `url` stays within the process.
+#[must_use]
+pub fn is_embedded(url: &str) -> bool {
+    url.split(':').next() == Some("embedded")
+}
+
 /// The bus behind `url`: `embedded:` within the process, `amqp://` or `amqps://` for RabbitMQ.
 ///
 /// # Errors

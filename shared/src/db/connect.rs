@@ -1,6 +1,6 @@
 //! Opening a database: the one place that knows URL schemes of databases and their settings.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DbErr,
@@ -30,6 +30,18 @@ pub enum ConnectError {
         /// Why.
         source: DbErr,
     },
+}
+
+/// The URL of the embedded database in `file`.
+#[must_use]
+pub fn url_of_file(file: &Path) -> String {
+    format!("sqlite:{}", file.display())
+}
+
+/// Whether the database behind `url` is a file of this machine.
+#[must_use]
+pub fn is_file(url: &str) -> bool {
+    url.split(':').next() == Some("sqlite")
 }
 
 /// The writing and the reading side of the database behind `url`.

@@ -23,7 +23,9 @@ pub struct Vhost {
 pub async fn with_vhost(test: impl AsyncFnOnce(&Vhost)) {
     let vhost = Vhost::create(&variable("TEST_AMQP_URL"), &variable("TEST_RABBIT_API")).await;
     let outcome = AssertUnwindSafe(test(&vhost)).catch_unwind().await;
-    vhost.call(Method::DELETE, &format!("vhosts/{}", vhost.name), None).await;
+    vhost
+        .call(Method::DELETE, &format!("vhosts/{}", vhost.name), None)
+        .await;
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }
@@ -31,7 +33,8 @@ pub async fn with_vhost(test: impl AsyncFnOnce(&Vhost)) {
 
 #[allow(clippy::disallowed_methods)] // the test command says here where the broker is
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `./test`, which starts the servers"))
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: run `./test`, which starts the servers"))
 }
 
 impl Vhost {
@@ -41,7 +44,9 @@ impl Vhost {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let name = format!("bus-{}", new_uuid(SystemClock.now()));
         let authority_end = amqp_url.find("://").unwrap() + 3;
-        let path = amqp_url[authority_end..].find('/').map_or(amqp_url.len(), |at| authority_end + at);
+        let path = amqp_url[authority_end..]
+            .find('/')
+            .map_or(amqp_url.len(), |at| authority_end + at);
         let user = amqp_url[authority_end..].split([':', '@']).next().unwrap();
         let vhost = Self {
             amqp_url: format!("{}/{name}", &amqp_url[..path]),
@@ -49,9 +54,17 @@ impl Vhost {
             client: Client::new(),
             name,
         };
-        vhost.call(Method::PUT, &format!("vhosts/{}", vhost.name), None).await;
+        vhost
+            .call(Method::PUT, &format!("vhosts/{}", vhost.name), None)
+            .await;
         let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
-        vhost.call(Method::PUT, &format!("permissions/{}/{user}", vhost.name), Some(all)).await;
+        vhost
+            .call(
+                Method::PUT,
+                &format!("permissions/{}/{user}", vhost.name),
+                Some(all),
+            )
+            .await;
         vhost
     }
 
@@ -68,7 +81,10 @@ impl Vhost {
         let response = request.send().await.expect("the management API answers");
         let status = response.status();
         let text = response.text().await.unwrap();
-        assert!(status.is_success() || status == StatusCode::NOT_FOUND, "{path}: {status} {text}");
+        assert!(
+            status.is_success() || status == StatusCode::NOT_FOUND,
+            "{path}: {status} {text}"
+        );
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
@@ -88,7 +104,9 @@ impl Vhost {
     pub async fn connections(&self) -> Vec<String> {
         let list = self.get(&format!("vhosts/{}/connections", self.name)).await;
         let list = list.as_array().cloned().unwrap_or_default();
-        list.iter().filter_map(|connection| connection["name"].as_str().map(str::to_owned)).collect()
+        list.iter()
+            .filter_map(|connection| connection["name"].as_str().map(str::to_owned))
+            .collect()
     }
 
     /// Waits until the API shows so many connections (it hears of them with a delay).
@@ -104,7 +122,10 @@ impl Vhost {
 
     /// Cuts one connection as an administrator would.
     pub async fn cut(&self, connection: &str) {
-        let name = connection.replace(' ', "%20").replace('>', "%3E").replace(':', "%3A");
+        let name = connection
+            .replace(' ', "%20")
+            .replace('>', "%3E")
+            .replace(':', "%3A");
         self.delete(&format!("connections/{name}")).await;
     }
 

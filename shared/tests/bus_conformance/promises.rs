@@ -44,7 +44,11 @@ pub fn ids(batch: &[Outgoing]) -> Vec<String> {
 }
 
 pub fn bodies(delivery: &Delivery) -> Vec<String> {
-    delivery.messages.iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect()
+    delivery
+        .messages
+        .iter()
+        .map(|message| String::from_utf8_lossy(&message.body).into_owned())
+        .collect()
 }
 
 pub fn queue(name: &str) -> &'static Queue {
@@ -300,7 +304,10 @@ pub async fn a_thousand_concurrent_messages_all_arrive(bus: Arc<dyn Bus>) {
         let bus = &bus;
         async move {
             let mut consumer = bus.consume(queue, Side::Main).await.unwrap();
-            take(&mut consumer, 1000).await.into_iter().collect::<BTreeSet<_>>()
+            take(&mut consumer, 1000)
+                .await
+                .into_iter()
+                .collect::<BTreeSet<_>>()
         }
     });
     for seen in join_all(taking).await {

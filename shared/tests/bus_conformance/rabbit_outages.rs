@@ -91,7 +91,12 @@ async fn a_broker_that_falls_silent_is_given_up_in_time_and_found_again() {
         proxy.set_silent(true);
         let started = Instant::now();
         let results = soon(bus.publish(&messages::<HoldPromocodeV1>(2))).await;
-        assert!(results.iter().all(|result| matches!(result, Err(BusError::TimedOut))), "{results:?}");
+        assert!(
+            results
+                .iter()
+                .all(|result| matches!(result, Err(BusError::TimedOut))),
+            "{results:?}"
+        );
         assert!(started.elapsed() < Duration::from_secs(7));
 
         let started = Instant::now();
@@ -100,11 +105,17 @@ async fn a_broker_that_falls_silent_is_given_up_in_time_and_found_again() {
 
         // However many ask, they share one attempt to connect, and its bound.
         let started = Instant::now();
-        let asking: Vec<_> = (0..20).map(|_| publish(&bus, &messages::<HoldPromocodeV1>(1))).collect();
+        let asking: Vec<_> = (0..20)
+            .map(|_| publish(&bus, &messages::<HoldPromocodeV1>(1)))
+            .collect();
         for asked in asking {
             assert!(soon(asked).await.unwrap()[0].is_err());
         }
-        assert!(started.elapsed() < Duration::from_secs(21), "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(21),
+            "{:?}",
+            started.elapsed()
+        );
 
         proxy.set_silent(false);
         let after = messages::<HoldPromocodeV1>(2);
@@ -121,7 +132,12 @@ async fn without_a_broker_publishing_and_readiness_fail_at_once() {
     let bus = bus::connect(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f")).unwrap();
     assert!(matches!(soon(bus.ready()).await, Err(BusError::Unreachable(_))));
     let results = soon(bus.publish(&messages::<HoldPromocodeV1>(2))).await;
-    assert!(results.iter().all(|result| matches!(result, Err(BusError::Unreachable(_)))), "{results:?}");
+    assert!(
+        results
+            .iter()
+            .all(|result| matches!(result, Err(BusError::Unreachable(_)))),
+        "{results:?}"
+    );
     assert_eq!(results.len(), 2);
 }
 
@@ -187,7 +203,11 @@ async fn nothing_confirmed_is_lost_when_the_broker_is_killed() {
 }
 
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// Forwards to the broker, until it is told to fall silent without closing anything.
@@ -322,7 +342,12 @@ impl PrivateBroker {
         let client = reqwest_client();
         let url = format!("{}/api/health/checks/virtual-hosts", self.api());
         let answers = async {
-            while !client.get(&url).send().await.is_ok_and(|response| response.status().is_success()) {
+            while !client
+                .get(&url)
+                .send()
+                .await
+                .is_ok_and(|response| response.status().is_success())
+            {
                 sleep(Duration::from_millis(100)).await;
             }
         };

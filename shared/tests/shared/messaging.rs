@@ -155,7 +155,7 @@ async fn a_message_that_comes_twice_is_applied_once() {
         let (envelope, purchase) = report();
         let message = outgoing(&envelope);
         receiving.deliver(&[message.clone(), message.clone()]).await;
-        receiving.deliver(&[message.clone()]).await;
+        receiving.deliver(std::slice::from_ref(&message)).await;
         receiving.deliver(&[message]).await;
         assert_eq!(receiving.recorder.applied(), [purchase]);
         assert_eq!(
