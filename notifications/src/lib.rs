@@ -1,1 +1,49 @@
-//! The notifications service.
+//! Notifications: every outcome has its letter, exactly one in the inbox.
+//!
+//! Letters are made from the other services' events and from nothing else. What makes a second
+//! one impossible is what a letter is about, which is unique in the database; what orders them
+//! is the time of the event, not that of its arrival.
+
+mod app;
+mod consumers;
+pub mod domain;
+mod http;
+mod store;
+
+use std::sync::Arc;
+
+use shared::{
+    contracts::ServiceName,
+    host::{Context, Definition, Service},
+    http::Guard,
+    users::ReplicatedStatuses,
+};
+
+pub use app::reconcile::letters_of_purchases;
+
+/// The service, to be run by [`shared::host`].
+#[must_use]
+pub fn definition() -> Definition {
+    Definition {
+        name: ServiceName::Notifications,
+        build: |context| Box::pin(std::future::ready(Ok(build(context)))),
+        migrate: |conn| Box::pin(migration::up(ServiceName::Notifications, conn)),
+        pending: |conn| Box::pin(migration::pending(ServiceName::Notifications, conn)),
+    }
+}
+
+fn build(context: &Context) -> Service {
+    let state = http::AppState {
+        db: context.db.clone(),
+        guard: Guard {
+            tokens: Arc::clone(&context.tokens),
+            statuses: Arc::new(ReplicatedStatuses(context.db.clone())),
+        },
+    };
+    Service {
+        router: http::routes(state),
+        handlers: consumers::handlers(),
+        jobs: Vec::new(),
+        on_wake: None,
+    }
+}

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod inbox;
 pub mod money;
 pub mod outbox;
+pub mod reconcile;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use chrono::DateTime;
+use chrono::{DateTime, Datelike as _};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -29,8 +29,11 @@ impl Cursor {
     fn decode(text: &str) -> Option<Self> {
         let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let (at, id) = text.split_once('.')?;
+        let at = DateTime::from_timestamp_micros(at.parse().ok()?)?;
+        // Years that no database refuses: a forged cursor is the client's mistake, not ours.
+        (0..=9_999).contains(&at.year()).then_some(())?;
         Some(Self {
-            at: DateTime::from_timestamp_micros(at.parse().ok()?)?,
+            at,
             id: Uuid::try_parse(id).ok()?,
         })
     }
@@ -124,6 +127,11 @@ mod tests {
         };
         assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
         assert_eq!(Cursor::decode("nonsense"), None);
+        let forged = Cursor {
+            at: DateTime::<chrono::Utc>::MIN_UTC,
+            ..cursor
+        };
+        assert_eq!(Cursor::decode(&forged.encode()), None);
     }
 
     #[test]

@@ -227,7 +227,9 @@ enum Applied {
 
 async fn apply_once(db: &Db, handlers: &Handlers, envelopes: &[&Envelope]) -> Result<(), HandleError> {
     db.write(|tx| async move {
-        let ids: Vec<_> = envelopes.iter().map(|envelope| envelope.id).collect();
+        let mut ids: Vec<_> = envelopes.iter().map(|envelope| envelope.id).collect();
+        // Replicas that are handed the same messages wait for each other's rows in one order.
+        ids.sort_unstable();
         let mut fresh = store::claim(tx.conn(), &ids, tx.now()).await?;
         // `remove`: the same message may be in the batch twice.
         let news: Vec<_> = envelopes

@@ -1,0 +1,51 @@
+//! What notifications hears.
+
+mod on_purchase_failed;
+mod on_purchase_paid;
+mod on_user_registered;
+mod on_wallet_credited;
+mod on_wallet_debited;
+mod on_withdrawal_failed;
+
+use shared::{
+    contracts::{
+        PurchaseFailedV1, PurchasePaidV1, UserRegisteredV1, WalletCreditedV1, WalletDebitedV1,
+        WithdrawalFailedV1,
+    },
+    inbox::Handlers,
+    users,
+};
+
+/// Everything that is handled. The users come first, so that a letter is written in the language
+/// that came in the same batch.
+pub fn handlers() -> Handlers {
+    users::handlers(Handlers::new())
+        .on::<UserRegisteredV1>(on_user_registered::OnUserRegistered)
+        .on::<WalletCreditedV1>(on_wallet_credited::OnWalletCredited)
+        .on::<WalletDebitedV1>(on_wallet_debited::OnWalletDebited)
+        .on::<WithdrawalFailedV1>(on_withdrawal_failed::OnWithdrawalFailed)
+        .on::<PurchasePaidV1>(on_purchase_paid::OnPurchasePaid)
+        .on::<PurchaseFailedV1>(on_purchase_failed::OnPurchaseFailed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use shared::contracts::{QUEUES, ServiceName};
+
+    use super::*;
+
+    #[test]
+    fn everything_that_comes_in_is_handled_and_nothing_else() {
+        let handlers = handlers();
+        let handled: BTreeSet<_> = handlers.types().collect();
+        let bound: BTreeSet<_> = QUEUES
+            .iter()
+            .filter(|queue| queue.service == ServiceName::Notifications)
+            .flat_map(|queue| queue.bindings)
+            .map(|binding| binding.message_type)
+            .collect();
+        assert_eq!(handled, bound);
+    }
+}

@@ -1,0 +1,293 @@
+use chrono::Duration;
+use serde_json::json;
+use shared::contracts::{
+    FailureReason, Locale, PurchaseFailedV1, PurchasePaidV1, RefusalCode, WalletCreditedV1,
+};
+
+use super::{
+    letter::{Letter, LetterKind, Outcome},
+    samples::{credited, debited, failed, now, paid, reason, refused_withdrawal, registered, roubles},
+};
+
+fn data(letter: &Letter) -> serde_json::Value {
+    serde_json::to_value(&letter.data).unwrap()
+}
+
+#[track_caller]
+fn says(letter: &Letter, subject: &str, body: &[&str]) {
+    assert_eq!(letter.subject, subject);
+    assert_eq!(letter.body, body.join("\n"));
+}
+
+#[test]
+fn kinds_are_read_back() {
+    for kind in LetterKind::ALL {
+        assert_eq!(LetterKind::parse(kind.as_str()), Some(kind));
+    }
+    assert_eq!(LetterKind::parse("love_letter"), None);
+}
+
+#[test]
+fn a_welcome_is_written_in_both_languages() {
+    let event = registered();
+    let letter = event.letter(Locale::En);
+    says(
+        &letter,
+        "Welcome",
+        &["Your account is ready. Letters about your wallet and your purchases will come here."],
+    );
+    assert_eq!(letter.kind, LetterKind::Welcome);
+    assert_eq!(letter.about, format!("welcome:{}", event.0.user_id));
+    assert_eq!((letter.user_id, letter.occurred_at), (event.0.user_id, now()));
+    assert_eq!(data(&letter), json!({}));
+    says(
+        &event.letter(Locale::Ru),
+        "Добро пожаловать",
+        &["Ваш аккаунт создан. Сюда будут приходить письма о кошельке и покупках."],
+    );
+}
+
+#[test]
+fn a_top_up_names_amount_and_balance_in_both_languages() {
+    let event = credited();
+    let letter = event.letter(Locale::En);
+    says(
+        &letter,
+        "Your wallet was topped up by 1000.00 RUB",
+        &["Amount: 1000.00 RUB", "Balance: 1234.56 RUB"],
+    );
+    assert_eq!(letter.kind, LetterKind::WalletCredited);
+    assert_eq!(letter.about, format!("wallet_credited:{}", event.transfer_id));
+    assert_eq!(
+        data(&letter),
+        json!({
+            "transfer_id": event.transfer_id,
+            "amount": {"amount": 100_000, "currency": "RUB"},
+            "balance": {"amount": 123_456, "currency": "RUB"},
+        })
+    );
+    says(
+        &event.letter(Locale::Ru),
+        "Кошелёк пополнен на 1000.00 RUB",
+        &["Сумма: 1000.00 RUB", "Баланс: 1234.56 RUB"],
+    );
+}
+
+#[test]
+fn a_withdrawal_names_amount_and_balance_in_both_languages() {
+    let event = debited();
+    let letter = event.letter(Locale::En);
+    says(
+        &letter,
+        "100.00 RUB left your wallet",
+        &["Amount: 100.00 RUB", "Balance: 900.00 RUB"],
+    );
+    assert_eq!(letter.kind, LetterKind::WalletDebited);
+    assert_eq!(letter.about, format!("wallet_debited:{}", event.transfer_id));
+    assert_eq!(
+        data(&letter)["balance"],
+        json!({"amount": 90_000, "currency": "RUB"})
+    );
+    says(
+        &event.letter(Locale::Ru),
+        "С кошелька списано 100.00 RUB",
+        &["Сумма: 100.00 RUB", "Баланс: 900.00 RUB"],
+    );
+}
+
+#[test]
+fn a_refused_withdrawal_names_the_reason_in_both_languages() {
+    let event = refused_withdrawal();
+    let letter = event.letter(Locale::En);
+    says(
+        &letter,
+        "Your withdrawal of 5000.00 RUB was refused",
+        &[
+            "Nothing left your wallet.",
+            "Amount: 5000.00 RUB",
+            "Balance: 900.00 RUB",
+            "Reason: there is not enough money in your wallet.",
+        ],
+    );
+    assert_eq!(letter.kind, LetterKind::WithdrawalFailed);
+    assert_eq!(letter.about, format!("withdrawal_failed:{}", event.withdrawal_id));
+    assert_eq!(data(&letter)["reason"], "insufficient_funds");
+    says(
+        &event.letter(Locale::Ru),
+        "Вывод 5000.00 RUB отклонён",
+        &[
+            "Деньги с кошелька не списаны.",
+            "Сумма: 5000.00 RUB",
+            "Баланс: 900.00 RUB",
+            "Причина: в кошельке недостаточно денег.",
+        ],
+    );
+}
+
+#[test]
+fn a_paid_purchase_names_cost_balance_and_end_in_both_languages() {
+    let event = paid();
+    let letter = event.letter(Locale::En);
+    says(
+        &letter,
+        "“Basic” is paid: 10.00 RUB",
+        &[
+            "You bought “Basic”.",
+            "Cost: 10.00 RUB",
+            "Balance: 890.00 RUB",
+            "The subscription runs until 2026-12-21 10:30 UTC.",
+        ],
+    );
+    assert_eq!(letter.kind, LetterKind::PurchasePaid);
+    assert_eq!(letter.about, format!("purchase_ended:{}", event.purchase_id));
+    assert_eq!(
+        data(&letter),
+        json!({
+            "purchase_id": event.purchase_id,
+            "tariff_id": event.tariff_id,
+            "tariff_name": "Basic",
+            "list_price": {"amount": 1_000, "currency": "RUB"},
+            "discount": {"amount": 0, "currency": "RUB"},
+            "cost": {"amount": 1_000, "currency": "RUB"},
+            "balance": {"amount": 89_000, "currency": "RUB"},
+            "subscription_id": event.subscription_id,
+            "subscription_starts_at": "2026-11-21T10:30:00Z",
+            "subscription_ends_at": "2026-12-21T10:30:00Z",
+        })
+    );
+    says(
+        &event.letter(Locale::Ru),
+        "«Basic» оплачен: 10.00 RUB",
+        &[
+            "Вы купили «Basic».",
+            "Стоимость: 10.00 RUB",
+            "Баланс: 890.00 RUB",
+            "Подписка действует до 21.12.2026 10:30 UTC.",
+        ],
+    );
+}
+
+#[test]
+fn a_purchase_with_a_promocode_also_names_the_discount() {
+    let event = PurchasePaidV1 {
+        with_promocode: true,
+        discount: roubles(1_000),
+        charged: roubles(0),
+        ..paid()
+    };
+    says(
+        &event.letter(Locale::En),
+        "“Basic” is paid: 0.00 RUB",
+        &[
+            "You bought “Basic”.",
+            "Cost: 0.00 RUB",
+            "Discount: 10.00 RUB off the price of 10.00 RUB",
+            "Balance: 890.00 RUB",
+            "The subscription runs until 2026-12-21 10:30 UTC.",
+        ],
+    );
+    assert!(
+        event
+            .letter(Locale::Ru)
+            .body
+            .contains("Скидка: 10.00 RUB с цены 10.00 RUB")
+    );
+}
+
+#[test]
+fn a_failed_purchase_names_cost_balance_and_reason_in_both_languages() {
+    let event = failed();
+    let letter = event.letter(Locale::En);
+    says(
+        &letter,
+        "Your purchase of “Pro” failed",
+        &[
+            "You did not buy “Pro”; nothing was charged.",
+            "Cost: 1200.00 RUB",
+            "Balance: 890.00 RUB",
+            "Reason: there is not enough money in your wallet.",
+        ],
+    );
+    assert_eq!(letter.kind, LetterKind::PurchaseFailed);
+    assert_eq!(letter.about, format!("purchase_ended:{}", event.purchase_id));
+    assert_eq!(
+        data(&letter),
+        json!({
+            "purchase_id": event.purchase_id,
+            "tariff_id": event.tariff_id,
+            "tariff_name": "Pro",
+            "cost": {"amount": 120_000, "currency": "RUB"},
+            "balance": {"amount": 89_000, "currency": "RUB"},
+            "reason": "insufficient_funds",
+        })
+    );
+    says(
+        &event.letter(Locale::Ru),
+        "Покупка «Pro» не удалась",
+        &[
+            "Купить «Pro» не удалось; деньги не списаны.",
+            "Стоимость: 1200.00 RUB",
+            "Баланс: 890.00 RUB",
+            "Причина: в кошельке недостаточно денег.",
+        ],
+    );
+}
+
+#[test]
+fn a_refused_promocode_is_explained_with_every_reason() {
+    let event = PurchaseFailedV1 {
+        with_promocode: true,
+        reason: FailureReason::PromocodeRefused,
+        refusal_reasons: vec![
+            reason(RefusalCode::UsesExhausted, "All 10 uses are taken."),
+            reason(RefusalCode::NotNewUser, ""),
+        ],
+        ..failed()
+    };
+    let letter = event.letter(Locale::En);
+    assert!(
+        letter.body.ends_with(
+            "Reason: the promocode was refused:\n– All 10 uses are taken.\n– The promocode is for new users only."
+        ),
+        "{}",
+        letter.body
+    );
+    assert_eq!(
+        data(&letter)["reasons"],
+        json!([
+            {"code": "uses_exhausted", "detail": "All 10 uses are taken.", "expected": 10, "found": 10},
+            {"code": "not_new_user", "detail": "", "expected": 10, "found": 10},
+        ])
+    );
+    let letter = event.letter(Locale::Ru);
+    assert!(
+        letter.body.ends_with(
+            "Причина: промокод не принят:\n– Все использования промокода исчерпаны.\n\
+             – Промокод только для новых пользователей."
+        ),
+        "{}",
+        letter.body
+    );
+}
+
+#[test]
+fn both_outcomes_of_a_purchase_are_about_the_same() {
+    let paid = paid();
+    let failed = PurchaseFailedV1 {
+        purchase_id: paid.purchase_id,
+        ..failed()
+    };
+    assert_eq!(paid.letter(Locale::En).about, failed.letter(Locale::Ru).about);
+}
+
+#[test]
+fn instants_are_cut_to_microseconds() {
+    let event = WalletCreditedV1 {
+        credited_at: now() + Duration::nanoseconds(1_999),
+        ..credited()
+    };
+    assert_eq!(
+        event.letter(Locale::En).occurred_at,
+        now() + Duration::microseconds(1)
+    );
+}

@@ -1,0 +1,8 @@
+//! What a letter says and what it is about.
+
+pub mod letter;
+#[cfg(test)]
+mod letter_tests;
+#[cfg(test)]
+mod samples;
+mod wording;

@@ -1,0 +1,107 @@
+//! Events to write letters about, for tests.
+
+use chrono::{Duration, TimeZone as _, Utc};
+use iso_currency::Currency;
+use serde_json::json;
+use shared::{
+    clock::Instant,
+    contracts::{
+        FailureReason, Locale, PurchaseFailedV1, PurchasePaidV1, Reason, RefusalCode, UserRegisteredV1,
+        UserState, UserStatus, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+    },
+    ids::{PurchaseId, SubscriptionId, TariffId, TransferId, UserId, WithdrawalId},
+    money::{Amount, Money},
+};
+
+pub fn now() -> Instant {
+    Utc.with_ymd_and_hms(2026, 11, 21, 10, 30, 0).unwrap()
+}
+
+pub fn roubles(amount: i64) -> Money {
+    Money::new(Amount(amount), Currency::RUB)
+}
+
+pub fn registered() -> UserRegisteredV1 {
+    UserRegisteredV1(UserState {
+        user_id: UserId::new(now()),
+        version: 1,
+        status: UserStatus::Active,
+        locale: Locale::En,
+        registered_at: now(),
+    })
+}
+
+pub fn credited() -> WalletCreditedV1 {
+    WalletCreditedV1 {
+        transfer_id: TransferId::new(now()),
+        user_id: UserId::new(now()),
+        amount: roubles(100_000),
+        balance_after: roubles(123_456),
+        credited_at: now(),
+    }
+}
+
+pub fn debited() -> WalletDebitedV1 {
+    WalletDebitedV1 {
+        transfer_id: TransferId::new(now()),
+        user_id: UserId::new(now()),
+        amount: roubles(10_000),
+        balance_after: roubles(90_000),
+        debited_at: now(),
+    }
+}
+
+pub fn refused_withdrawal() -> WithdrawalFailedV1 {
+    WithdrawalFailedV1 {
+        withdrawal_id: WithdrawalId::new(now()),
+        user_id: UserId::new(now()),
+        amount: roubles(500_000),
+        balance: roubles(90_000),
+        reason: FailureReason::InsufficientFunds,
+        failed_at: now(),
+    }
+}
+
+pub fn paid() -> PurchasePaidV1 {
+    PurchasePaidV1 {
+        purchase_id: PurchaseId::new(now()),
+        version: 2,
+        user_id: UserId::new(now()),
+        tariff_id: TariffId::new(now()),
+        tariff_name: "Basic".to_owned(),
+        with_promocode: false,
+        list_price: roubles(1_000),
+        discount: roubles(0),
+        charged: roubles(1_000),
+        balance_after: roubles(89_000),
+        subscription_id: SubscriptionId::new(now()),
+        subscription_starts_at: now(),
+        subscription_ends_at: now() + Duration::days(30),
+        paid_at: now(),
+    }
+}
+
+pub fn failed() -> PurchaseFailedV1 {
+    PurchaseFailedV1 {
+        purchase_id: PurchaseId::new(now()),
+        version: 2,
+        user_id: UserId::new(now()),
+        tariff_id: TariffId::new(now()),
+        tariff_name: "Pro".to_owned(),
+        with_promocode: false,
+        cost: roubles(120_000),
+        balance: roubles(89_000),
+        reason: FailureReason::InsufficientFunds,
+        refusal_reasons: Vec::new(),
+        failed_at: now(),
+    }
+}
+
+pub fn reason(code: RefusalCode, detail: &str) -> Reason {
+    Reason {
+        code,
+        detail: detail.to_owned(),
+        expected: Some(json!(10)),
+        found: Some(json!(10)),
+    }
+}

@@ -1,0 +1,234 @@
+//! Every outcome has its letter.
+
+use chrono::{Duration, SubsecRound as _};
+use serde_json::{Value, json};
+use shared::{
+    contracts::{Locale, UserStatus, UserUpdatedV1},
+    testing::TestDatabase,
+};
+
+use crate::{
+    inbox_of, kinds,
+    said::{self, credited, debited, failed, paid, refused, registered, withdrawal_failed},
+    start,
+};
+
+async fn the_whole_story(database: TestDatabase) {
+    let service = start(database).await;
+    let (user, began) = (service.new_user(), service.peers.now());
+    let at = |minutes| began + Duration::minutes(minutes);
+
+    service.peers.say(&registered(user, Locale::En, at(0))).await;
+    service.peers.say(&credited(user, 100_000, 100_000, at(1))).await;
+    service.peers.say(&debited(user, 10_000, 90_000, at(2))).await;
+    service
+        .peers
+        .say(&withdrawal_failed(user, 500_000, 90_000, at(3)))
+        .await;
+    service.peers.say(&paid(user, 1_000, 89_000, at(4))).await;
+    service.peers.say(&failed(user, 120_000, 89_000, at(5))).await;
+    service.peers.say(&refused(user, 1_000, 89_000, at(6))).await;
+
+    let letters = inbox_of(&service, user).await;
+    assert_eq!(
+        kinds(&letters),
+        [
+            "purchase_failed",
+            "purchase_failed",
+            "purchase_paid",
+            "withdrawal_failed",
+            "wallet_debited",
+            "wallet_credited",
+            "welcome",
+        ]
+    );
+    let holds = |letter: &Value, words: &[&str]| {
+        for word in words {
+            assert!(
+                letter["body"].as_str().unwrap().contains(word),
+                "{word} in {letter:#}"
+            );
+        }
+    };
+    holds(
+        &letters[0],
+        &[
+            "10.00 RUB",
+            "890.00 RUB",
+            "the promocode was refused",
+            "All 10 uses are taken.",
+        ],
+    );
+    holds(&letters[1], &["1200.00 RUB", "890.00 RUB", "not enough money"]);
+    holds(&letters[2], &["“Basic”", "10.00 RUB", "890.00 RUB"]);
+    holds(&letters[3], &["5000.00 RUB", "900.00 RUB", "not enough money"]);
+    holds(&letters[4], &["100.00 RUB", "900.00 RUB"]);
+    holds(&letters[5], &["1000.00 RUB"]);
+
+    assert_eq!(letters[0]["data"]["reasons"][0]["code"], "uses_exhausted");
+    assert_eq!(
+        letters[1]["data"]["cost"],
+        json!({"amount": 120_000, "currency": "RUB"})
+    );
+    assert_eq!(
+        letters[1]["data"]["balance"],
+        json!({"amount": 89_000, "currency": "RUB"})
+    );
+    assert_eq!(
+        letters[2]["data"]["cost"],
+        json!({"amount": 1_000, "currency": "RUB"})
+    );
+    assert_eq!(
+        letters[2]["data"]["balance"],
+        json!({"amount": 89_000, "currency": "RUB"})
+    );
+    for (letter, minutes) in letters.iter().rev().zip(0..) {
+        assert_eq!(letter["occurred_at"], json!(at(minutes).trunc_subsecs(6)));
+        assert!(letter.get("read_at").is_none(), "absent is not null: {letter:#}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn every_outcome_has_its_letter() {
+    the_whole_story(TestDatabase::Sqlite).await;
+}
+
+#[tokio::test]
+async fn every_outcome_has_its_letter_on_postgres() {
+    the_whole_story(TestDatabase::Postgres).await;
+}
+
+#[tokio::test]
+async fn letters_are_written_in_the_reader_s_language() {
+    let service = start(TestDatabase::Sqlite).await;
+    let (user, now) = (service.new_user(), service.peers.now());
+    service.peers.say(&registered(user, Locale::Ru, now)).await;
+    service
+        .peers
+        .say(&paid(user, 1_000, 89_000, now + Duration::seconds(1)))
+        .await;
+
+    let in_english = said::state(user, 2, UserStatus::Active, Locale::En, now);
+    service.peers.say(&UserUpdatedV1(in_english)).await;
+    service
+        .peers
+        .say(&failed(user, 1_000, 0, now + Duration::seconds(2)))
+        .await;
+
+    let letters = inbox_of(&service, user).await;
+    assert_eq!(letters[0]["subject"], "Your purchase of “Pro” failed");
+    assert_eq!(letters[1]["subject"], "«Basic» оплачен: 10.00 RUB");
+    assert_eq!(letters[2]["subject"], "Добро пожаловать");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_language_that_comes_in_the_same_batch_is_used() {
+    let service = start(TestDatabase::Sqlite).await;
+    let (user, now) = (service.new_user(), service.peers.now());
+    let mut batch = service.peers.seal_all(&[credited(user, 100, 100, now)]);
+    batch.extend(service.peers.seal_all(&[registered(user, Locale::Ru, now)]));
+    service.peers.deliver(&batch).await;
+    let letters = inbox_of(&service, user).await;
+    assert_eq!(letters.len(), 2);
+    for letter in letters {
+        let subject = letter["subject"].as_str().unwrap();
+        assert!(
+            ["Добро пожаловать", "Кошелёк пополнен на 1.00 RUB"].contains(&subject),
+            "{subject}"
+        );
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn somebody_not_known_yet_is_written_to_in_english() {
+    let service = start(TestDatabase::Sqlite).await;
+    let (user, now) = (service.new_user(), service.peers.now());
+    service.peers.say(&credited(user, 100, 100, now)).await;
+    let letters = inbox_of(&service, user).await;
+    assert_eq!(letters[0]["subject"], "Your wallet was topped up by 1.00 RUB");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_of_many_makes_a_letter_for_each_of_its_readers() {
+    for database in [TestDatabase::Sqlite, TestDatabase::Postgres] {
+        let service = start(database).await;
+        let now = service.peers.now();
+        let users: Vec<_> = (0..20).map(|_| service.new_user()).collect();
+        let mut batch = Vec::new();
+        for user in &users {
+            batch.extend(
+                service
+                    .peers
+                    .seal_all(&[paid(*user, 100, 900, now), paid(*user, 200, 700, now)]),
+            );
+            batch.extend(service.peers.seal_all(&[credited(*user, 1_000, 1_000, now)]));
+            batch.extend(service.peers.seal_all(&[registered(*user, Locale::En, now)]));
+            batch.extend(service.peers.seal_all(&[failed(*user, 5_000, 700, now)]));
+        }
+        service.peers.deliver(&batch).await;
+        for user in users {
+            let letters = inbox_of(&service, user).await;
+            let mut kinds = kinds(&letters);
+            kinds.sort_unstable();
+            assert_eq!(
+                kinds,
+                [
+                    "purchase_failed",
+                    "purchase_paid",
+                    "purchase_paid",
+                    "wallet_credited",
+                    "welcome"
+                ]
+            );
+        }
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn late_and_reordered_events_take_their_place_by_time() {
+    for database in [TestDatabase::Sqlite, TestDatabase::Postgres] {
+        let service = start(database).await;
+        let (user, now) = (service.new_user(), service.peers.now());
+        // Whole seconds, milliseconds, microseconds: order must not depend on how many digits an
+        // instant has.
+        let first = now.trunc_subsecs(0);
+        let at = [
+            first - Duration::days(40),
+            first,
+            first + Duration::milliseconds(500),
+            first + Duration::microseconds(500_001),
+            first + Duration::seconds(1),
+        ];
+        for index in [3, 0, 4, 2, 1] {
+            let amount = i64::try_from(index).unwrap() + 1;
+            service
+                .peers
+                .say(&credited(user, amount, amount, at[index]))
+                .await;
+        }
+        let letters = inbox_of(&service, user).await;
+        let amounts: Vec<_> = letters
+            .iter()
+            .map(|letter| letter["data"]["amount"]["amount"].as_i64().unwrap())
+            .collect();
+        assert_eq!(amounts, [5, 4, 3, 2, 1], "{database:?}");
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_tariff_s_name_with_control_characters_still_makes_a_letter() {
+    let service = start(TestDatabase::Postgres).await;
+    let (user, now) = (service.new_user(), service.peers.now());
+    let mut event = paid(user, 100, 100, now);
+    event.tariff_name = "Ba\0sic\r\nBcc: x".to_owned();
+    service.peers.say(&event).await;
+    let letters = inbox_of(&service, user).await;
+    assert_eq!(letters[0]["subject"], "“Ba sic  Bcc: x” is paid: 1.00 RUB");
+    service.stop().await;
+}

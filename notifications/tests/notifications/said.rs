@@ -1,0 +1,111 @@
+//! What auth and billing say.
+
+use chrono::Duration;
+use iso_currency::Currency;
+use shared::{
+    clock::Instant,
+    contracts::{
+        FailureReason, Locale, PurchaseFailedV1, PurchasePaidV1, Reason, RefusalCode, UserRegisteredV1,
+        UserState, UserStatus, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+    },
+    ids::{PurchaseId, SubscriptionId, TariffId, TransferId, UserId, WithdrawalId},
+    money::{Amount, Money},
+};
+
+pub fn roubles(amount: i64) -> Money {
+    Money::new(Amount(amount), Currency::RUB)
+}
+
+pub fn state(user_id: UserId, version: i64, status: UserStatus, locale: Locale, at: Instant) -> UserState {
+    UserState {
+        user_id,
+        version,
+        status,
+        locale,
+        registered_at: at,
+    }
+}
+
+pub fn registered(user_id: UserId, locale: Locale, at: Instant) -> UserRegisteredV1 {
+    UserRegisteredV1(state(user_id, 1, UserStatus::Active, locale, at))
+}
+
+pub fn credited(user_id: UserId, amount: i64, balance: i64, at: Instant) -> WalletCreditedV1 {
+    WalletCreditedV1 {
+        transfer_id: TransferId::new(at),
+        user_id,
+        amount: roubles(amount),
+        balance_after: roubles(balance),
+        credited_at: at,
+    }
+}
+
+pub fn debited(user_id: UserId, amount: i64, balance: i64, at: Instant) -> WalletDebitedV1 {
+    WalletDebitedV1 {
+        transfer_id: TransferId::new(at),
+        user_id,
+        amount: roubles(amount),
+        balance_after: roubles(balance),
+        debited_at: at,
+    }
+}
+
+pub fn withdrawal_failed(user_id: UserId, amount: i64, balance: i64, at: Instant) -> WithdrawalFailedV1 {
+    WithdrawalFailedV1 {
+        withdrawal_id: WithdrawalId::new(at),
+        user_id,
+        amount: roubles(amount),
+        balance: roubles(balance),
+        reason: FailureReason::InsufficientFunds,
+        failed_at: at,
+    }
+}
+
+pub fn paid(user_id: UserId, cost: i64, balance: i64, at: Instant) -> PurchasePaidV1 {
+    PurchasePaidV1 {
+        purchase_id: PurchaseId::new(at),
+        version: 2,
+        user_id,
+        tariff_id: TariffId::new(at),
+        tariff_name: "Basic".to_owned(),
+        with_promocode: false,
+        list_price: roubles(cost),
+        discount: roubles(0),
+        charged: roubles(cost),
+        balance_after: roubles(balance),
+        subscription_id: SubscriptionId::new(at),
+        subscription_starts_at: at,
+        subscription_ends_at: at + Duration::days(30),
+        paid_at: at,
+    }
+}
+
+pub fn failed(user_id: UserId, cost: i64, balance: i64, at: Instant) -> PurchaseFailedV1 {
+    PurchaseFailedV1 {
+        purchase_id: PurchaseId::new(at),
+        version: 2,
+        user_id,
+        tariff_id: TariffId::new(at),
+        tariff_name: "Pro".to_owned(),
+        with_promocode: false,
+        cost: roubles(cost),
+        balance: roubles(balance),
+        reason: FailureReason::InsufficientFunds,
+        refusal_reasons: Vec::new(),
+        failed_at: at,
+    }
+}
+
+pub fn refused(user_id: UserId, cost: i64, balance: i64, at: Instant) -> PurchaseFailedV1 {
+    PurchaseFailedV1 {
+        with_promocode: true,
+        reason: FailureReason::PromocodeRefused,
+        refusal_reasons: vec![Reason {
+            code: RefusalCode::UsesExhausted,
+            detail: "All 10 uses are taken.".to_owned(),
+            expected: None,
+            found: None,
+        }],
+        ..failed(user_id, cost, balance, at)
+    }
+}
