@@ -1,1 +1,43 @@
-//! The auth service.
+//! Accounts: who somebody is, whether they may act, and what they may do.
+//!
+//! The one service that knows e-mail addresses and passwords. The others know users by id, from
+//! its events, and check its tokens with the keys that it publishes.
+
+mod app;
+mod domain;
+mod http;
+mod store;
+
+use shared::{
+    contracts::ServiceName,
+    host::{Context, Definition, JobError, Service},
+    inbox::Handlers,
+};
+
+pub use app::{CreateAdminError, HashError, create_admin};
+pub use domain::{EmailError, PasswordError};
+
+/// The service.
+#[must_use]
+pub fn definition() -> Definition {
+    Definition {
+        name: ServiceName::Auth,
+        build: |context| Box::pin(build(context)),
+        migrate: |conn| Box::pin(migration::up(ServiceName::Auth, conn)),
+        pending: |conn| Box::pin(migration::pending(ServiceName::Auth, conn)),
+    }
+}
+
+async fn build(context: &Context) -> Result<Service, JobError> {
+    context
+        .db
+        .write(|tx| async move { app::ensure_signing_key(&tx).await })
+        .await?;
+    let hasher = app::PasswordHasher::new().await?;
+    Ok(Service {
+        router: http::routes(context, hasher),
+        handlers: Handlers::new(),
+        jobs: Vec::new(),
+        on_wake: None,
+    })
+}

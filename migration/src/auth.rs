@@ -1,7 +1,10 @@
 //! The database of auth.
 
+mod m20261121_000002_accounts;
+
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
+use self::m20261121_000002_accounts::Accounts;
 use crate::messaging::Messaging;
 
 /// Its migrations, oldest first.
@@ -10,6 +13,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Messaging)]
+        vec![Box::new(Messaging), Box::new(Accounts)]
     }
 }

@@ -1,14 +1,18 @@
 //! axum's extractors, with problem documents instead of plain text when they refuse.
 
 use axum::{
+    body::Bytes,
     extract::{
         FromRequest, FromRequestParts, Request,
-        rejection::{JsonRejection, PathRejection, QueryRejection},
+        rejection::{PathRejection, QueryRejection},
     },
-    http::{StatusCode, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use super::Problem;
 
@@ -20,38 +24,49 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match axum::Json::<T>::from_request(request, state).await {
-            Ok(axum::Json(value)) => Ok(Self(value)),
-            Err(JsonRejection::JsonDataError(error)) => Err(Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_request",
-                "The request has invalid fields",
-            )
-            .detail(inner(&error))),
-            Err(JsonRejection::JsonSyntaxError(error)) => {
-                Err(
-                    Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON")
-                        .detail(inner(&error)),
-                )
-            }
-            Err(JsonRejection::MissingJsonContentType(_)) => Err(Problem::new(
+        if !is_json(request.headers()) {
+            return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
                 "The body must be application/json",
-            )),
-            Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "The body is too large",
-            )),
-            Err(error) => Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "unreadable_body",
-                "The body can't be read",
-            )
-            .detail(error.body_text())),
+            ));
         }
+        let body = Bytes::from_request(request, state).await.map_err(|error| {
+            if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large")
+            } else {
+                Problem::new(StatusCode::BAD_REQUEST, "unreadable_body", "The body can't be read")
+                    .detail(error.body_text())
+            }
+        })?;
+        serde_json::from_slice(&body).map(Self).map_err(|error| {
+            // serde_json calls it a syntax error too when, say, null stands where an enumeration
+            // is expected; what is JSON after all is the client's other kind of mistake.
+            if serde_json::from_slice::<IgnoredAny>(&body).is_ok() {
+                Problem::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "invalid_request",
+                    "The request has invalid fields",
+                )
+                .detail(error.to_string())
+            } else {
+                Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON")
+                    .detail(error.to_string())
+            }
+        })
     }
+}
+
+/// `application/json`, or any `application/…+json`.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|kind| kind.trim().to_ascii_lowercase());
+    kind.is_some_and(|kind| {
+        kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+    })
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {

@@ -1,0 +1,79 @@
+//! Opens an account.
+
+use sea_orm::DbErr;
+use shared::{
+    contracts::{Locale, UserRegisteredV1},
+    db::{Db, Tx},
+    ids::UserId,
+};
+
+use super::{HashError, PasswordHasher};
+use crate::{
+    domain::{Email, Password, Role, User},
+    store,
+};
+
+/// A new account.
+#[derive(Clone, Debug)]
+pub struct RegisterUser {
+    /// What its owner logs in with.
+    pub email: Email,
+    /// Their password.
+    pub password: Password,
+    /// In which language to write to them.
+    pub locale: Locale,
+}
+
+/// Why there is no new account.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterUserError {
+    /// The e-mail address has one.
+    #[error("the e-mail address has an account already")]
+    EmailTaken,
+    /// The password.
+    #[error("the password could not be hashed")]
+    Hash(#[from] HashError),
+    /// The database.
+    #[error("the database refused")]
+    Store(#[from] DbErr),
+}
+
+/// Opens an account for a customer.
+///
+/// # Errors
+/// See [`RegisterUserError`].
+pub async fn register_user(
+    db: &Db,
+    hasher: &PasswordHasher,
+    input: &RegisterUser,
+) -> Result<User, RegisterUserError> {
+    open_account(db, hasher, input, Role::User).await
+}
+
+/// Opens an account for somebody with this role.
+pub(super) async fn open_account(
+    db: &Db,
+    hasher: &PasswordHasher,
+    input: &RegisterUser,
+    role: Role,
+) -> Result<User, RegisterUserError> {
+    let hash = hasher.hash(input.password.secret()).await?;
+    let hash = hash.as_str();
+    db.write(|tx| async move { insert(&tx, input, role, hash).await })
+        .await
+}
+
+async fn insert(tx: &Tx, input: &RegisterUser, role: Role, hash: &str) -> Result<User, RegisterUserError> {
+    let user = User::register(
+        UserId::new(tx.now()),
+        input.email.clone(),
+        input.locale,
+        role,
+        tx.now(),
+    );
+    if !store::user::insert(tx.conn(), &user, hash).await? {
+        return Err(RegisterUserError::EmailTaken);
+    }
+    tx.emit(&UserRegisteredV1(user.state()))?;
+    Ok(user)
+}

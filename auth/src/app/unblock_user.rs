@@ -1,0 +1,56 @@
+//! Lifts the block of a user.
+
+use sea_orm::DbErr;
+use shared::{contracts::UserUnblockedV1, db::Tx, ids::UserId};
+
+use crate::{
+    domain::{Change, User},
+    store,
+};
+
+/// Whom, and who does it.
+#[derive(Clone, Copy, Debug)]
+pub struct UnblockUser {
+    /// Whom.
+    pub user: UserId,
+    /// The administrator.
+    pub by: UserId,
+}
+
+/// Why nothing is changed.
+#[derive(Debug, thiserror::Error)]
+pub enum UnblockUserError {
+    /// There is no such user, or no longer.
+    #[error("there is no such user")]
+    NotFound,
+    /// Who does it may not act any more.
+    #[error("the administrator is blocked")]
+    NotActive,
+    /// The database.
+    #[error("the database refused")]
+    Store(#[from] DbErr),
+}
+
+/// Lifts a user's block and says so; one who is not blocked stays so, and nothing is said.
+///
+/// # Errors
+/// See [`UnblockUserError`].
+pub async fn unblock_user(tx: &Tx, input: UnblockUser) -> Result<User, UnblockUserError> {
+    let mut accounts = store::user::lock(tx.conn(), &[input.user, input.by]).await?;
+    if !accounts
+        .get(&input.by)
+        .is_some_and(|account| account.user.is_active())
+    {
+        return Err(UnblockUserError::NotActive);
+    }
+    let mut user = accounts
+        .remove(&input.user)
+        .ok_or(UnblockUserError::NotFound)?
+        .user;
+    let change = user.unblock().map_err(|_| UnblockUserError::NotFound)?;
+    if change == Change::Made {
+        store::user::update_status(tx.conn(), &user).await?;
+        tx.emit(&UserUnblockedV1(user.state()))?;
+    }
+    Ok(user)
+}

@@ -1,0 +1,183 @@
+//! A person with an account.
+
+use std::collections::BTreeSet;
+
+use shared::{
+    clock::Instant,
+    contracts::{Locale, UserState, UserStatus},
+    ids::UserId,
+};
+
+use super::{Email, Role};
+
+/// A person with an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Who, for every service.
+    pub id: UserId,
+    /// Where to write to them, and what they log in with.
+    pub email: Email,
+    /// Whether they may act.
+    pub status: UserStatus,
+    /// In which language to write to them.
+    pub locale: Locale,
+    /// What they are.
+    pub roles: BTreeSet<Role>,
+    /// Grows by one with every change that the other services hear of.
+    pub version: i64,
+    /// Since when they have an account.
+    pub registered_at: Instant,
+}
+
+/// Whether a request changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It did, and the version has grown.
+    Made,
+    /// It was so already.
+    None,
+}
+
+/// Why a user's status can't be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StatusError {
+    /// Nobody could then lift the block of the last administrator.
+    #[error("nobody can block themselves")]
+    Oneself,
+    /// The account is gone for good.
+    #[error("the account is deleted")]
+    Deleted,
+}
+
+impl User {
+    /// A new account, active, in its first version.
+    #[must_use]
+    pub fn register(id: UserId, email: Email, locale: Locale, role: Role, now: Instant) -> Self {
+        Self {
+            id,
+            email,
+            status: UserStatus::Active,
+            locale,
+            roles: BTreeSet::from([role]),
+            version: 1,
+            registered_at: now,
+        }
+    }
+
+    /// Whether they may act.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.status == UserStatus::Active
+    }
+
+    /// Blocks the account; `by` is the administrator who does it.
+    ///
+    /// # Errors
+    /// When that is the account's owner, or the account is deleted.
+    pub fn block(&mut self, by: UserId) -> Result<Change, StatusError> {
+        if by == self.id {
+            return Err(StatusError::Oneself);
+        }
+        self.change_to(UserStatus::Blocked)
+    }
+
+    /// Lifts the block.
+    ///
+    /// # Errors
+    /// When the account is deleted.
+    pub fn unblock(&mut self) -> Result<Change, StatusError> {
+        self.change_to(UserStatus::Active)
+    }
+
+    fn change_to(&mut self, status: UserStatus) -> Result<Change, StatusError> {
+        if self.status == UserStatus::Deleted {
+            return Err(StatusError::Deleted);
+        }
+        if self.status == status {
+            return Ok(Change::None);
+        }
+        self.status = status;
+        self.version += 1;
+        Ok(Change::Made)
+    }
+
+    /// What the other services know of them.
+    #[must_use]
+    pub fn state(&self) -> UserState {
+        UserState {
+            user_id: self.id,
+            version: self.version,
+            status: self.status,
+            locale: self.locale,
+            registered_at: self.registered_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn now() -> Instant {
+        Instant::from_timestamp_micros(1_763_692_800_000_000).unwrap()
+    }
+
+    fn user() -> User {
+        let email = Email::parse("ann@example.com").unwrap();
+        User::register(UserId::new(now()), email, Locale::En, Role::User, now())
+    }
+
+    #[test]
+    fn a_new_user_is_active_in_version_one() {
+        let user = user();
+        assert!(user.is_active());
+        assert_eq!(user.version, 1);
+        assert_eq!(user.state().user_id, user.id);
+    }
+
+    #[test]
+    fn blocking_twice_is_one_change() {
+        let (mut user, admin) = (user(), UserId::new(now()));
+        assert_eq!(user.block(admin), Ok(Change::Made));
+        assert_eq!(user.block(admin), Ok(Change::None));
+        assert_eq!((user.status, user.version), (UserStatus::Blocked, 2));
+        assert_eq!(user.unblock(), Ok(Change::Made));
+        assert_eq!(user.unblock(), Ok(Change::None));
+        assert_eq!((user.status, user.version), (UserStatus::Active, 3));
+    }
+
+    #[test]
+    fn nobody_blocks_themselves() {
+        let mut user = user();
+        assert_eq!(user.block(user.id), Err(StatusError::Oneself));
+        assert_eq!((user.status, user.version), (UserStatus::Active, 1));
+    }
+
+    #[test]
+    fn a_deleted_account_stays_deleted() {
+        let mut user = User {
+            status: UserStatus::Deleted,
+            ..user()
+        };
+        assert_eq!(user.block(UserId::new(now())), Err(StatusError::Deleted));
+        assert_eq!(user.unblock(), Err(StatusError::Deleted));
+        assert_eq!(user.status, UserStatus::Deleted);
+    }
+
+    proptest! {
+        #[test]
+        fn the_version_counts_the_changes_of_status(steps in proptest::collection::vec(any::<bool>(), 0..20)) {
+            let (mut user, admin) = (user(), UserId::new(now()));
+            let mut changes = 0;
+            for block in steps {
+                let before = user.status;
+                let change = if block { user.block(admin) } else { user.unblock() }.unwrap();
+                prop_assert_eq!(change == Change::Made, before != user.status);
+                changes += i64::from(change == Change::Made);
+                prop_assert_eq!(user.version, 1 + changes);
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Auth's tables.
+
+mod secret;
+pub mod session;
+pub mod signing_key;
+pub mod user;
+mod user_role;

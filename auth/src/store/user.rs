@@ -1,0 +1,238 @@
+//! The table of accounts.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait as _, LikeExpr, OnConflict},
+};
+use shared::{clock::Instant, contracts::UserStatus, ids::UserId};
+use uuid::Uuid;
+
+use super::{secret::SecretText, user_role};
+use crate::domain::{Email, User};
+
+mod entity {
+    use sea_orm::entity::prelude::*;
+    use shared::{
+        clock::Instant,
+        contracts::{Locale, UserStatus},
+        ids::UserId,
+    };
+
+    use super::SecretText;
+
+    /// A person with an account.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "users")]
+    pub struct Model {
+        /// Who.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: UserId,
+        /// As typed.
+        pub email: SecretText,
+        /// As compared; unique.
+        pub email_normal: SecretText,
+        /// Argon2id, as a PHC string.
+        pub password_hash: SecretText,
+        /// Whether they may act.
+        pub status: UserStatus,
+        /// In which language to write to them.
+        pub locale: Locale,
+        /// Grows by one with every change that is announced.
+        pub version: i64,
+        /// Since when they have an account.
+        pub registered_at: Instant,
+    }
+
+    /// None.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+use entity::{ActiveModel, Column, Entity, Model};
+
+/// An account as a login needs it.
+pub struct Account {
+    /// Who.
+    pub user: User,
+    /// Argon2id, as a PHC string.
+    pub password_hash: String,
+}
+
+/// Which users a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct UserFilter {
+    /// With this in their e-mail address, without case.
+    pub email: Option<String>,
+    /// With this status.
+    pub status: Option<UserStatus>,
+}
+
+/// Adds an account; false if its e-mail address has one already.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(conn: &impl ConnectionTrait, user: &User, password_hash: &str) -> Result<bool, DbErr> {
+    let row = ActiveModel {
+        id: Set(user.id),
+        email: Set(SecretText(user.email.typed().to_owned())),
+        email_normal: Set(SecretText(user.email.normal().to_owned())),
+        password_hash: Set(SecretText(password_hash.to_owned())),
+        status: Set(user.status),
+        locale: Set(user.locale),
+        version: Set(user.version),
+        registered_at: Set(user.registered_at),
+    };
+    let inserted = Entity::insert(row)
+        .on_conflict(OnConflict::column(Column::EmailNormal).do_nothing().to_owned())
+        .exec_without_returning(conn)
+        .await?;
+    if inserted == 0 {
+        return Ok(false);
+    }
+    user_role::insert(conn, user.id, &user.roles).await?;
+    Ok(true)
+}
+
+/// The user, if there is one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find(conn: &impl ConnectionTrait, id: UserId) -> Result<Option<User>, DbErr> {
+    let rows = Entity::find_by_id(id).all(conn).await?;
+    Ok(with_roles(conn, rows).await?.pop().map(|account| account.user))
+}
+
+/// The account with this e-mail address.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find_by_email(conn: &impl ConnectionTrait, email: &Email) -> Result<Option<Account>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::EmailNormal.eq(email.normal()))
+        .all(conn)
+        .await?;
+    Ok(with_roles(conn, rows).await?.pop())
+}
+
+/// Those of `ids` that there are, locked in sorted order until the transaction ends.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn lock(conn: &impl ConnectionTrait, ids: &[UserId]) -> Result<BTreeMap<UserId, Account>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .order_by_asc(Column::Id)
+        .lock_exclusive()
+        .all(conn)
+        .await?;
+    let accounts = with_roles(conn, rows).await?;
+    Ok(accounts
+        .into_iter()
+        .map(|account| (account.user.id, account))
+        .collect())
+}
+
+/// Writes the status and the version of a locked user.
+///
+/// # Errors
+/// When the database refuses, or the user's version was not the one before.
+pub async fn update_status(conn: &impl ConnectionTrait, user: &User) -> Result<(), DbErr> {
+    let updated = Entity::update_many()
+        .set(ActiveModel {
+            status: Set(user.status),
+            version: Set(user.version),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(user.id))
+        .filter(Column::Version.eq(user.version - 1))
+        .exec(conn)
+        .await?;
+    if updated.rows_affected == 1 {
+        Ok(())
+    } else {
+        Err(DbErr::RecordNotUpdated)
+    }
+}
+
+/// The status of a user, if there is one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn status(conn: &impl ConnectionTrait, id: UserId) -> Result<Option<UserStatus>, DbErr> {
+    Entity::find_by_id(id)
+        .select_only()
+        .column(Column::Status)
+        .into_tuple()
+        .one(conn)
+        .await
+}
+
+/// At most `limit` users that fit, newest first, beginning after the one that registered at
+/// `after.0` with the id `after.1`.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn list(
+    conn: &impl ConnectionTrait,
+    filter: &UserFilter,
+    after: Option<(Instant, Uuid)>,
+    limit: u64,
+) -> Result<Vec<User>, DbErr> {
+    let mut query = Entity::find();
+    if let Some(part) = &filter.email {
+        let pattern = LikeExpr::new(format!("%{}%", escape(&part.to_ascii_lowercase()))).escape('\\');
+        query = query.filter(Expr::col(Column::EmailNormal).like(pattern));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(Column::Status.eq(status));
+    }
+    if let Some((at, id)) = after {
+        let same_instant = Condition::all()
+            .add(Column::RegisteredAt.eq(at))
+            .add(Column::Id.lt(id));
+        query = query.filter(
+            Condition::any()
+                .add(Column::RegisteredAt.lt(at))
+                .add(same_instant),
+        );
+    }
+    let rows = query
+        .order_by_desc(Column::RegisteredAt)
+        .order_by_desc(Column::Id)
+        .limit(limit)
+        .all(conn)
+        .await?;
+    let accounts = with_roles(conn, rows).await?;
+    Ok(accounts.into_iter().map(|account| account.user).collect())
+}
+
+/// So that what is searched for has no wildcards of its own: `_` is common in addresses.
+fn escape(part: &str) -> String {
+    part.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+/// The accounts behind `rows`, in the same order.
+async fn with_roles(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<Vec<Account>, DbErr> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut roles = user_role::of(conn, rows.iter().map(|row| row.id)).await?;
+    let account = |row: Model| Account {
+        user: User {
+            id: row.id,
+            email: Email::restore(row.email.0, row.email_normal.0),
+            status: row.status,
+            locale: row.locale,
+            roles: roles.remove(&row.id).unwrap_or_default(),
+            version: row.version,
+            registered_at: row.registered_at,
+        },
+        password_hash: row.password_hash.0,
+    };
+    Ok(rows.into_iter().map(account).collect())
+}

@@ -1,0 +1,66 @@
+//! The table of who is what.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use shared::ids::UserId;
+
+use crate::domain::Role;
+
+mod entity {
+    use sea_orm::entity::prelude::*;
+    use shared::ids::UserId;
+
+    /// One role of one user.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "user_roles")]
+    pub struct Model {
+        /// Whose.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub user_id: UserId,
+        /// Which.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub role: String,
+    }
+
+    /// None.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+use entity::{ActiveModel, Column, Entity};
+
+/// Gives `user` these roles, which they do not have yet.
+pub(super) async fn insert(
+    conn: &impl ConnectionTrait,
+    user: UserId,
+    roles: &BTreeSet<Role>,
+) -> Result<(), DbErr> {
+    let rows = roles.iter().map(|role| ActiveModel {
+        user_id: Set(user),
+        role: Set(role.as_str().to_owned()),
+    });
+    Entity::insert_many(rows).exec_without_returning(conn).await?;
+    Ok(())
+}
+
+/// The roles of `users`. A role that this program does not know (a newer one gave it) allows nothing.
+pub(super) async fn of(
+    conn: &impl ConnectionTrait,
+    users: impl IntoIterator<Item = UserId>,
+) -> Result<HashMap<UserId, BTreeSet<Role>>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::UserId.is_in(users))
+        .all(conn)
+        .await?;
+    let mut roles: HashMap<UserId, BTreeSet<Role>> = HashMap::new();
+    for row in rows {
+        roles
+            .entry(row.user_id)
+            .or_default()
+            .extend(Role::parse(&row.role));
+    }
+    Ok(roles)
+}

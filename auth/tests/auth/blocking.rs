@@ -1,0 +1,184 @@
+//! Blocked users can do nothing.
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use shared::{
+    contracts::{ServiceName, UserBlockedV1, UserStatus, UserUnblockedV1},
+    ids::UserId,
+    testing::{Api, TestDatabase},
+};
+
+use crate::{DATABASES, PASSWORD, admin, log_in, start, user};
+
+async fn block(api: &Api, user: UserId) -> shared::testing::Answer {
+    api.post(&format!("/auth/v1/users/{user}/block"), &Value::Null)
+        .await
+}
+
+async fn unblock(api: &Api, user: UserId) -> shared::testing::Answer {
+    api.post(&format!("/auth/v1/users/{user}/unblock"), &Value::Null)
+        .await
+}
+
+#[tokio::test]
+async fn a_block_is_felt_at_once_and_lifted_again() {
+    for database in DATABASES {
+        let service = start(database).await;
+        let (_, admin) = admin(&service, "root@example.com").await;
+        let (ann, api) = user(&service, "ann@example.com").await;
+        let before = api.get("/auth/v1/me").await.expect(200);
+
+        let blocked = block(&admin, ann).await.expect(200);
+        assert_eq!(blocked["status"], "blocked");
+        assert_eq!(blocked["id"], json!(ann));
+        api.get("/auth/v1/me").await.expect_problem(403, "user_blocked");
+        let login = |password: &str| {
+            let body = json!({"email": "ann@example.com", "password": password});
+            let api = service.api.clone();
+            async move { api.post("/auth/v1/login", &body).await }
+        };
+        login(PASSWORD).await.expect_problem(403, "user_blocked");
+        login("wrong password")
+            .await
+            .expect_problem(401, "invalid_credentials");
+
+        let unblocked = unblock(&admin, ann).await.expect(200);
+        assert_eq!(unblocked, before);
+        api.get("/auth/v1/me").await.expect(200);
+        log_in(&service.api, "ann@example.com").await;
+
+        let blocked = service
+            .peers
+            .hears::<UserBlockedV1>(ServiceName::Loyalty, |_| true)
+            .await
+            .0;
+        assert_eq!(
+            (blocked.user_id, blocked.version, blocked.status),
+            (ann, 2, UserStatus::Blocked)
+        );
+        let unblocked = service
+            .peers
+            .hears::<UserUnblockedV1>(ServiceName::Loyalty, |_| true)
+            .await
+            .0;
+        assert_eq!(
+            (unblocked.user_id, unblocked.version, unblocked.status),
+            (ann, 3, UserStatus::Active)
+        );
+        assert_eq!(
+            json!(unblocked.registered_at),
+            before["registered_at"],
+            "the whole state"
+        );
+    }
+}
+
+#[tokio::test]
+async fn blocking_twice_is_said_once_and_versions_grow_by_one() {
+    let service = start(TestDatabase::Sqlite).await;
+    let (_, admin) = admin(&service, "root@example.com").await;
+    let (ann, _) = user(&service, "ann@example.com").await;
+    unblock(&admin, ann).await.expect(200);
+    for _ in 0..3 {
+        assert_eq!(block(&admin, ann).await.expect(200)["status"], "blocked");
+    }
+    for _ in 0..2 {
+        assert_eq!(unblock(&admin, ann).await.expect(200)["status"], "active");
+    }
+    block(&admin, ann).await.expect(200);
+    service
+        .peers
+        .hears::<UserBlockedV1>(ServiceName::Billing, |event| event.0.version == 4)
+        .await;
+    let mut versions: Vec<_> = service
+        .peers
+        .heard::<UserBlockedV1>(ServiceName::Billing)
+        .iter()
+        .map(|event| event.0.version)
+        .collect();
+    versions.sort_unstable();
+    assert_eq!(versions, [2, 4]);
+    let unblocked = service
+        .peers
+        .hears::<UserUnblockedV1>(ServiceName::Billing, |_| true)
+        .await;
+    assert_eq!(unblocked.0.version, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_change_has_a_version_of_its_own_however_many_are_made_at_once() {
+    for database in DATABASES {
+        let service = start(database).await;
+        let (_, admin) = admin(&service, "root@example.com").await;
+        let (ann, _) = user(&service, "ann@example.com").await;
+        join_all((0..40).map(|n| {
+            let admin = &admin;
+            async move {
+                if n % 2 == 0 {
+                    block(admin, ann).await
+                } else {
+                    unblock(admin, ann).await
+                }
+                .expect(200)
+            }
+        }))
+        .await;
+        // One more of each: whatever was last before, one of them is a change, and is heard last.
+        unblock(&admin, ann).await.expect(200);
+        block(&admin, ann).await.expect(200);
+        let versions = shared::testing::eventually("no version is missing", || {
+            let blocked = service.peers.heard::<UserBlockedV1>(ServiceName::Billing);
+            let unblocked = service.peers.heard::<UserUnblockedV1>(ServiceName::Billing);
+            let mut versions: Vec<_> = blocked.iter().map(|event| event.0.version).collect();
+            versions.extend(unblocked.iter().map(|event| event.0.version));
+            versions.sort_unstable();
+            let changes = i64::try_from(versions.len()).unwrap();
+            let ends_blocked = blocked.iter().any(|event| event.0.version == changes + 1);
+            std::future::ready((changes >= 1 && ends_blocked).then_some(versions))
+        })
+        .await;
+        let expected: Vec<_> = (2..).take(versions.len()).collect();
+        assert_eq!(versions, expected);
+    }
+}
+
+#[tokio::test]
+async fn administrators_cannot_block_themselves() {
+    let service = start(TestDatabase::Sqlite).await;
+    let (root, admin) = admin(&service, "root@example.com").await;
+    block(&admin, root).await.expect_problem(409, "own_account");
+    admin.get("/auth/v1/me").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_administrators_who_block_each_other_one_stays() {
+    for database in DATABASES {
+        let service = start(database).await;
+        let (one, api_of_one) = admin(&service, "one@example.com").await;
+        let (two, api_of_two) = admin(&service, "two@example.com").await;
+        for _ in 0..5 {
+            let (first, second) = tokio::join!(block(&api_of_one, two), block(&api_of_two, one));
+            let (stays, blocked, loser) = match (first.status.as_u16(), second.status.as_u16()) {
+                (200, 403) => (&api_of_one, two, second),
+                (403, 200) => (&api_of_two, one, first),
+                other => panic!("{other:?}"),
+            };
+            loser.expect_problem(403, "user_blocked");
+            unblock(stays, blocked).await.expect(200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_exist_cannot_be_blocked() {
+    let service = start(TestDatabase::Sqlite).await;
+    let (_, admin) = admin(&service, "root@example.com").await;
+    for id in [service.new_user().to_string(), "nonsense".to_owned()] {
+        for verb in ["block", "unblock"] {
+            let answer = admin
+                .post(&format!("/auth/v1/users/{id}/{verb}"), &Value::Null)
+                .await;
+            answer.expect_problem(404, "not_found");
+        }
+    }
+}
