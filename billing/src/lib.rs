@@ -1,3 +1,90 @@
 //! Billing: wallets, tariffs, purchases and subscriptions.
 
+pub mod app;
+mod consumers;
 pub mod domain;
+mod http;
+mod jobs;
+pub mod providers;
+mod store;
+
+use std::sync::Arc;
+
+use chrono::Duration;
+use http::{AppState, Waiters};
+use jobs::{FailOverduePurchases, FinishTopUps};
+use providers::{PaymentProvider, Sandbox};
+use shared::{
+    contracts::{Envelope, Message, PurchaseFailedV1, PurchasePaidV1, ServiceName},
+    host::{Context, Definition, Job, JobError, OnWake, Service},
+    http::Guard,
+    ids::PurchaseId,
+    users::ReplicatedStatuses,
+};
+
+use crate::app::books::Books;
+
+/// Billing, for the host.
+#[must_use]
+pub fn definition() -> Definition {
+    Definition {
+        name: ServiceName::Billing,
+        build: |context| Box::pin(build(context)),
+        migrate: |conn| Box::pin(migration::up(ServiceName::Billing, conn)),
+        pending: |conn| Box::pin(migration::pending(ServiceName::Billing, conn)),
+    }
+}
+
+async fn build(context: &Context) -> Result<Service, JobError> {
+    let db = context.db.clone();
+    let config = &context.config;
+    let provider: Option<Arc<dyn PaymentProvider>> = if config.billing.sandbox_is_on(config.environment) {
+        tracing::warn!("the sandbox payment provider is on: it makes money out of nothing, for trying only");
+        Some(Arc::new(Sandbox::new()?))
+    } else {
+        None
+    };
+    let names: Vec<_> = provider.iter().map(|provider| provider.name().clone()).collect();
+    let (currency, names) = (config.currency, &names);
+    let books = db
+        .write(|tx| async move { Books::open(tx.conn(), currency, names.clone(), tx.now()).await })
+        .await?;
+    let mut jobs: Vec<Arc<dyn Job>> = vec![Arc::new(FailOverduePurchases {
+        db: db.clone(),
+        books: books.clone(),
+    })];
+    if let Some(provider) = provider.clone() {
+        jobs.push(Arc::new(FinishTopUps {
+            db: db.clone(),
+            books: books.clone(),
+            provider,
+        }));
+    }
+    let waiters = Arc::new(Waiters::default());
+    let state = AppState {
+        guard: Guard {
+            tokens: Arc::clone(&context.tokens),
+            statuses: Arc::new(ReplicatedStatuses(db.clone())),
+        },
+        db,
+        books: books.clone(),
+        provider,
+        waiters: Arc::clone(&waiters),
+        patience: Duration::seconds(i64::from(config.billing.purchase_deadline_seconds)),
+    };
+    Ok(Service {
+        router: http::router(state),
+        handlers: consumers::handlers(&books),
+        jobs,
+        on_wake: Some(wakes(waiters)),
+    })
+}
+
+/// Outcomes wake the requests that wait for them, whichever replica said them.
+fn wakes(waiters: Arc<Waiters>) -> OnWake {
+    Arc::new(move |envelope: &Envelope| {
+        if [PurchasePaidV1::TYPE, PurchaseFailedV1::TYPE].contains(&envelope.message_type.as_str()) {
+            waiters.wake(PurchaseId(envelope.subject));
+        }
+    })
+}

@@ -1,5 +1,8 @@
 //! The database of billing.
 
+mod m20261121_000010_ledger;
+mod m20261121_000011_purchases;
+
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::{messaging::Messaging, users::Users};
@@ -10,6 +13,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Messaging), Box::new(Users)]
+        vec![
+            Box::new(Messaging),
+            Box::new(Users),
+            Box::new(m20261121_000010_ledger::Ledger),
+            Box::new(m20261121_000011_purchases::Purchases),
+        ]
     }
 }

@@ -1,0 +1,24 @@
+//! What billing can do, one use case a file.
+
+pub mod archive_tariff;
+pub mod books;
+pub mod buy_tariff;
+pub mod cancel_purchase;
+pub mod change_tariff;
+pub mod claim_key;
+pub mod create_tariff;
+pub mod fail_overdue_purchases;
+pub mod finish_top_ups;
+pub mod open_wallets;
+pub mod read_purchase;
+pub mod read_subscription;
+pub mod read_tariff;
+pub mod read_wallet;
+pub mod reconcile;
+pub mod report_settled;
+pub mod settle_purchases;
+mod settlement;
+pub mod top_up_wallet;
+pub mod withdraw_money;
+
+pub use crate::store::After;

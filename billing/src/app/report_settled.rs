@@ -1,0 +1,52 @@
+//! Tells how purchases ended, for holding them against redemptions and letters.
+
+use sea_orm::{ConnectionTrait, DbErr};
+use shared::{
+    clock::Instant,
+    ids::{PurchaseId, UserId},
+    money::Amount,
+};
+
+use crate::{domain::purchase::PurchaseState, store};
+
+/// A purchase that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledPurchase {
+    /// Which.
+    pub purchase_id: PurchaseId,
+    /// Whose.
+    pub user_id: UserId,
+    /// How it ended.
+    pub state: PurchaseState,
+    /// Whether a redemption follows it.
+    pub with_promocode: bool,
+    /// What was charged, in minor units; zero if it failed.
+    pub charged: Amount,
+    /// When it ended.
+    pub settled_at: Instant,
+}
+
+/// Every purchase that ended before `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settled_purchases(
+    conn: &impl ConnectionTrait,
+    before: Instant,
+) -> Result<Vec<SettledPurchase>, DbErr> {
+    let purchases = store::purchase::settled_before(conn, before).await?;
+    Ok(purchases
+        .into_iter()
+        .filter_map(|purchase| {
+            let paid = matches!(purchase.state, PurchaseState::Paid | PurchaseState::Refunded);
+            Some(SettledPurchase {
+                purchase_id: purchase.id,
+                user_id: purchase.user_id,
+                state: purchase.state,
+                with_promocode: purchase.promocode.is_some(),
+                charged: if paid { purchase.cost() } else { Amount::ZERO },
+                settled_at: purchase.settled_at?,
+            })
+        })
+        .collect())
+}

@@ -1,0 +1,257 @@
+//! Purchases on their way to a decision: what is read for all of them at once, carried on from
+//! one to the next, and written with one statement a table.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sea_orm::DbErr;
+use shared::{
+    clock::Instant,
+    contracts::{FailureReason, HoldPromocodeV1, PurchaseFailedV1, PurchasePaidV1},
+    db::Tx,
+    ids::{SubscriptionId, TariffId, UserId},
+    money::Amount,
+    users,
+};
+
+use super::books::{Books, Entry};
+use crate::{
+    domain::{
+        ledger::{Cause, Movement},
+        purchase::{Effect, Facts, Purchase, PurchaseState},
+        subscription::{self, Subscription},
+        wallet::OperationAmount,
+    },
+    store::{
+        self,
+        account::{BalanceChange, Wallet},
+        purchase::Settled,
+        transfer::NewTransfer,
+    },
+};
+
+/// Decisions in the making, over locked wallets.
+pub(super) struct Settlement<'a> {
+    tx: &'a Tx,
+    books: &'a Books,
+    known: HashMap<UserId, users::entity::Model>,
+    wallets: HashMap<UserId, Wallet>,
+    /// The wallets as they were read.
+    opening: HashMap<UserId, Wallet>,
+    ends: HashMap<(UserId, TariffId), Instant>,
+    subscriptions: Vec<Subscription>,
+    transfers: Vec<NewTransfer>,
+    new: Vec<Purchase>,
+    settled: Vec<Settled>,
+}
+
+impl<'a> Settlement<'a> {
+    /// Locks the wallets of `users`, then reads what the decisions depend on: after the locks,
+    /// so that it is what the transaction before left behind.
+    pub(super) async fn open(tx: &'a Tx, books: &'a Books, users: &BTreeSet<UserId>) -> Result<Self, DbErr> {
+        let wallets = store::account::lock_wallets(tx.conn(), users, tx.now()).await?;
+        Ok(Self {
+            tx,
+            books,
+            known: users::find_many(tx.conn(), users.iter().copied()).await?,
+            opening: wallets.clone(),
+            wallets,
+            ends: store::subscription::last_ends(tx.conn(), users).await?,
+            subscriptions: Vec::new(),
+            transfers: Vec::new(),
+            new: Vec::new(),
+            settled: Vec::new(),
+        })
+    }
+
+    /// What is true for `user` at this point of the batch.
+    pub(super) fn facts(&self, user: UserId) -> Result<Facts, DbErr> {
+        Ok(Facts {
+            user_status: self.known.get(&user).map(|known| known.status),
+            balance: self.wallet(user)?.balance,
+            now: self.tx.now(),
+        })
+    }
+
+    fn wallet(&self, user: UserId) -> Result<Wallet, DbErr> {
+        self.wallets
+            .get(&user)
+            .copied()
+            .ok_or_else(|| DbErr::RecordNotFound(format!("the wallet of {user} is not locked")))
+    }
+
+    /// Takes in a purchase that has just come into being.
+    pub(super) fn begin(&mut self, purchase: Purchase, effects: &[Effect]) -> Result<(), DbErr> {
+        self.carry_out(&purchase, effects)?;
+        self.new.push(purchase);
+        Ok(())
+    }
+
+    /// Takes in a purchase that was decided on at `read_version`.
+    pub(super) fn settle(
+        &mut self,
+        read_version: i64,
+        purchase: Purchase,
+        effects: &[Effect],
+    ) -> Result<(), DbErr> {
+        self.carry_out(&purchase, effects)?;
+        self.settled.push(Settled {
+            read_version,
+            purchase,
+        });
+        Ok(())
+    }
+
+    fn carry_out(&mut self, purchase: &Purchase, effects: &[Effect]) -> Result<(), DbErr> {
+        for effect in effects {
+            match effect {
+                Effect::Hold => self.hold(purchase)?,
+                Effect::Charge { amount } => self.charge(purchase, *amount)?,
+                Effect::ActivateSubscription => self.subscribe(purchase),
+                Effect::SayPaid | Effect::SayFailed | Effect::SayAgain => {
+                    let given = self
+                        .subscriptions
+                        .last()
+                        .filter(|given| given.purchase_id == purchase.id);
+                    say_outcome(self.tx, self.books, purchase, given)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hold(&self, purchase: &Purchase) -> Result<(), DbErr> {
+        let Some(promocode) = &purchase.promocode else {
+            return Ok(());
+        };
+        self.tx.emit(&HoldPromocodeV1 {
+            purchase_id: purchase.id,
+            user_id: purchase.user_id,
+            user_registered_at: self.known.get(&purchase.user_id).map(|known| known.registered_at),
+            promocode: promocode.clone(),
+            tariff_id: purchase.tariff_id,
+            tariff_version: purchase.tariff_version,
+            price: self.books.money(purchase.list_price),
+            requested_at: purchase.requested_at,
+            deadline: purchase.deadline,
+        })?;
+        Ok(())
+    }
+
+    fn charge(&mut self, purchase: &Purchase, amount: OperationAmount) -> Result<(), DbErr> {
+        let wallet = self.wallet(purchase.user_id)?;
+        let balance_after = purchase.balance_after.unwrap_or(wallet.balance);
+        let entry = Entry {
+            cause: Cause::Purchase(purchase.id),
+            movement: Movement::purchase(purchase.user_id, amount),
+            user_id: purchase.user_id,
+            wallet,
+            balance_after,
+        };
+        self.transfers.push(self.books.transfer(entry, self.tx.now())?);
+        // The next purchase of this wallet in the batch finds what this one left.
+        self.wallets.insert(
+            purchase.user_id,
+            Wallet {
+                balance: balance_after,
+                ..wallet
+            },
+        );
+        Ok(())
+    }
+
+    fn subscribe(&mut self, purchase: &Purchase) {
+        let (user_id, tariff_id) = (purchase.user_id, purchase.tariff_id);
+        let running = self.ends.get(&(user_id, tariff_id)).copied();
+        let (starts_at, ends_at) = subscription::extend(running, self.tx.now(), purchase.period);
+        self.ends.insert((user_id, tariff_id), ends_at);
+        self.subscriptions.push(Subscription {
+            id: SubscriptionId::new(self.tx.now()),
+            purchase_id: purchase.id,
+            user_id,
+            tariff_id,
+            starts_at,
+            ends_at,
+        });
+    }
+
+    /// Writes everything, one statement a table.
+    pub(super) async fn write(self) -> Result<(), DbErr> {
+        let conn = self.tx.conn();
+        for purchase in &self.new {
+            store::purchase::insert(conn, purchase).await?;
+        }
+        store::purchase::settle(conn, &self.settled).await?;
+        let balances: Vec<_> = self
+            .wallets
+            .iter()
+            .filter_map(|(user, wallet)| self.change(*user, wallet))
+            .collect();
+        store::account::set_balances(conn, &balances).await?;
+        store::transfer::insert(conn, &self.transfers).await?;
+        store::subscription::insert(conn, &self.subscriptions).await
+    }
+
+    fn change(&self, user: UserId, wallet: &Wallet) -> Option<BalanceChange> {
+        let from = self.opening.get(&user)?.balance;
+        (from != wallet.balance).then_some(BalanceChange {
+            account_id: wallet.account_id,
+            from,
+            to: wallet.balance,
+        })
+    }
+}
+
+/// Says how `purchase` ended; nothing while it has not.
+pub(super) fn say_outcome(
+    tx: &Tx,
+    books: &Books,
+    purchase: &Purchase,
+    given: Option<&Subscription>,
+) -> Result<(), DbErr> {
+    match (purchase.state, given) {
+        (PurchaseState::Pending, _) => Ok(()),
+        (PurchaseState::Failed(reason), _) => say_failed(tx, books, purchase, reason),
+        (PurchaseState::Paid | PurchaseState::Refunded, Some(given)) => say_paid(tx, books, purchase, given),
+        (PurchaseState::Paid | PurchaseState::Refunded, None) => Err(DbErr::RecordNotFound(format!(
+            "the paid purchase {} has no subscription",
+            purchase.id
+        ))),
+    }
+}
+
+fn say_paid(tx: &Tx, books: &Books, purchase: &Purchase, given: &Subscription) -> Result<(), DbErr> {
+    tx.emit(&PurchasePaidV1 {
+        purchase_id: purchase.id,
+        version: purchase.version,
+        user_id: purchase.user_id,
+        tariff_id: purchase.tariff_id,
+        tariff_name: purchase.tariff_name.clone(),
+        with_promocode: purchase.promocode.is_some(),
+        list_price: books.money(purchase.list_price),
+        discount: books.money(purchase.discount),
+        charged: books.money(purchase.cost()),
+        balance_after: books.money(purchase.balance_after.unwrap_or(Amount::ZERO)),
+        subscription_id: given.id,
+        subscription_starts_at: given.starts_at,
+        subscription_ends_at: given.ends_at,
+        paid_at: purchase.settled_at.unwrap_or(tx.now()),
+    })?;
+    Ok(())
+}
+
+fn say_failed(tx: &Tx, books: &Books, purchase: &Purchase, reason: FailureReason) -> Result<(), DbErr> {
+    tx.emit(&PurchaseFailedV1 {
+        purchase_id: purchase.id,
+        version: purchase.version,
+        user_id: purchase.user_id,
+        tariff_id: purchase.tariff_id,
+        tariff_name: purchase.tariff_name.clone(),
+        with_promocode: purchase.promocode.is_some(),
+        cost: books.money(purchase.cost()),
+        balance: books.money(purchase.balance_after.unwrap_or(Amount::ZERO)),
+        reason,
+        refusal_reasons: purchase.refusal_reasons.clone(),
+        failed_at: purchase.settled_at.unwrap_or(tx.now()),
+    })?;
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Takes money out of a wallet.
+
+use std::collections::BTreeSet;
+
+use sea_orm::DbErr;
+use shared::{
+    contracts::{FailureReason, UserStatus, WalletDebitedV1, WithdrawalFailedV1},
+    db::Tx,
+    ids::{UserId, WithdrawalId},
+    users,
+};
+
+use super::{
+    books::{Books, Entry},
+    claim_key::{Claim, ClaimError, Keyed, Operation, claim_key},
+};
+pub use crate::store::withdrawal::entity::{Model as Withdrawal, State as WithdrawalState};
+use crate::{
+    domain::{
+        ledger::{Cause, Movement},
+        wallet::{InsufficientFunds, OperationAmount, debit},
+    },
+    store::{self, account::BalanceChange, account::Wallet},
+};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct WithdrawMoney {
+    /// Whose wallet.
+    pub user_id: UserId,
+    /// How much.
+    pub amount: OperationAmount,
+    /// The name of the operation, if the client gave one.
+    pub keyed: Option<Keyed>,
+}
+
+/// Why there is no withdrawal. (One that fails is a withdrawal.)
+#[derive(Debug, thiserror::Error)]
+pub enum WithdrawError {
+    /// The user may do nothing.
+    #[error("the user is blocked")]
+    UserBlocked,
+    /// The key.
+    #[error("the idempotency key can't be used")]
+    Claim(#[from] ClaimError),
+    /// The database.
+    #[error("the database refused")]
+    Store(#[from] DbErr),
+}
+
+/// Withdraws, or records that the wallet held too little; finds it if it is a repeat.
+///
+/// # Errors
+/// When there is no withdrawal.
+pub async fn withdraw_money(
+    tx: &Tx,
+    books: &Books,
+    input: &WithdrawMoney,
+) -> Result<Withdrawal, WithdrawError> {
+    let id = WithdrawalId::new(tx.now());
+    let operation = Operation {
+        user_id: input.user_id,
+        kind: "withdrawal",
+        id: id.0,
+    };
+    if let Claim::Repeat(first) = claim_key(tx, input.keyed.as_ref(), operation).await? {
+        let first = store::withdrawal::find(tx.conn(), WithdrawalId(first)).await?;
+        return Ok(first.ok_or_else(|| DbErr::RecordNotFound("the withdrawal of a key".to_owned()))?);
+    }
+    let users = BTreeSet::from([input.user_id]);
+    let mut wallets = store::account::lock_wallets(tx.conn(), &users, tx.now()).await?;
+    let wallet = wallets.remove(&input.user_id).ok_or(DbErr::RecordNotInserted)?;
+    // After the lock, so that a block that was applied before this is seen.
+    let known = users::find(tx.conn(), input.user_id).await?;
+    if known.is_some_and(|known| known.status != UserStatus::Active) {
+        return Err(WithdrawError::UserBlocked);
+    }
+    let withdrawal = match debit(wallet.balance, input.amount) {
+        Ok(balance_after) => Withdrawal {
+            balance_after,
+            ..record(tx, id, input, wallet)
+        },
+        Err(InsufficientFunds { .. }) => Withdrawal {
+            state: WithdrawalState::Failed,
+            ..record(tx, id, input, wallet)
+        },
+    };
+    store::withdrawal::insert(tx.conn(), withdrawal.clone()).await?;
+    match withdrawal.state {
+        WithdrawalState::Done => pay_out(tx, books, &withdrawal, input.amount, wallet).await?,
+        WithdrawalState::Failed => say_failed(tx, books, &withdrawal)?,
+    }
+    Ok(withdrawal)
+}
+
+fn record(tx: &Tx, id: WithdrawalId, input: &WithdrawMoney, wallet: Wallet) -> Withdrawal {
+    Withdrawal {
+        id,
+        user_id: input.user_id,
+        amount: input.amount.amount(),
+        state: WithdrawalState::Done,
+        balance_after: wallet.balance,
+        requested_at: tx.now(),
+    }
+}
+
+async fn pay_out(
+    tx: &Tx,
+    books: &Books,
+    withdrawal: &Withdrawal,
+    amount: OperationAmount,
+    wallet: Wallet,
+) -> Result<(), DbErr> {
+    let entry = Entry {
+        cause: Cause::Withdrawal(withdrawal.id),
+        movement: Movement::withdrawal(withdrawal.user_id, amount),
+        user_id: withdrawal.user_id,
+        wallet,
+        balance_after: withdrawal.balance_after,
+    };
+    let new = books.transfer(entry, tx.now())?;
+    let change = BalanceChange {
+        account_id: wallet.account_id,
+        from: wallet.balance,
+        to: withdrawal.balance_after,
+    };
+    store::account::set_balances(tx.conn(), &[change]).await?;
+    store::transfer::insert(tx.conn(), std::slice::from_ref(&new)).await?;
+    tx.emit(&WalletDebitedV1 {
+        transfer_id: new.transfer.id(),
+        user_id: withdrawal.user_id,
+        amount: books.money(withdrawal.amount),
+        balance_after: books.money(withdrawal.balance_after),
+        debited_at: tx.now(),
+    })?;
+    Ok(())
+}
+
+fn say_failed(tx: &Tx, books: &Books, withdrawal: &Withdrawal) -> Result<(), DbErr> {
+    tx.emit(&WithdrawalFailedV1 {
+        withdrawal_id: withdrawal.id,
+        user_id: withdrawal.user_id,
+        amount: books.money(withdrawal.amount),
+        balance: books.money(withdrawal.balance_after),
+        reason: FailureReason::InsufficientFunds,
+        failed_at: tx.now(),
+    })?;
+    Ok(())
+}

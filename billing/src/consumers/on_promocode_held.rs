@@ -1,0 +1,56 @@
+//! Loyalty holds promocodes: their purchases are charged.
+
+use async_trait::async_trait;
+use iso_currency::Currency;
+use shared::{
+    contracts::PromocodeHeldV1,
+    db::Tx,
+    inbox::{Handle, HandleError},
+};
+
+use super::failed;
+use crate::{
+    app::{
+        books::Books,
+        settle_purchases::{TellPurchase, settle_purchases},
+    },
+    domain::purchase::SagaMessage,
+};
+
+/// Charges purchases.
+pub(super) struct OnPromocodeHeld {
+    pub books: Books,
+}
+
+#[async_trait]
+impl Handle<PromocodeHeldV1> for OnPromocodeHeld {
+    async fn handle(&self, tx: &Tx, messages: &[PromocodeHeldV1]) -> Result<(), HandleError> {
+        let told: Vec<_> = messages
+            .iter()
+            .map(|held| tell(held, self.books.currency))
+            .collect::<Result<_, _>>()?;
+        settle_purchases(tx, &self.books, &told).await.map_err(failed)
+    }
+}
+
+fn tell(held: &PromocodeHeldV1, currency: Currency) -> Result<TellPurchase, HandleError> {
+    if [held.list_price, held.discount, held.final_price]
+        .iter()
+        .any(|money| money.currency != currency)
+    {
+        return Err(HandleError::rule(format!(
+            "the hold for {} is in another currency",
+            held.purchase_id
+        )));
+    }
+    let message = SagaMessage::Held {
+        list_price: held.list_price.amount,
+        discount: held.discount.amount,
+        final_price: held.final_price.amount,
+    };
+    Ok(TellPurchase {
+        purchase_id: held.purchase_id,
+        user_id: Some(held.user_id),
+        message,
+    })
+}

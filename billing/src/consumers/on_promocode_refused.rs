@@ -1,0 +1,39 @@
+//! Loyalty refuses promocodes: their purchases fail, never at full price.
+
+use async_trait::async_trait;
+use shared::{
+    contracts::PromocodeRefusedV1,
+    db::Tx,
+    inbox::{Handle, HandleError},
+};
+
+use super::failed;
+use crate::{
+    app::{
+        books::Books,
+        settle_purchases::{TellPurchase, settle_purchases},
+    },
+    domain::purchase::SagaMessage,
+};
+
+/// Fails purchases.
+pub(super) struct OnPromocodeRefused {
+    pub books: Books,
+}
+
+#[async_trait]
+impl Handle<PromocodeRefusedV1> for OnPromocodeRefused {
+    async fn handle(&self, tx: &Tx, messages: &[PromocodeRefusedV1]) -> Result<(), HandleError> {
+        let told: Vec<_> = messages
+            .iter()
+            .map(|refused| TellPurchase {
+                purchase_id: refused.purchase_id,
+                user_id: Some(refused.user_id),
+                message: SagaMessage::Refused {
+                    reasons: refused.reasons.clone(),
+                },
+            })
+            .collect();
+        settle_purchases(tx, &self.books, &told).await.map_err(failed)
+    }
+}

@@ -1,0 +1,236 @@
+//! `/purchases`.
+
+use std::time::Duration;
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared::{
+    contracts::{FailureReason, Permission},
+    http::{Caller, Cursor, FieldError, Idempotency, Json, Page, PageQuery, Path, Problem, Query},
+    ids::{PurchaseId, TariffId},
+};
+
+use super::{
+    AppState,
+    body::{OwnerQuery, page, present},
+    keys::keyed,
+    render::PurchaseBody,
+    wallet::{insufficient_funds, user_blocked},
+};
+use crate::{
+    app::{
+        self,
+        buy_tariff::{BuyTariff, BuyTariffError},
+        cancel_purchase::CancelError,
+        read_purchase::PurchaseView,
+    },
+    domain::purchase::{PurchaseState, StartError},
+};
+
+/// How long a request waits for its purchase's outcome.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// The most characters that are passed on to loyalty.
+const LONGEST_PROMOCODE: usize = 256;
+
+/// What is bought.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BuyBody {
+    tariff_id: TariffId,
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    promocode: Option<String>,
+}
+
+impl BuyBody {
+    fn check(&self) -> Result<(), Problem> {
+        let wrong = |detail: &str| Err(Problem::invalid(&[FieldError::new("promocode", detail)]));
+        match &self.promocode {
+            Some(code) if code.trim().is_empty() => {
+                wrong("it must not be empty; leave it out to buy without one")
+            }
+            Some(code) if code.chars().count() > LONGEST_PROMOCODE => wrong("it has at most 256 characters"),
+            Some(code) if code.chars().any(char::is_control) => wrong("it has no control characters"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `POST /purchases`: buys, and waits a moment for the outcome. `Idempotency-Key` is strongly
+/// recommended: a repeat finds the purchase as it now stands, and waits with it.
+pub(super) async fn create_purchase(
+    State(state): State<AppState>,
+    caller: Caller,
+    idempotency: Idempotency,
+    Json(body): Json<BuyBody>,
+) -> Result<Response, Problem> {
+    let keyed = keyed(idempotency, "purchase", &body)?;
+    body.check()?;
+    let input = &BuyTariff {
+        user_id: caller.user_id,
+        tariff_id: body.tariff_id,
+        promocode: body.promocode,
+        patience: state.patience,
+        keyed,
+    };
+    let books = &state.books;
+    let id = state
+        .db
+        .write(|tx| async move { app::buy_tariff::buy_tariff(&tx, books, input).await })
+        .await?;
+    let view = outcome(&state, id).await?;
+    render_outcome(&state, view)
+}
+
+/// The purchase when it has ended, or as it is when the longest wait is over.
+async fn outcome(state: &AppState, id: PurchaseId) -> Result<PurchaseView, Problem> {
+    let read = || async {
+        let view = app::read_purchase::read_purchase(state.db.reader(), id).await?;
+        view.ok_or_else(|| Problem::not_found("purchase"))
+    };
+    let mut waiting = state.waiters.wait_for(id);
+    let give_up = tokio::time::Instant::now() + LONGEST_WAIT;
+    loop {
+        // Read after the wait began, so that a wake-up between the two is not lost.
+        let view = read().await?;
+        let is_over = view.purchase.state != PurchaseState::Pending;
+        if is_over || tokio::time::Instant::now() >= give_up {
+            return Ok(view);
+        }
+        waiting.wake_up_by(give_up).await;
+    }
+}
+
+fn render_outcome(state: &AppState, view: PurchaseView) -> Result<Response, Problem> {
+    let purchase = &view.purchase;
+    let location = [(header::LOCATION, format!("/billing/v1/purchases/{}", purchase.id))];
+    let status = match purchase.state {
+        PurchaseState::Paid | PurchaseState::Refunded => StatusCode::CREATED,
+        PurchaseState::Pending => StatusCode::ACCEPTED,
+        PurchaseState::Failed(reason) => return Err(why_it_failed(state, &view, reason)),
+    };
+    Ok((status, location, Json(PurchaseBody::new(&state.books, view))).into_response())
+}
+
+fn why_it_failed(state: &AppState, view: &PurchaseView, reason: FailureReason) -> Problem {
+    let purchase = &view.purchase;
+    let problem = match reason {
+        FailureReason::InsufficientFunds => {
+            let balance = purchase.balance_after.unwrap_or_default();
+            insufficient_funds(state.books.money(purchase.cost()), state.books.money(balance))
+        }
+        FailureReason::PromocodeRefused => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "promocode_refused",
+            "The promocode was refused",
+        )
+        .reasons(&purchase.refusal_reasons),
+        FailureReason::UserBlocked => user_blocked(),
+        FailureReason::TimedOut => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "purchase_timed_out",
+            "The purchase was given up",
+        )
+        .detail("The promocode could not be checked in time. Nothing was charged; please try again."),
+        FailureReason::Cancelled => Problem::new(
+            StatusCode::CONFLICT,
+            "purchase_cancelled",
+            "The purchase was cancelled",
+        ),
+    };
+    problem.with("purchase_id", json!(purchase.id))
+}
+
+/// `GET /purchases`: one's own, newest first.
+pub(super) async fn list_purchases(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(owner): Query<OwnerQuery>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<PurchaseBody>>, Problem> {
+    let user = caller.own_or(owner.user_id, Permission::BillingRead)?;
+    let (after, limit) = page(&query)?;
+    let rows = app::read_purchase::list_purchases(state.db.reader(), user, after, limit + 1).await?;
+    let cursor = |row: &PurchaseView| Cursor {
+        at: row.purchase.requested_at,
+        id: row.purchase.id.0,
+    };
+    Ok(Json(Page::of(rows, limit, cursor, |row| {
+        PurchaseBody::new(&state.books, row)
+    })))
+}
+
+/// `GET /purchases/{id}`: one's own; with `billing.read` anyone's.
+pub(super) async fn get_purchase(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PurchaseId>,
+) -> Result<Json<PurchaseBody>, Problem> {
+    let view = app::read_purchase::read_purchase(state.db.reader(), id).await?;
+    let may_see =
+        |view: &PurchaseView| view.purchase.user_id == caller.user_id || caller.may(Permission::BillingRead);
+    let view = view
+        .filter(may_see)
+        .ok_or_else(|| Problem::not_found("purchase"))?;
+    Ok(Json(PurchaseBody::new(&state.books, view)))
+}
+
+/// `POST /purchases/{id}/cancel`: one's own, while it is pending.
+pub(super) async fn cancel_purchase(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PurchaseId>,
+) -> Result<Json<PurchaseBody>, Problem> {
+    let (books, user) = (&state.books, caller.user_id);
+    let purchase = state
+        .db
+        .write(|tx| async move { app::cancel_purchase::cancel_purchase(&tx, books, user, id).await })
+        .await?;
+    Ok(Json(PurchaseBody::new(
+        books,
+        PurchaseView {
+            purchase,
+            subscription: None,
+        },
+    )))
+}
+
+impl From<BuyTariffError> for Problem {
+    fn from(error: BuyTariffError) -> Self {
+        match error {
+            BuyTariffError::NoSuchTariff => Self::not_found("tariff"),
+            BuyTariffError::Start(StartError::TariffNotSold) => Self::new(
+                StatusCode::CONFLICT,
+                "tariff_not_sold",
+                "The tariff is not sold any more",
+            ),
+            BuyTariffError::Claim(error) => error.into(),
+            BuyTariffError::Start(StartError::PriceOutOfRange) | BuyTariffError::Store(_) => {
+                Self::internal(&error)
+            }
+        }
+    }
+}
+
+impl From<CancelError> for Problem {
+    fn from(error: CancelError) -> Self {
+        match error {
+            CancelError::NotFound => Self::not_found("purchase"),
+            CancelError::NotPending => Self::new(
+                StatusCode::CONFLICT,
+                "purchase_not_pending",
+                "The purchase has ended already",
+            ),
+            CancelError::Settle(_) | CancelError::Store(_) => Self::internal(&error),
+        }
+    }
+}

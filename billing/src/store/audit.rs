@@ -1,0 +1,117 @@
+//! What must be true of billing's tables, as queries that find what is not.
+//!
+//! Each check is one statement, so that it sees one state of the database however busy it is.
+
+use sea_orm::{ConnectionTrait, DbErr, Statement, sea_query::Value};
+use uuid::Uuid;
+
+/// A rule, and the query for the ids (`id`) that break it, with what was found (`detail`).
+pub struct Check {
+    /// The rule, for people.
+    pub rule: &'static str,
+    /// The query; `$1` is an instant where it has one.
+    sql: &'static str,
+    takes_instant: bool,
+}
+
+const fn check(rule: &'static str, sql: &'static str) -> Check {
+    Check {
+        rule,
+        sql,
+        takes_instant: false,
+    }
+}
+
+/// Every rule of billing's own tables.
+pub const CHECKS: &[Check] = &[
+    check(
+        "a wallet's balance is the sum of its postings",
+        "SELECT a.id AS id, CAST(a.balance AS TEXT) || ' is not ' || CAST(COALESCE(SUM(p.amount), 0) AS TEXT) AS detail \
+         FROM accounts a LEFT JOIN postings p ON p.account_id = a.id WHERE a.kind = 'wallet' \
+         GROUP BY a.id, a.balance HAVING a.balance <> COALESCE(SUM(p.amount), 0)",
+    ),
+    check(
+        "no wallet is below zero",
+        "SELECT id, CAST(balance AS TEXT) AS detail FROM accounts WHERE kind = 'wallet' AND (balance IS NULL OR balance < 0)",
+    ),
+    check(
+        "a transfer has two postings that add up to zero and say what it says",
+        "SELECT t.id AS id, CAST(COUNT(p.account_id) AS TEXT) || ' postings, sum ' || CAST(COALESCE(SUM(p.amount), 0) AS TEXT) AS detail \
+         FROM transfers t LEFT JOIN postings p ON p.transfer_id = t.id \
+         GROUP BY t.id, t.amount, t.source_id, t.destination_id HAVING COUNT(p.account_id) <> 2 OR SUM(p.amount) <> 0 \
+         OR SUM(CASE WHEN p.account_id = t.source_id AND p.amount = -t.amount THEN 1 \
+         WHEN p.account_id = t.destination_id AND p.amount = t.amount THEN 1 ELSE 0 END) <> 2",
+    ),
+    check(
+        "a posting belongs to a transfer and an account",
+        "SELECT p.transfer_id AS id, 'posting without its transfer or account' AS detail FROM postings p \
+         LEFT JOIN transfers t ON t.id = p.transfer_id LEFT JOIN accounts a ON a.id = p.account_id \
+         WHERE t.id IS NULL OR a.id IS NULL",
+    ),
+    check(
+        "a paid purchase has one subscription, and no other has any",
+        "SELECT p.id AS id, p.state || ', ' || CAST(COUNT(s.id) AS TEXT) || ' subscriptions' AS detail \
+         FROM purchases p LEFT JOIN subscriptions s ON s.purchase_id = p.id GROUP BY p.id, p.state \
+         HAVING COUNT(s.id) <> CASE WHEN p.state IN ('paid', 'refunded') THEN 1 ELSE 0 END",
+    ),
+    check(
+        "a subscription has its purchase",
+        "SELECT s.id AS id, 'no such purchase' AS detail FROM subscriptions s \
+         LEFT JOIN purchases p ON p.id = s.purchase_id WHERE p.id IS NULL",
+    ),
+    check(
+        "a purchase is charged once what it says, and only if it is paid",
+        "SELECT p.id AS id, p.state || ', charged ' || CAST(COALESCE(SUM(t.amount), 0) AS TEXT) || ' by ' \
+         || CAST(COUNT(t.id) AS TEXT) || ' transfers' AS detail \
+         FROM purchases p LEFT JOIN transfers t ON t.cause_kind = 'purchase' AND t.cause_id = p.id AND t.user_id = p.user_id \
+         GROUP BY p.id, p.state, p.charged HAVING COALESCE(SUM(t.amount), 0) <> COALESCE(p.charged, 0) \
+         OR COUNT(t.id) <> CASE WHEN COALESCE(p.charged, 0) > 0 THEN 1 ELSE 0 END",
+    ),
+    check(
+        "an approved top-up is credited once, and no other is",
+        "SELECT u.id AS id, u.state || ', credited ' || CAST(COALESCE(SUM(t.amount), 0) AS TEXT) AS detail \
+         FROM top_ups u LEFT JOIN transfers t ON t.cause_kind = 'top_up' AND t.cause_id = u.id AND t.user_id = u.user_id \
+         GROUP BY u.id, u.state, u.amount \
+         HAVING COALESCE(SUM(t.amount), 0) <> CASE WHEN u.state = 'approved' THEN u.amount ELSE 0 END",
+    ),
+    check(
+        "a withdrawal is debited once if it was done, and else not",
+        "SELECT w.id AS id, w.state || ', debited ' || CAST(COALESCE(SUM(t.amount), 0) AS TEXT) AS detail \
+         FROM withdrawals w LEFT JOIN transfers t ON t.cause_kind = 'withdrawal' AND t.cause_id = w.id AND t.user_id = w.user_id \
+         GROUP BY w.id, w.state, w.amount \
+         HAVING COALESCE(SUM(t.amount), 0) <> CASE WHEN w.state = 'done' THEN w.amount ELSE 0 END",
+    ),
+    check(
+        "a transfer has what caused it",
+        "SELECT t.id AS id, t.cause_kind AS detail FROM transfers t WHERE NOT EXISTS \
+         (SELECT 1 FROM purchases p WHERE p.id = t.cause_id AND t.cause_kind IN ('purchase', 'refund')) \
+         AND NOT EXISTS (SELECT 1 FROM top_ups u WHERE u.id = t.cause_id AND t.cause_kind = 'top_up') \
+         AND NOT EXISTS (SELECT 1 FROM withdrawals w WHERE w.id = t.cause_id AND t.cause_kind = 'withdrawal')",
+    ),
+    Check {
+        rule: "no purchase waits past its deadline",
+        sql: "SELECT id, 'still pending' AS detail FROM purchases WHERE state = 'pending' AND deadline < $1",
+        takes_instant: true,
+    },
+];
+
+/// What breaks the rule of `check`: ids, and what was found. `instant` is where deadlines are late.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn run(
+    conn: &impl ConnectionTrait,
+    check: &Check,
+    instant: shared::clock::Instant,
+) -> Result<Vec<(Uuid, String)>, DbErr> {
+    let values: Vec<Value> = if check.takes_instant {
+        vec![instant.into()]
+    } else {
+        Vec::new()
+    };
+    let statement = Statement::from_sql_and_values(conn.get_database_backend(), check.sql, values);
+    let rows = conn.query_all_raw(statement).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("", "id")?, row.try_get("", "detail")?)))
+        .collect()
+}

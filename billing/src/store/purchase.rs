@@ -1,0 +1,297 @@
+//! The purchases.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, Value, ValueTuple},
+};
+use shared::{
+    clock::Instant,
+    contracts::Reason,
+    ids::{PurchaseId, UserId},
+    money::Amount,
+};
+
+use super::{After, nth, older, unreadable, update_each};
+use crate::domain::purchase::{Purchase, PurchaseState};
+
+/// Rows as the database keeps them.
+pub mod entity {
+    use sea_orm::entity::prelude::*;
+    use shared::{
+        clock::Instant,
+        contracts::FailureReason,
+        ids::{PurchaseId, TariffId, UserId},
+        money::Amount,
+    };
+
+    /// One attempt to buy a tariff.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "purchases")]
+    pub struct Model {
+        /// Which.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: PurchaseId,
+        /// Grows by one with every change of state.
+        pub version: i64,
+        /// Who buys.
+        pub user_id: UserId,
+        /// What.
+        pub tariff_id: TariffId,
+        /// In which version.
+        pub tariff_version: i64,
+        /// Its name then.
+        pub tariff_name: String,
+        /// Its price then.
+        pub list_price: Amount,
+        /// What the promocode takes off.
+        pub discount: Amount,
+        /// What was charged; only of what was paid.
+        pub charged: Option<Amount>,
+        /// For how long, ISO 8601.
+        pub period: String,
+        /// As the customer typed it.
+        pub promocode: Option<String>,
+        /// How far it has come.
+        pub state: String,
+        /// Why it failed.
+        pub failure_reason: Option<FailureReason>,
+        /// The customer's copy of why the promocode was refused, as JSON.
+        pub refusal_reasons: Option<String>,
+        /// When it was asked for.
+        pub requested_at: Instant,
+        /// When waiting ends.
+        pub deadline: Instant,
+        /// When it was paid or failed.
+        pub settled_at: Option<Instant>,
+        /// What the wallet held then.
+        pub balance_after: Option<Amount>,
+    }
+
+    /// None.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+use entity::{ActiveModel, Column, Entity, Model};
+
+/// What is written for a purchase that was decided.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// The version that was read and decided on.
+    pub read_version: i64,
+    /// The purchase after it.
+    pub purchase: Purchase,
+}
+
+fn read(row: Model) -> Result<Purchase, DbErr> {
+    let refusal_reasons = row
+        .refusal_reasons
+        .as_deref()
+        .map(serde_json::from_str)
+        .transpose();
+    Ok(Purchase {
+        id: row.id,
+        version: row.version,
+        user_id: row.user_id,
+        tariff_id: row.tariff_id,
+        tariff_version: row.tariff_version,
+        tariff_name: row.tariff_name,
+        list_price: row.list_price,
+        discount: row.discount,
+        period: row.period.parse().map_err(unreadable)?,
+        promocode: row.promocode,
+        state: PurchaseState::parse(&row.state, row.failure_reason).map_err(unreadable)?,
+        refusal_reasons: refusal_reasons.map_err(unreadable)?.unwrap_or_default(),
+        requested_at: row.requested_at,
+        deadline: row.deadline,
+        settled_at: row.settled_at,
+        balance_after: row.balance_after,
+    })
+}
+
+fn charged(purchase: &Purchase) -> Option<Amount> {
+    matches!(purchase.state, PurchaseState::Paid | PurchaseState::Refunded).then(|| purchase.cost())
+}
+
+fn reasons_json(reasons: &[Reason]) -> Result<Option<String>, DbErr> {
+    if reasons.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_string(reasons)
+        .map(Some)
+        .map_err(|error| DbErr::Json(error.to_string()))
+}
+
+/// Writes a new purchase.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(conn: &impl ConnectionTrait, purchase: &Purchase) -> Result<(), DbErr> {
+    let row = ActiveModel {
+        id: Set(purchase.id),
+        version: Set(purchase.version),
+        user_id: Set(purchase.user_id),
+        tariff_id: Set(purchase.tariff_id),
+        tariff_version: Set(purchase.tariff_version),
+        tariff_name: Set(purchase.tariff_name.clone()),
+        list_price: Set(purchase.list_price),
+        discount: Set(purchase.discount),
+        charged: Set(charged(purchase)),
+        period: Set(purchase.period.to_string()),
+        promocode: Set(purchase.promocode.clone()),
+        state: Set(purchase.state.as_str().to_owned()),
+        failure_reason: Set(purchase.state.failure()),
+        refusal_reasons: Set(reasons_json(&purchase.refusal_reasons)?),
+        requested_at: Set(purchase.requested_at),
+        deadline: Set(purchase.deadline),
+        settled_at: Set(purchase.settled_at),
+        balance_after: Set(purchase.balance_after),
+    };
+    Entity::insert(row).exec_without_returning(conn).await?;
+    Ok(())
+}
+
+/// Writes what was decided, each purchase at most once, if it still is of the version read.
+///
+/// # Errors
+/// When the database refuses, or a purchase is of another version.
+pub async fn settle(conn: &impl ConnectionTrait, settled: &[Settled]) -> Result<(), DbErr> {
+    let rows = settled
+        .iter()
+        .map(settled_values)
+        .collect::<Result<Vec<_>, _>>()?;
+    let update = &mut Query::update()
+        .table(Entity)
+        .value(Column::Version, nth(3))
+        .value(Column::State, nth(4))
+        .value(Column::FailureReason, nth(5))
+        .value(Column::Discount, nth(6))
+        .value(Column::Charged, nth(7))
+        .value(Column::RefusalReasons, nth(8))
+        .value(Column::SettledAt, nth(9))
+        .value(Column::BalanceAfter, nth(10))
+        .and_where(Expr::col((Entity, Column::Id)).eq(nth(1)))
+        .and_where(Expr::col((Entity, Column::Version)).eq(nth(2)))
+        .to_owned();
+    update_each(conn, update, rows).await
+}
+
+fn settled_values(settled: &Settled) -> Result<ValueTuple, DbErr> {
+    let Settled {
+        read_version,
+        purchase,
+    } = settled;
+    let values: Vec<Value> = vec![
+        purchase.id.into(),
+        (*read_version).into(),
+        purchase.version.into(),
+        purchase.state.as_str().into(),
+        purchase.state.failure().into(),
+        purchase.discount.into(),
+        charged(purchase).into(),
+        reasons_json(&purchase.refusal_reasons)?.into(),
+        purchase.settled_at.into(),
+        purchase.balance_after.into(),
+    ];
+    Ok(ValueTuple::Many(values))
+}
+
+/// The purchase `id`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(conn: &impl ConnectionTrait, id: PurchaseId) -> Result<Option<Purchase>, DbErr> {
+    Entity::find_by_id(id).one(conn).await?.map(read).transpose()
+}
+
+/// Those of `ids` that there are, locked for this transaction, in one order for everybody.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock(
+    conn: &impl ConnectionTrait,
+    ids: &BTreeSet<PurchaseId>,
+) -> Result<HashMap<PurchaseId, Purchase>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .order_by_asc(Column::Id)
+        .lock_exclusive()
+        .all(conn)
+        .await?;
+    rows.into_iter()
+        .map(|row| read(row).map(|purchase| (purchase.id, purchase)))
+        .collect()
+}
+
+/// Whether any purchase still waits at its deadline.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any_overdue(conn: &impl ConnectionTrait, now: Instant) -> Result<bool, DbErr> {
+    let row = overdue(now).one(conn).await?;
+    Ok(row.is_some())
+}
+
+/// At most `limit` purchases that still wait at their deadline, locked for this transaction;
+/// those that somebody else has in hand are left to them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_overdue(
+    conn: &impl ConnectionTrait,
+    now: Instant,
+    limit: u64,
+) -> Result<Vec<PurchaseId>, DbErr> {
+    let rows = overdue(now)
+        .order_by_asc(Column::Deadline)
+        .limit(limit)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+fn overdue(now: Instant) -> sea_orm::Select<Entity> {
+    Entity::find()
+        .filter(Column::State.eq(PurchaseState::Pending.as_str()))
+        .filter(Column::Deadline.lte(now))
+}
+
+/// At most `limit` purchases of `user`, newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &impl ConnectionTrait,
+    user: UserId,
+    after: After,
+    limit: u64,
+) -> Result<Vec<Purchase>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::UserId.eq(user))
+        .filter(older(Column::RequestedAt, Column::Id, after))
+        .order_by_desc(Column::RequestedAt)
+        .order_by_desc(Column::Id)
+        .limit(limit)
+        .all(conn)
+        .await?;
+    rows.into_iter().map(read).collect()
+}
+
+/// Every purchase that was paid or failed before `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settled_before(conn: &impl ConnectionTrait, before: Instant) -> Result<Vec<Purchase>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::SettledAt.lt(before))
+        .order_by_asc(Column::Id)
+        .all(conn)
+        .await?;
+    rows.into_iter().map(read).collect()
+}

@@ -1,0 +1,136 @@
+//! The top-ups.
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use shared::{clock::Instant, ids::TopUpId};
+
+/// Rows as the database keeps them.
+pub mod entity {
+    use sea_orm::{entity::prelude::*, sea_query::StringLen};
+    use shared::{
+        clock::Instant,
+        ids::{TopUpId, UserId},
+        money::Amount,
+    };
+
+    /// How far a top-up has come.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+    #[sea_orm(rs_type = "String", db_type = "String(StringLen::None)")]
+    pub enum State {
+        /// The provider has not decided.
+        #[sea_orm(string_value = "pending")]
+        Pending,
+        /// The money is in the wallet.
+        #[sea_orm(string_value = "approved")]
+        Approved,
+        /// The provider refused.
+        #[sea_orm(string_value = "declined")]
+        Declined,
+    }
+
+    /// A request to put money into a wallet.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "top_ups")]
+    pub struct Model {
+        /// Which.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: TopUpId,
+        /// Whose wallet.
+        pub user_id: UserId,
+        /// Which payment provider.
+        pub provider: String,
+        /// How much.
+        pub amount: Amount,
+        /// How far it has come.
+        pub state: State,
+        /// Why the provider refused.
+        pub decline_reason: Option<String>,
+        /// What the wallet held after it.
+        pub balance_after: Option<Amount>,
+        /// When it was asked for.
+        pub requested_at: Instant,
+        /// When the provider decided.
+        pub settled_at: Option<Instant>,
+    }
+
+    /// None.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+use entity::{ActiveModel, Column, Entity, Model, State};
+
+/// Writes a new top-up.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(conn: &impl ConnectionTrait, top_up: Model) -> Result<(), DbErr> {
+    Entity::insert(ActiveModel::from(top_up))
+        .exec_without_returning(conn)
+        .await?;
+    Ok(())
+}
+
+/// The top-up `id`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(conn: &impl ConnectionTrait, id: TopUpId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(conn).await
+}
+
+/// The top-up `id`, locked for this transaction.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock(conn: &impl ConnectionTrait, id: TopUpId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).lock_exclusive().one(conn).await
+}
+
+/// At most `limit` top-ups that `provider` had not decided when asked before `before`, oldest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn pending_since(
+    conn: &impl ConnectionTrait,
+    provider: &str,
+    before: Instant,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::State.eq(State::Pending))
+        .filter(Column::Provider.eq(provider))
+        .filter(Column::RequestedAt.lt(before))
+        .order_by_asc(Column::RequestedAt)
+        .limit(limit)
+        .all(conn)
+        .await
+}
+
+/// Writes what the provider decided over a pending top-up.
+///
+/// # Errors
+/// When the database refuses, or it is not pending.
+pub async fn settle(conn: &impl ConnectionTrait, top_up: &Model) -> Result<(), DbErr> {
+    let row = ActiveModel {
+        state: Set(top_up.state),
+        decline_reason: Set(top_up.decline_reason.clone()),
+        balance_after: Set(top_up.balance_after),
+        settled_at: Set(top_up.settled_at),
+        ..Default::default()
+    };
+    let written = Entity::update_many()
+        .set(row)
+        .filter(Column::Id.eq(top_up.id))
+        .filter(Column::State.eq(State::Pending))
+        .exec(conn)
+        .await?;
+    if written.rows_affected == 1 {
+        Ok(())
+    } else {
+        Err(DbErr::RecordNotUpdated)
+    }
+}

@@ -1,0 +1,159 @@
+//! Transfers and their postings: written once, never changed (the database refuses).
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use shared::{
+    ids::{AccountId, UserId},
+    money::Amount,
+};
+
+use super::{After, older};
+use crate::domain::ledger::Transfer;
+
+/// Rows as the database keeps them.
+pub mod entity {
+    use sea_orm::entity::prelude::*;
+    use shared::{
+        clock::Instant,
+        ids::{AccountId, TransferId, UserId},
+        money::Amount,
+    };
+
+    /// A movement between two accounts, one of which is a wallet.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "transfers")]
+    pub struct Model {
+        /// Which.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: TransferId,
+        /// What kind of thing caused it; unique together with the id.
+        pub cause_kind: String,
+        /// What caused it.
+        pub cause_id: Uuid,
+        /// Where it left.
+        pub source_id: AccountId,
+        /// Where it arrived.
+        pub destination_id: AccountId,
+        /// How much.
+        pub amount: Amount,
+        /// Whose wallet it moved.
+        pub user_id: UserId,
+        /// What that wallet held after it.
+        pub balance_after: Amount,
+        /// When.
+        pub at: Instant,
+    }
+
+    /// None.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Rows as the database keeps them.
+pub mod posting {
+    use sea_orm::entity::prelude::*;
+    use shared::{
+        ids::{AccountId, TransferId},
+        money::Amount,
+    };
+
+    /// One side of a transfer.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "postings")]
+    pub struct Model {
+        /// Of which transfer.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub transfer_id: TransferId,
+        /// In which account.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub account_id: AccountId,
+        /// What the account gains; negative where it loses.
+        pub amount: Amount,
+    }
+
+    /// None.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+use entity::{ActiveModel, Column, Entity, Model};
+
+/// A transfer that is to be written.
+#[derive(Clone, Debug)]
+pub struct NewTransfer {
+    /// The movement.
+    pub transfer: Transfer,
+    /// The row of its source.
+    pub source_id: AccountId,
+    /// The row of its destination.
+    pub destination_id: AccountId,
+    /// Whose wallet it moves.
+    pub user_id: UserId,
+    /// What that wallet holds after it.
+    pub balance_after: Amount,
+}
+
+/// Writes transfers with their postings.
+///
+/// # Errors
+/// When the database refuses, for instance a second transfer of the same cause.
+pub async fn insert(conn: &impl ConnectionTrait, transfers: &[NewTransfer]) -> Result<(), DbErr> {
+    if transfers.is_empty() {
+        return Ok(());
+    }
+    let rows = transfers.iter().map(|new| {
+        let (cause_kind, cause_id) = new.transfer.cause().as_key();
+        ActiveModel {
+            id: Set(new.transfer.id()),
+            cause_kind: Set(cause_kind.to_owned()),
+            cause_id: Set(cause_id),
+            source_id: Set(new.source_id),
+            destination_id: Set(new.destination_id),
+            amount: Set(new.transfer.amount()),
+            user_id: Set(new.user_id),
+            balance_after: Set(new.balance_after),
+            at: Set(new.transfer.at()),
+        }
+    });
+    Entity::insert_many(rows).exec_without_returning(conn).await?;
+    let postings = transfers.iter().flat_map(|new| {
+        new.transfer.postings().map(|posting| posting::ActiveModel {
+            transfer_id: Set(new.transfer.id()),
+            account_id: Set(if posting.account == *new.transfer.source() {
+                new.source_id
+            } else {
+                new.destination_id
+            }),
+            amount: Set(posting.amount),
+        })
+    });
+    posting::Entity::insert_many(postings)
+        .exec_without_returning(conn)
+        .await?;
+    Ok(())
+}
+
+/// At most `limit` transfers of the wallet of `user`, newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &impl ConnectionTrait,
+    user: UserId,
+    after: After,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::UserId.eq(user))
+        .filter(older(Column::At, Column::Id, after))
+        .order_by_desc(Column::At)
+        .order_by_desc(Column::Id)
+        .limit(limit)
+        .all(conn)
+        .await
+}

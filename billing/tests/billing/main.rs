@@ -1,0 +1,200 @@
+//! Billing over HTTP: the real service on real databases, with the test in everybody else's place.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+mod concurrency;
+mod deadlines;
+mod idempotency;
+mod input;
+mod messages;
+mod promocodes;
+mod reconciliation;
+mod story;
+mod subscriptions;
+mod tariffs;
+mod users;
+
+use std::sync::Arc;
+
+use billing::app::reconcile::reconcile;
+use serde_json::{Value, json};
+use shared::{
+    clock::SystemClock,
+    config::Config,
+    contracts::{
+        HoldPromocodeV1, Locale, PromocodeHeldV1, ServiceName, UserRegisteredV1, UserState, UserStatus,
+    },
+    ids::{CampaignId, PromocodeId, PurchaseId, TariffId, UserId},
+    money::{Amount, Money},
+    testing::{Answer, Api, TestDatabase, TestService},
+};
+
+/// Where what differs between the databases is tested.
+const DATABASES: [TestDatabase; 2] = [TestDatabase::Sqlite, TestDatabase::Postgres];
+
+const LOYALTY: ServiceName = ServiceName::Loyalty;
+const NOTIFICATIONS: ServiceName = ServiceName::Notifications;
+
+/// Billing under test.
+struct Billing {
+    service: TestService,
+    admin: Api,
+}
+
+/// A customer with their token.
+#[derive(Clone)]
+struct Customer {
+    id: UserId,
+    api: Api,
+}
+
+impl Billing {
+    async fn start(database: TestDatabase) -> Self {
+        Self::configured(database, |_| {}).await
+    }
+
+    async fn configured(database: TestDatabase, configure: impl FnOnce(&mut Config)) -> Self {
+        let service =
+            TestService::start_with(billing::definition(), database, Arc::new(SystemClock), configure).await;
+        let admin = service.api_of_admin();
+        Self { service, admin }
+    }
+
+    /// Stops; whatever happened in the test, the books must balance.
+    async fn finish(self) {
+        let report = reconcile(self.service.db.reader(), self.service.peers.now())
+            .await
+            .unwrap();
+        assert!(report.is_clean(), "{:#?}", report.findings);
+        let parked = shared::inbox::parked(self.service.db.reader(), 10).await.unwrap();
+        assert!(parked.is_empty(), "{parked:#?}");
+        self.service.stop().await;
+    }
+
+    fn customer(&self) -> Customer {
+        let id = self.service.new_user();
+        Customer {
+            id,
+            api: self.service.api_of(id),
+        }
+    }
+
+    /// A customer with this much in the wallet.
+    async fn customer_with(&self, amount: i64) -> Customer {
+        let customer = self.customer();
+        customer.top_up(amount).await.expect(200);
+        customer
+    }
+
+    /// A new tariff; its id.
+    async fn tariff(&self, price: i64) -> TariffId {
+        let body = json!({"name": "Basic", "price": rub(price), "period": "P1M"});
+        id_of(&self.admin.post("/billing/v1/tariffs", &body).await.expect(201))
+    }
+
+    fn user_state(&self, user_id: UserId, version: i64, status: UserStatus) -> UserState {
+        UserState {
+            user_id,
+            version,
+            status,
+            locale: Locale::En,
+            registered_at: self.service.peers.now(),
+        }
+    }
+
+    async fn register(&self, customer: &Customer) {
+        let state = self.user_state(customer.id, 1, UserStatus::Active);
+        self.service.peers.say(&UserRegisteredV1(state)).await;
+    }
+
+    /// Begins a purchase with a promocode, and waits until loyalty is asked for it.
+    async fn begin(
+        &self,
+        customer: &Customer,
+        tariff: TariffId,
+    ) -> (tokio::task::JoinHandle<Answer>, HoldPromocodeV1) {
+        let customer = customer.clone();
+        let user_id = customer.id;
+        let already: Vec<_> = self
+            .service
+            .peers
+            .heard::<HoldPromocodeV1>(LOYALTY)
+            .iter()
+            .map(|hold| hold.purchase_id)
+            .collect();
+        let answer = tokio::spawn(async move { customer.buy_with(tariff, "SALE").await });
+        let is_new = |hold: &HoldPromocodeV1| hold.user_id == user_id && !already.contains(&hold.purchase_id);
+        let hold = self.service.peers.hears(LOYALTY, is_new).await;
+        (answer, hold)
+    }
+}
+
+impl Customer {
+    async fn top_up(&self, amount: i64) -> Answer {
+        self.api.post("/billing/v1/balance/top-up", &rub(amount)).await
+    }
+
+    async fn withdraw(&self, amount: i64) -> Answer {
+        self.api.post("/billing/v1/balance/withdraw", &rub(amount)).await
+    }
+
+    async fn buy(&self, tariff: TariffId) -> Answer {
+        self.api
+            .post("/billing/v1/purchases", &json!({"tariff_id": tariff}))
+            .await
+    }
+
+    async fn buy_with(&self, tariff: TariffId, promocode: &str) -> Answer {
+        self.api
+            .post(
+                "/billing/v1/purchases",
+                &json!({"tariff_id": tariff, "promocode": promocode}),
+            )
+            .await
+    }
+
+    async fn balance(&self) -> i64 {
+        let body = self.api.get("/billing/v1/balance").await.expect(200);
+        assert_eq!(body["user_id"], json!(self.id));
+        assert_eq!(body["balance"]["currency"], "RUB");
+        body["balance"]["amount"].as_i64().unwrap()
+    }
+
+    async fn purchase(&self, id: PurchaseId) -> Value {
+        self.api
+            .get(&format!("/billing/v1/purchases/{id}"))
+            .await
+            .expect(200)
+    }
+
+    async fn items(&self, list: &str) -> Vec<Value> {
+        let page = self.api.get(&format!("/billing/v1/{list}")).await.expect(200);
+        page["items"].as_array().unwrap().clone()
+    }
+}
+
+fn rub(amount: i64) -> Value {
+    json!({"amount": amount, "currency": "RUB"})
+}
+
+fn money(amount: i64) -> Money {
+    Money::new(Amount(amount), iso_currency::Currency::RUB)
+}
+
+fn id_of<T: std::str::FromStr<Err: std::fmt::Debug>>(body: &Value) -> T {
+    body["id"].as_str().unwrap().parse().unwrap()
+}
+
+/// Loyalty's answer to `hold`: this much off.
+fn held(hold: &HoldPromocodeV1, discount: i64) -> PromocodeHeldV1 {
+    PromocodeHeldV1 {
+        purchase_id: hold.purchase_id,
+        user_id: hold.user_id,
+        promocode_id: PromocodeId::new(hold.requested_at),
+        campaign_id: CampaignId::new(hold.requested_at),
+        campaign_version: 1,
+        list_price: hold.price,
+        discount: money(discount),
+        final_price: money(hold.price.amount.0 - discount),
+    }
+}

@@ -1,0 +1,166 @@
+//! Reconciliation finds what must not be.
+
+use billing::{
+    app::{reconcile::reconcile, report_settled::settled_purchases},
+    domain::purchase::PurchaseState,
+};
+use chrono::Duration;
+use sea_orm::ConnectionTrait as _;
+use shared::{contracts::FailureReason, money::Amount};
+
+use crate::{Billing, DATABASES, held};
+
+/// Whether the database takes this from a hand that bypasses the service.
+async fn by_hand(billing: &Billing, sql: &str) -> bool {
+    billing.service.db.writer().execute_unprepared(sql).await.is_ok()
+}
+
+async fn broken_rules(billing: &Billing) -> Vec<&'static str> {
+    let report = reconcile(billing.service.db.reader(), billing.service.peers.now())
+        .await
+        .unwrap();
+    report.findings.iter().map(|finding| finding.rule).collect()
+}
+
+#[tokio::test]
+async fn what_a_hand_in_the_database_breaks_is_found() {
+    for database in DATABASES {
+        for (sql, rule) in [
+            (
+                "UPDATE accounts SET balance = balance + 1 WHERE kind = 'wallet'",
+                "a wallet's balance is the sum of its postings",
+            ),
+            (
+                "DELETE FROM subscriptions",
+                "a paid purchase has one subscription, and no other has any",
+            ),
+            (
+                "UPDATE purchases SET state = 'failed', failure_reason = 'timed_out', charged = NULL WHERE state = 'paid'",
+                "a purchase is charged once what it says, and only if it is paid",
+            ),
+            (
+                "UPDATE top_ups SET amount = amount + 1",
+                "an approved top-up is credited once, and no other is",
+            ),
+            (
+                "UPDATE withdrawals SET amount = amount + 1",
+                "a withdrawal is debited once if it was done, and else not",
+            ),
+            ("DELETE FROM withdrawals", "a transfer has what caused it"),
+            (
+                "DELETE FROM accounts WHERE kind = 'revenue'",
+                "a posting belongs to a transfer and an account",
+            ),
+            (
+                "INSERT INTO postings (transfer_id, account_id, amount) SELECT t.id, a.id, 1 FROM transfers t, accounts a \
+                 WHERE a.kind = 'payout' AND t.cause_kind = 'purchase'",
+                "a transfer has two postings that add up to zero and say what it says",
+            ),
+            (
+                "UPDATE purchases SET state = 'pending', version = 1, charged = NULL, settled_at = NULL, balance_after = NULL, \
+                 deadline = requested_at WHERE state = 'paid'",
+                "a paid purchase has one subscription, and no other has any",
+            ),
+        ] {
+            let billing = Billing::start(database).await;
+            let customer = billing.customer_with(10_000).await;
+            let tariff = billing.tariff(1_000).await;
+            customer.buy(tariff).await.expect(201);
+            customer.withdraw(500).await.expect(200);
+            assert!(broken_rules(&billing).await.is_empty());
+            assert!(by_hand(&billing, sql).await, "{sql}");
+            let broken = broken_rules(&billing).await;
+            assert!(broken.contains(&rule), "{sql}: {broken:?}");
+            billing.service.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_database_itself_refuses_what_would_break_the_books() {
+    for database in DATABASES {
+        let billing = Billing::start(database).await;
+        let customer = billing.customer_with(10_000).await;
+        let tariff = billing.tariff(1_000).await;
+        customer.buy(tariff).await.expect(201);
+        for sql in [
+            "UPDATE accounts SET balance = -1 WHERE kind = 'wallet'",
+            "UPDATE accounts SET balance = NULL WHERE kind = 'wallet'",
+            "UPDATE accounts SET balance = 0 WHERE kind = 'revenue'",
+            "UPDATE transfers SET amount = 1",
+            "DELETE FROM transfers",
+            "UPDATE postings SET amount = 1",
+            "DELETE FROM postings",
+            "UPDATE purchases SET state = 'pending'",
+            "UPDATE purchases SET charged = 1",
+            "UPDATE purchases SET discount = list_price + 1",
+            "UPDATE tariffs SET price = -1",
+            "INSERT INTO transfers SELECT source_id, cause_kind, cause_id, source_id, destination_id, amount, user_id, \
+             balance_after, at FROM transfers",
+            "INSERT INTO subscriptions SELECT user_id, purchase_id, user_id, tariff_id, starts_at, ends_at FROM subscriptions",
+        ] {
+            assert!(!by_hand(&billing, sql).await, "{sql}");
+        }
+        billing.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_purchase_that_waits_for_too_long_is_found() {
+    let billing = Billing::start(shared::testing::TestDatabase::Sqlite).await;
+    let customer = billing.customer_with(10_000).await;
+    let tariff = billing.tariff(1_000).await;
+    let (answer, hold) = billing.begin(&customer, tariff).await;
+    assert!(broken_rules(&billing).await.is_empty());
+    let later = billing.service.peers.now() + Duration::seconds(60);
+    let report = reconcile(billing.service.db.reader(), later).await.unwrap();
+    assert_eq!(report.findings.len(), 1, "{report:#?}");
+    assert_eq!(report.findings[0].id, hold.purchase_id.0);
+    billing.service.peers.say(&held(&hold, 0)).await;
+    answer.await.unwrap().expect(201);
+    billing.finish().await;
+}
+
+#[tokio::test]
+async fn what_has_ended_is_reported_for_the_other_services_books() {
+    for database in DATABASES {
+        let billing = Billing::start(database).await;
+        let customer = billing.customer_with(1_500).await;
+        let tariff = billing.tariff(1_000).await;
+        let (paid, hold) = billing.begin(&customer, tariff).await;
+        billing.service.peers.say(&held(&hold, 100)).await;
+        paid.await.unwrap().expect(201);
+        customer.buy(tariff).await.expect(402);
+        let between = billing.service.peers.now();
+        let _pending = billing.begin(&customer, tariff).await;
+        let conn = billing.service.db.reader();
+        let ended = settled_purchases(conn, between + Duration::seconds(1))
+            .await
+            .unwrap();
+        let shown: Vec<_> = ended
+            .iter()
+            .map(|ended| (ended.state, ended.with_promocode, ended.charged))
+            .collect();
+        let failed = PurchaseState::Failed(FailureReason::InsufficientFunds);
+        assert_eq!(
+            shown,
+            [
+                (PurchaseState::Paid, true, Amount(900)),
+                (failed, false, Amount(0))
+            ]
+        );
+        assert!(
+            ended
+                .iter()
+                .all(|ended| ended.user_id == customer.id && ended.settled_at <= between)
+        );
+        assert!(
+            settled_purchases(conn, ended[0].settled_at)
+                .await
+                .unwrap()
+                .is_empty(),
+            "before, not at"
+        );
+        billing.finish().await;
+    }
+}
