@@ -1,26 +1,6 @@
 //! What must be true of billing's tables, as queries that find what is not.
-//!
-//! Each check is one statement, so that it sees one state of the database however busy it is.
 
-use sea_orm::{ConnectionTrait, DbErr, Statement, sea_query::Value};
-use uuid::Uuid;
-
-/// A rule, and the query for the ids (`id`) that break it, with what was found (`detail`).
-pub struct Check {
-    /// The rule, for people.
-    pub rule: &'static str,
-    /// The query; `$1` is an instant where it has one.
-    sql: &'static str,
-    takes_instant: bool,
-}
-
-const fn check(rule: &'static str, sql: &'static str) -> Check {
-    Check {
-        rule,
-        sql,
-        takes_instant: false,
-    }
-}
+use shared::reconcile::{Check, check, check_before};
 
 /// Every rule of billing's own tables.
 pub const CHECKS: &[Check] = &[
@@ -88,30 +68,8 @@ pub const CHECKS: &[Check] = &[
          AND NOT EXISTS (SELECT 1 FROM top_ups u WHERE u.id = t.cause_id AND t.cause_kind = 'top_up') \
          AND NOT EXISTS (SELECT 1 FROM withdrawals w WHERE w.id = t.cause_id AND t.cause_kind = 'withdrawal')",
     ),
-    Check {
-        rule: "no purchase waits past its deadline",
-        sql: "SELECT id, 'still pending' AS detail FROM purchases WHERE state = 'pending' AND deadline < $1",
-        takes_instant: true,
-    },
+    check_before(
+        "no purchase waits past its deadline",
+        "SELECT id, 'still pending' AS detail FROM purchases WHERE state = 'pending' AND deadline < $1",
+    ),
 ];
-
-/// What breaks the rule of `check`: ids, and what was found. `instant` is where deadlines are late.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn run(
-    conn: &impl ConnectionTrait,
-    check: &Check,
-    instant: shared::clock::Instant,
-) -> Result<Vec<(Uuid, String)>, DbErr> {
-    let values: Vec<Value> = if check.takes_instant {
-        vec![instant.into()]
-    } else {
-        Vec::new()
-    };
-    let statement = Statement::from_sql_and_values(conn.get_database_backend(), check.sql, values);
-    let rows = conn.query_all_raw(statement).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("", "id")?, row.try_get("", "detail")?)))
-        .collect()
-}

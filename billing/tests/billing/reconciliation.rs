@@ -16,10 +16,10 @@ async fn by_hand(billing: &Billing, sql: &str) -> bool {
 }
 
 async fn broken_rules(billing: &Billing) -> Vec<&'static str> {
-    let report = reconcile(billing.service.db.reader(), billing.service.peers.now())
+    let findings = reconcile(billing.service.db.reader(), billing.service.peers.now())
         .await
         .unwrap();
-    report.findings.iter().map(|finding| finding.rule).collect()
+    findings.iter().map(|finding| finding.rule).collect()
 }
 
 #[tokio::test]
@@ -113,9 +113,9 @@ async fn a_purchase_that_waits_for_too_long_is_found() {
     let (answer, hold) = billing.begin(&customer, tariff).await;
     assert!(broken_rules(&billing).await.is_empty());
     let later = billing.service.peers.now() + Duration::seconds(60);
-    let report = reconcile(billing.service.db.reader(), later).await.unwrap();
-    assert_eq!(report.findings.len(), 1, "{report:#?}");
-    assert_eq!(report.findings[0].id, hold.purchase_id.0);
+    let findings = reconcile(billing.service.db.reader(), later).await.unwrap();
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert_eq!(findings[0].id, hold.purchase_id.0);
     billing.service.peers.say(&held(&hold, 0)).await;
     answer.await.unwrap().expect(201);
     billing.finish().await;

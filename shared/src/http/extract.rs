@@ -33,12 +33,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         }
         let body = Bytes::from_request(request, state).await.map_err(|error| {
             if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large")
+                Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "body_too_large",
+                    "The body is too large",
+                )
             } else {
-                Problem::new(StatusCode::BAD_REQUEST, "unreadable_body", "The body can't be read")
-                    .detail(error.body_text())
+                Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "unreadable_body",
+                    "The body can't be read",
+                )
+                .detail(error.body_text())
             }
         })?;
+        // serde would take `["RUB", 1]` for an object with these values in the order of its fields.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid_request",
+                "The request has invalid fields",
+            )
+            .detail("The body must be a JSON object."));
+        }
         serde_json::from_slice(&body).map(Self).map_err(|error| {
             // serde_json calls it a syntax error too when, say, null stands where an enumeration
             // is expected; what is JSON after all is the client's other kind of mistake.

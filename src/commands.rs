@@ -1,0 +1,204 @@
+//! What can be asked of the program, one command a module.
+
+mod admin;
+mod cluster;
+mod demo;
+mod migrate;
+mod reconcile;
+mod run;
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use secrecy::ExposeSecret as _;
+use shared::{clock::SystemClock, config::Config, contracts::ServiceName, db::Db};
+
+use crate::servers;
+
+/// Self-hosted loyalty, promocode and billing platform.
+///
+/// Without a command it runs everything in one process, with its data in ./data.
+#[derive(Debug, Parser)]
+#[command(name = "kopeck", version)]
+pub struct CommandLine {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+struct Options {
+    /// The configuration file (TOML); ./kopeck.toml is read if it is there
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of the embedded databases
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the platform, or some of its services
+    Run {
+        /// Where the API is served
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+        /// Run this service alone; may be repeated. Needs a message broker
+        #[arg(long, value_name = "SERVICE")]
+        only: Vec<Only>,
+    },
+    /// Bring the databases up to date, or show how they stand
+    Migrate {
+        #[command(subcommand)]
+        action: Migrate,
+    },
+    /// Administrators
+    Admin {
+        #[command(subcommand)]
+        action: Admin,
+    },
+    /// Recompute balances and hold purchases against redemptions, letters and subscriptions
+    Reconcile {
+        /// Leave out purchases that ended less than this many seconds ago, which may still be on
+        /// their way through the services; the purchase deadline and half a minute, if not given
+        #[arg(long, value_name = "SECONDS")]
+        older_than: Option<u32>,
+    },
+    /// Show the whole story on a throw-away platform
+    Demo,
+    /// Run the distributed platform on this machine, on private servers, for trying
+    Cluster {
+        /// Where the API is served
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+    },
+    /// Run a command beside private PostgreSQL, RabbitMQ and Redis, for tests
+    Servers {
+        /// The command; without one, the servers run until Ctrl-C
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Migrate {
+    /// Bring the databases up to date
+    Up {
+        /// Only this service's; may be repeated
+        #[arg(long, value_name = "SERVICE")]
+        only: Vec<Only>,
+    },
+    /// Show which migrations were applied
+    Status {
+        /// Only this service's; may be repeated
+        #[arg(long, value_name = "SERVICE")]
+        only: Vec<Only>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Admin {
+    /// Create an administrator; the password is read from standard input
+    Create {
+        /// The administrator's e-mail address
+        #[arg(long)]
+        email: String,
+    },
+}
+
+/// A service, as the command line names it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Only {
+    Auth,
+    Loyalty,
+    Billing,
+    Notifications,
+}
+
+impl From<Only> for ServiceName {
+    fn from(only: Only) -> Self {
+        match only {
+            Only::Auth => Self::Auth,
+            Only::Loyalty => Self::Loyalty,
+            Only::Billing => Self::Billing,
+            Only::Notifications => Self::Notifications,
+        }
+    }
+}
+
+/// Those services, or all where none is named.
+fn services(only: &[Only]) -> Vec<ServiceName> {
+    if only.is_empty() {
+        return ServiceName::ALL.to_vec();
+    }
+    let mut services: Vec<_> = only.iter().copied().map(ServiceName::from).collect();
+    services.sort_unstable();
+    services.dedup();
+    services
+}
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// Whatever kept it from being done, for people to read.
+pub async fn execute(line: CommandLine) -> anyhow::Result<ExitCode> {
+    shared::host::install_crypto();
+    let options = line.options;
+    match line.command {
+        None => run::run(load(&options)?, &[]).await,
+        Some(Command::Run { listen, only }) => {
+            let mut config = load(&options)?;
+            config.listen = listen.unwrap_or(config.listen);
+            run::run(config, &only).await
+        }
+        Some(Command::Migrate {
+            action: Migrate::Up { only },
+        }) => migrate::up(&load(&options)?, &only).await,
+        Some(Command::Migrate {
+            action: Migrate::Status { only },
+        }) => migrate::status(&load(&options)?, &only).await,
+        Some(Command::Admin {
+            action: Admin::Create { email },
+        }) => admin::create(&load(&options)?, &email).await,
+        Some(Command::Reconcile { older_than }) => reconcile::reconcile(&load(&options)?, older_than).await,
+        Some(Command::Demo) => demo::demo().await,
+        Some(Command::Cluster { listen }) => cluster::cluster(listen).await,
+        Some(Command::Servers { command }) => servers::run(&command).await,
+    }
+}
+
+fn load(options: &Options) -> anyhow::Result<Config> {
+    let mut config = Config::load(options.config.as_deref())?;
+    if let Some(data) = &options.data {
+        config.data.clone_from(data);
+    }
+    Ok(config)
+}
+
+/// The database of `service`, for a command beside the services.
+async fn open(config: &Config, service: ServiceName) -> anyhow::Result<Db> {
+    if config.is_embedded(service) {
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
+    }
+    let url = config.database_url(service);
+    let (db, _) = Db::connect(service, url.expose_secret(), Arc::new(SystemClock)).await?;
+    Ok(db)
+}
+
+/// The same, up to date: an embedded one is brought there, any other must be.
+async fn open_up_to_date(config: &Config, service: ServiceName) -> anyhow::Result<Db> {
+    let db = open(config, service).await?;
+    if config.is_embedded(service) {
+        migration::up(service, db.writer()).await?;
+    }
+    let pending = migration::pending(service, db.writer()).await?;
+    anyhow::ensure!(
+        pending == 0,
+        "the database of {service} lacks {pending} migrations: run `kopeck migrate up`"
+    );
+    Ok(db)
+}

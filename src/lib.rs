@@ -1,0 +1,26 @@
+//! Kopeck: a self-hosted loyalty, promocode and billing platform.
+//!
+//! This package is the program: it puts the services together, as one process or as many.
+
+pub mod cluster;
+pub mod commands;
+pub mod servers;
+
+use shared::{contracts::ServiceName, host::Definition};
+
+/// Every service of the platform.
+#[must_use]
+pub fn definitions() -> Vec<Definition> {
+    ServiceName::ALL.into_iter().map(definition).collect()
+}
+
+/// How `service` is made.
+#[must_use]
+pub fn definition(service: ServiceName) -> Definition {
+    match service {
+        ServiceName::Auth => auth::definition(),
+        ServiceName::Loyalty => loyalty::definition(),
+        ServiceName::Billing => billing::definition(),
+        ServiceName::Notifications => notifications::definition(),
+    }
+}

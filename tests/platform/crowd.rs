@@ -1,0 +1,115 @@
+//! Many at once on one promocode.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::testing::eventually;
+
+use crate::platform::{Platform, User, rub};
+
+const BUYERS: usize = 200;
+const USES: usize = 10;
+
+/// What became of a buyer's first try.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Paid,
+    NoMoney,
+    Exhausted,
+}
+
+async fn try_to_buy(user: &User, tariff: &str) -> Outcome {
+    let answer = user.buy(tariff, Some("TEN")).await;
+    match (answer.body["status"].as_str(), answer.body["code"].as_str()) {
+        (Some("paid"), _) => Outcome::Paid,
+        (_, Some("insufficient_funds")) => Outcome::NoMoney,
+        (_, Some("promocode_refused")) => {
+            assert_eq!(
+                answer.body["reasons"][0]["code"], "uses_exhausted",
+                "{:#}",
+                answer.body
+            );
+            Outcome::Exhausted
+        }
+        // Looked up after it took longer than the request waits.
+        (Some("failed"), _) if answer.body["failure_reason"] == "insufficient_funds" => Outcome::NoMoney,
+        (Some("failed"), _) if answer.body["failure_reason"] == "promocode_refused" => Outcome::Exhausted,
+        _ => panic!("{:#}", answer.body),
+    }
+}
+
+/// 200 buyers, 10 uses, and one who is among the first ten and has no money. Whoever is refused
+/// while that use is held may come again; in the end exactly ten have paid.
+async fn two_hundred_buyers_share_ten_uses(platform: &Platform) {
+    let tariff = platform.tariff("Month", 10_000).await;
+    let campaign = platform
+        .campaign(json!({
+            "name": "Ten",
+            "discount": {"type": "percent", "percent": "50"},
+            "promocode": {"code": "TEN", "max_uses": USES},
+        }))
+        .await;
+    let users = users(platform).await;
+
+    // The one without money goes first, so that it is certainly among the first ten.
+    let poor = platform.user("poor", 100).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    let (first, id) = (poor.clone(), tariff.clone());
+    tasks.spawn(async move { try_to_buy(&first, &id).await });
+    for user in users.clone() {
+        let tariff = tariff.clone();
+        tasks.spawn(async move { try_to_buy(&user, &tariff).await });
+    }
+    let outcomes = tasks.join_all().await;
+    let count = |outcome| outcomes.iter().filter(|seen| **seen == outcome).count();
+    assert!(count(Outcome::NoMoney) <= 1);
+    assert!(
+        count(Outcome::Paid) <= USES,
+        "over-redeemed: {}",
+        count(Outcome::Paid)
+    );
+
+    // The use that came back is free for whoever comes now.
+    let mut paid = count(Outcome::Paid);
+    for user in &users {
+        if paid == USES {
+            break;
+        }
+        match try_to_buy(user, &tariff).await {
+            Outcome::Paid => paid += 1,
+            Outcome::Exhausted => tokio::time::sleep(Duration::from_millis(10)).await,
+            Outcome::NoMoney => panic!("everybody but one has money"),
+        }
+    }
+    assert_eq!(paid, USES, "a free use was refused");
+    for user in users.iter().take(5) {
+        assert_eq!(try_to_buy(user, &tariff).await, Outcome::Exhausted);
+    }
+    eventually("exactly ten redemptions are confirmed", || async {
+        (platform.redemptions(&campaign, "confirmed").await == USES).then_some(())
+    })
+    .await;
+    assert_eq!(platform.redemptions(&campaign, "held").await, 0);
+    let mut charged = 0;
+    for user in &users {
+        charged += 20_000 - user.balance().await;
+    }
+    assert_eq!(charged, 10 * 5_000, "exactly ten were charged");
+    assert_eq!(poor.balance().await, 100);
+}
+
+/// Registered a few at a time: hashing passwords is slow on purpose.
+async fn users(platform: &Platform) -> Vec<User> {
+    let mut users = Vec::with_capacity(BUYERS);
+    for start in (1..BUYERS).step_by(4) {
+        let batch = (start..(start + 4).min(BUYERS)).map(|number| async move {
+            let user = platform.user(&format!("buyer{number}"), 0).await;
+            assert_eq!(user.top_up(20_000).await.expect(200)["balance"], rub(20_000));
+            user
+        });
+        users.extend(futures::future::join_all(batch).await);
+    }
+    users
+}
+
+crate::in_both_modes!(two_hundred_buyers_share_ten_uses);

@@ -1,0 +1,326 @@
+//! A platform under test.
+
+use std::{
+    path::Path,
+    process::{Output, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use kopeck::cluster::{Cluster, Setup};
+use serde_json::{Value, json};
+use shared::{
+    clock::SystemClock,
+    contracts::ServiceName,
+    db::Db,
+    testing::{Api, eventually, server_variable},
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    process::{Child, Command},
+};
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kopeck");
+const ADMIN_EMAIL: &str = "owner@cinema.example";
+const PASSWORD: &str = "a long enough password";
+
+/// A platform that runs, with an administrator.
+pub struct Platform {
+    pub api: Api,
+    pub admin: Api,
+    environment: Vec<(String, String)>,
+    kind: Kind,
+}
+
+enum Kind {
+    Embedded(Box<Embedded>),
+    Distributed(Box<Cluster>),
+}
+
+/// The platform in one process, as `kopeck run` starts it.
+pub struct Embedded {
+    pub child: Child,
+    pub address: String,
+    pub output: Vec<String>,
+}
+
+/// Somebody with an account.
+#[derive(Clone)]
+pub struct User {
+    pub id: String,
+    pub api: Api,
+}
+
+/// Starts `kopeck run` on a free port with its data in `folder`.
+pub async fn run_embedded(folder: &Path) -> Embedded {
+    let mut child = Command::new(PROGRAM)
+        .args(["run", "--listen", "127.0.0.1:0", "--data"])
+        .arg(folder)
+        .env("KOPECK_LOG__FILTER", "warn")
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut output = Vec::new();
+    let mut address = None;
+    let read = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some((_, found)) = line.split_once("API   http://") {
+                address = Some(found.to_owned());
+            }
+            output.push(line.clone());
+            if line.contains("Ctrl-C") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), read)
+        .await
+        .expect("the platform starts");
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    Embedded {
+        child,
+        address: address.expect("it says where the API is"),
+        output,
+    }
+}
+
+/// Tells a process to stop, as Ctrl-C would, and waits for its end.
+pub async fn interrupt(mut child: Child) -> std::process::ExitStatus {
+    let id = child.id().expect("it runs").to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .await
+            .unwrap()
+            .success()
+    );
+    tokio::time::timeout(Duration::from_secs(30), child.wait())
+        .await
+        .expect("it stops")
+        .unwrap()
+}
+
+/// Runs a command of the program with `input` on its standard input.
+pub async fn run_command(arguments: &[&str], environment: &[(String, String)], input: &str) -> Output {
+    let mut child = Command::new(PROGRAM)
+        .args(arguments)
+        .envs(environment.iter().cloned())
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    // A command that needs no input may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
+    tokio::time::timeout(Duration::from_secs(60), child.wait_with_output())
+        .await
+        .expect("it ends")
+        .unwrap()
+}
+
+impl Platform {
+    pub async fn embedded() -> Self {
+        shared::host::install_crypto();
+        let folder = tempfile::tempdir().unwrap();
+        let embedded = run_embedded(folder.path()).await;
+        let environment = vec![("KOPECK_DATA".to_owned(), folder.path().display().to_string())];
+        let api = Api::new(format!("http://{}", embedded.address));
+        // The folder lives as long as the process.
+        let kind = Kind::Embedded(Box::new(embedded));
+        Self::with_admin(api, environment, kind, Some(folder)).await
+    }
+
+    pub async fn distributed() -> Self {
+        shared::host::install_crypto();
+        let setup = Setup {
+            program: PROGRAM.into(),
+            postgres_url: server_variable("TEST_POSTGRES_URL"),
+            amqp_url: server_variable("TEST_AMQP_URL"),
+            rabbit_api: server_variable("TEST_RABBIT_API"),
+            listen: ([127, 0, 0, 1], 0).into(),
+            replicas: 1,
+            environment: vec![(
+                "KOPECK_LOG__FILTER".to_owned(),
+                "info,sqlx=warn,lapin=warn".to_owned(),
+            )],
+        };
+        let cluster = Cluster::start(setup).await.unwrap();
+        let api = Api::new(format!("http://{}", cluster.address()));
+        let environment = cluster.environment().to_vec();
+        Self::with_admin(api, environment, Kind::Distributed(Box::new(cluster)), None).await
+    }
+
+    async fn with_admin(
+        api: Api,
+        environment: Vec<(String, String)>,
+        kind: Kind,
+        folder: Option<TempDir>,
+    ) -> Self {
+        let made = run_command(
+            &["admin", "create", "--email", ADMIN_EMAIL],
+            &environment,
+            PASSWORD,
+        )
+        .await;
+        assert!(made.status.success(), "{made:?}");
+        let admin = log_in(&api, ADMIN_EMAIL).await;
+        // Removed when the machine cleans up if a test fails; by `finish` if it passes.
+        std::mem::forget(folder);
+        Self {
+            api,
+            admin,
+            environment,
+            kind,
+        }
+    }
+
+    /// The configuration that commands beside the platform need.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// The virtual host of a distributed platform.
+    pub fn virtual_host(&self) -> Option<String> {
+        let (_, url) = self
+            .environment
+            .iter()
+            .find(|(name, _)| name == "KOPECK_BUS__URL")?;
+        url.rsplit('/').next().map(str::to_owned)
+    }
+
+    /// The database of `service`, for what no API shows.
+    pub async fn database(&self, service: ServiceName) -> Db {
+        let variable = format!("KOPECK_{}__DATABASE_URL", service.as_str().to_uppercase());
+        let (_, url) = self
+            .environment
+            .iter()
+            .find(|(name, _)| *name == variable)
+            .expect("a database URL");
+        Db::connect(service, url, Arc::new(SystemClock))
+            .await
+            .expect("a database")
+            .0
+    }
+
+    /// Somebody new, logged in, with this much in the wallet.
+    pub async fn user(&self, name: &str, balance: i64) -> User {
+        let email = format!("{name}@mail.example");
+        let body = json!({"email": email, "password": PASSWORD});
+        let registered = self.api.post("/auth/v1/register", &body).await.expect(201);
+        let user = User {
+            id: registered["id"].as_str().expect("an id").to_owned(),
+            api: log_in(&self.api, &email).await,
+        };
+        if balance > 0 {
+            user.top_up(balance).await.expect(200);
+        }
+        user
+    }
+
+    pub async fn tariff(&self, name: &str, price: i64) -> String {
+        let body = json!({"name": name, "price": rub(price), "period": "P1M"});
+        let tariff = self.admin.post("/billing/v1/tariffs", &body).await.expect(201);
+        tariff["id"].as_str().expect("an id").to_owned()
+    }
+
+    pub async fn campaign(&self, body: Value) -> Value {
+        self.admin.post("/loyalty/v1/campaigns", &body).await.expect(201)
+    }
+
+    /// The redemptions of a campaign with this status.
+    pub async fn redemptions(&self, campaign: &Value, status: &str) -> usize {
+        let path = format!(
+            "/loyalty/v1/campaigns/{}/redemptions?limit=200",
+            campaign["id"].as_str().unwrap()
+        );
+        let page = self.admin.get(&path).await.expect(200);
+        page["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|redemption| redemption["status"] == status)
+            .count()
+    }
+
+    /// Ends the story: everything comes to rest, the books are right, the platform stops cleanly.
+    pub async fn finish(self) {
+        eventually("the books are right", || async {
+            let output = run_command(&["reconcile", "--older-than", "0"], &self.environment, "").await;
+            if !output.status.success() {
+                eprintln!("{}", String::from_utf8_lossy(&output.stdout));
+            }
+            output.status.success().then_some(())
+        })
+        .await;
+        match self.kind {
+            Kind::Embedded(embedded) => assert!(interrupt(embedded.child).await.success()),
+            Kind::Distributed(cluster) => cluster.stop().await.unwrap(),
+        }
+        if let Some((_, folder)) = self.environment.iter().find(|(name, _)| name == "KOPECK_DATA") {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
+    }
+}
+
+pub async fn log_in(api: &Api, email: &str) -> Api {
+    let body = json!({"email": email, "password": PASSWORD});
+    let tokens = api.post("/auth/v1/login", &body).await.expect(200);
+    api.with_token(tokens["access_token"].as_str().expect("a token"))
+}
+
+pub fn rub(amount: i64) -> Value {
+    json!({"amount": amount, "currency": "RUB"})
+}
+
+impl User {
+    pub async fn top_up(&self, amount: i64) -> shared::testing::Answer {
+        self.api.post("/billing/v1/balance/top-up", &rub(amount)).await
+    }
+
+    pub async fn balance(&self) -> i64 {
+        let body = self.api.get("/billing/v1/balance").await.expect(200);
+        body["balance"]["amount"].as_i64().expect("an amount")
+    }
+
+    pub async fn buy(&self, tariff: &str, promocode: Option<&str>) -> shared::testing::Answer {
+        let mut body = json!({"tariff_id": tariff});
+        if let Some(promocode) = promocode {
+            body["promocode"] = json!(promocode);
+        }
+        let answer = self.api.post("/billing/v1/purchases", &body).await;
+        if answer.status.as_u16() != 202 {
+            return answer;
+        }
+        // Slower than the request waits, on a busy machine: look the outcome up.
+        let id = answer.body["id"].as_str().expect("an id").to_owned();
+        eventually("the purchase ends", || async {
+            let purchase = self.api.get(&format!("/billing/v1/purchases/{id}")).await;
+            (purchase.body["status"] != "pending").then_some(purchase)
+        })
+        .await
+    }
+
+    /// Waits until as many letters are there; newest first.
+    pub async fn letters(&self, count: usize) -> Vec<Value> {
+        let letters = eventually(&format!("{count} letters are there"), || async {
+            let page = self
+                .api
+                .get("/notifications/v1/letters?limit=200")
+                .await
+                .expect(200);
+            let letters = page["items"].as_array().expect("a list").clone();
+            (letters.len() >= count).then_some(letters)
+        })
+        .await;
+        assert_eq!(letters.len(), count, "{letters:#?}");
+        letters
+    }
+}
