@@ -1,3 +1,49 @@
-//! stub
+//! Loyalty: campaigns, promocodes, and the one decision for each purchase that wants one.
 
+mod app;
+mod consumers;
 pub mod domain;
+mod http;
+mod jobs;
+mod store;
+
+use std::sync::Arc;
+
+use shared::{
+    contracts::ServiceName,
+    host::{Context, Definition, JobError, Service},
+    http::Guard,
+    users::ReplicatedStatuses,
+};
+
+pub use app::reconcile::{SettledRedemption, reconcile, redemptions_before};
+
+/// The service.
+#[must_use]
+pub fn definition() -> Definition {
+    Definition {
+        name: ServiceName::Loyalty,
+        build: |context| Box::pin(std::future::ready(build(context))),
+        migrate: |conn| Box::pin(migration::up(ServiceName::Loyalty, conn)),
+        pending: |conn| Box::pin(migration::pending(ServiceName::Loyalty, conn)),
+    }
+}
+
+fn build(context: &Context) -> Result<Service, JobError> {
+    let db = context.db.clone();
+    let guard = Guard {
+        tokens: Arc::clone(&context.tokens),
+        statuses: Arc::new(ReplicatedStatuses(db.clone())),
+    };
+    let currency = context.config.currency;
+    Ok(Service {
+        router: http::router(http::AppState {
+            db: db.clone(),
+            guard,
+            currency,
+        }),
+        handlers: consumers::handlers(currency),
+        jobs: vec![Arc::new(jobs::report_stale_holds::ReportStaleHolds(db))],
+        on_wake: None,
+    })
+}

@@ -1,5 +1,7 @@
 //! The database of loyalty.
 
+mod m20261121_000003_promocodes;
+
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::{messaging::Messaging, users::Users};
@@ -10,6 +12,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Messaging), Box::new(Users)]
+        vec![
+            Box::new(Messaging),
+            Box::new(Users),
+            Box::new(m20261121_000003_promocodes::Promocodes),
+        ]
     }
 }

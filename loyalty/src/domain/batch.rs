@@ -34,14 +34,22 @@ pub struct CounterNotLoaded(pub CounterKey);
 /// limit. An unlimited promocode of an unlimited campaign has none, and takes no lock.
 #[must_use]
 pub fn counters_needed(found: Found<'_>, user_id: UserId) -> Vec<CounterKey> {
+    limits(found, user_id).into_iter().map(|(key, _)| key).collect()
+}
+
+/// The same counters, each with the uses that it may count.
+#[must_use]
+pub fn limits(found: Found<'_>, user_id: UserId) -> Vec<(CounterKey, i64)> {
     let Found { promocode, campaign } = found;
     let limits = [
-        (campaign.max_redemptions, CounterKey::Campaign(campaign.id)),
-        (promocode.max_uses, CounterKey::Promocode(promocode.id)),
-        (campaign.max_per_user, CounterKey::User(campaign.id, user_id)),
+        (CounterKey::Campaign(campaign.id), campaign.max_redemptions),
+        (CounterKey::Promocode(promocode.id), promocode.max_uses),
+        (CounterKey::User(campaign.id, user_id), campaign.max_per_user),
     ];
-    let limited = limits.into_iter().filter(|(limit, _)| limit.is_some());
-    limited.map(|(_, key)| key).collect()
+    limits
+        .into_iter()
+        .filter_map(|(key, limit)| Some((key, limit?)))
+        .collect()
 }
 
 /// What the counters say about a use of `found` by `user_id`.
@@ -139,6 +147,7 @@ mod tests {
             discount: Discount::Free {},
             starts_at: DateTime::UNIX_EPOCH,
             ends_at: None,
+            timezone: None,
             status: CampaignStatus::Active,
             max_redemptions,
             max_per_user,

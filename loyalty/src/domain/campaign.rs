@@ -1,5 +1,7 @@
 //! Campaigns: the terms under which promocodes are given.
 
+use chrono::Datelike as _;
+use chrono_tz::Tz;
 use iso_currency::Currency;
 use serde::{Deserialize, Serialize};
 use shared::{clock::Instant, ids::CampaignId};
@@ -8,6 +10,9 @@ use super::discount::{Discount, DiscountError};
 
 /// The most characters that a campaign's name may have.
 pub const MAX_NAME_CHARS: usize = 200;
+
+/// The years in which a campaign may start and end.
+const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 
 /// Whether a campaign's promocodes are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,6 +61,8 @@ pub struct Campaign {
     pub starts_at: Instant,
     /// The first instant at which they are no longer taken; none is open-ended.
     pub ends_at: Option<Instant>,
+    /// The zone in which its administrators think; none is UTC.
+    pub timezone: Option<Tz>,
     /// Whether they are taken at all.
     pub status: CampaignStatus,
     /// Uses of all its promocodes together; none is unlimited.
@@ -75,6 +82,8 @@ pub struct NewCampaign {
     pub starts_at: Instant,
     /// Until when; none is open-ended.
     pub ends_at: Option<Instant>,
+    /// The IANA name of the zone in which they think; none is UTC.
+    pub timezone: Option<String>,
     /// How many uses in total; none is unlimited.
     pub max_redemptions: Option<i64>,
     /// How many uses for one user; none is unlimited.
@@ -82,7 +91,7 @@ pub struct NewCampaign {
 }
 
 /// One field of a [`NewCampaign`] that can't be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CampaignError {
     /// Blank, or more than [`MAX_NAME_CHARS`] characters.
     #[error("name must have 1 to {MAX_NAME_CHARS} characters")]
@@ -93,9 +102,18 @@ pub enum CampaignError {
     /// The discount can't be given on this platform.
     #[error(transparent)]
     Discount(#[from] DiscountError),
+    /// An instant that can't be meant, and that databases disagree about.
+    #[error("{field} must be in the years 1970 to 9999")]
+    InstantOutOfRange {
+        /// Which instant, as it is called on the wire.
+        field: &'static str,
+    },
     /// It would be over before it began.
     #[error("ends_at must be after starts_at")]
     EndsBeforeItStarts,
+    /// No such zone.
+    #[error("timezone must be an IANA name, such as \"Europe/Moscow\"")]
+    UnknownTimezone,
     /// A limit that admits nobody.
     #[error("{field} must be at least 1, not {found}; leave it out for no limit")]
     LimitBelowOne {
@@ -109,12 +127,13 @@ pub enum CampaignError {
 impl CampaignError {
     /// The field, as it is called on the wire.
     #[must_use]
-    pub const fn field(self) -> &'static str {
+    pub const fn field(&self) -> &'static str {
         match self {
             Self::NameLength | Self::NameUnprintable => "name",
             Self::Discount(error) => error.field(),
             Self::EndsBeforeItStarts => "ends_at",
-            Self::LimitBelowOne { field, .. } => field,
+            Self::UnknownTimezone => "timezone",
+            Self::InstantOutOfRange { field } | Self::LimitBelowOne { field, .. } => field,
         }
     }
 }
@@ -126,7 +145,12 @@ impl NewCampaign {
     /// # Errors
     /// All fields that can't be taken.
     pub fn into_campaign(self, id: CampaignId, currency: Currency) -> Result<Campaign, Vec<CampaignError>> {
-        let errors = self.errors(currency);
+        let mut errors = self.errors(currency);
+        let timezone = self.timezone.map(|name| name.parse()).transpose();
+        let timezone = timezone.unwrap_or_else(|_| {
+            errors.push(CampaignError::UnknownTimezone);
+            None
+        });
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -137,6 +161,7 @@ impl NewCampaign {
             discount: self.discount,
             starts_at: self.starts_at,
             ends_at: self.ends_at,
+            timezone,
             status: CampaignStatus::Active,
             max_redemptions: self.max_redemptions,
             max_per_user: self.max_per_user,
@@ -154,6 +179,11 @@ impl NewCampaign {
         }
         if let Err(error) = self.discount.validate(currency) {
             errors.push(error.into());
+        }
+        for (field, instant) in [("starts_at", Some(self.starts_at)), ("ends_at", self.ends_at)] {
+            if instant.is_some_and(|instant| !YEARS.contains(&instant.year())) {
+                errors.push(CampaignError::InstantOutOfRange { field });
+            }
         }
         if self.ends_at.is_some_and(|ends_at| ends_at <= self.starts_at) {
             errors.push(CampaignError::EndsBeforeItStarts);
@@ -187,6 +217,7 @@ mod tests {
             discount: Discount::Free {},
             starts_at,
             ends_at: Some(starts_at + Duration::days(1)),
+            timezone: Some("Europe/Moscow".to_owned()),
             max_redemptions: Some(1),
             max_per_user: None,
         }
@@ -196,6 +227,7 @@ mod tests {
     fn a_new_campaign_starts_active_in_its_first_version() {
         let campaign = summer().into_campaign(ID, Currency::RUB).unwrap();
         assert_eq!(campaign.name, "Summer");
+        assert_eq!(campaign.timezone, Some(Tz::Europe__Moscow));
         assert_eq!((campaign.version, campaign.status), (1, CampaignStatus::Active));
         assert_eq!((campaign.max_redemptions, campaign.max_per_user), (Some(1), None));
     }
@@ -207,22 +239,26 @@ mod tests {
             discount: Discount::AmountOff {
                 amount: Money::new(Amount(0), Currency::RUB),
             },
-            ends_at: Some(DateTime::UNIX_EPOCH),
+            starts_at: DateTime::UNIX_EPOCH - Duration::seconds(1),
+            ends_at: Some(DateTime::UNIX_EPOCH - Duration::seconds(1)),
+            timezone: Some("Mars/Olympus".to_owned()),
             max_redemptions: Some(0),
             max_per_user: Some(-1),
-            ..summer()
         };
         let errors = wrong.into_campaign(ID, Currency::RUB).unwrap_err();
-        let fields: Vec<_> = errors.into_iter().map(CampaignError::field).collect();
+        let fields: Vec<_> = errors.iter().map(CampaignError::field).collect();
         assert_eq!(
             fields,
             [
                 "name",
                 "name",
                 "discount.amount",
+                "starts_at",
+                "ends_at",
                 "ends_at",
                 "max_redemptions",
-                "max_per_user"
+                "max_per_user",
+                "timezone"
             ]
         );
     }

@@ -15,7 +15,7 @@ use shared::{
 use super::{
     campaign::{Campaign, CampaignStatus},
     discount::Priced,
-    promocode::{MAX_CODE_CHARS, Promocode},
+    promocode::{Promocode, as_shown},
 };
 
 /// What is asked: a promocode, for something at a price.
@@ -174,24 +174,11 @@ fn user_may_act(status: Option<UserStatus>) -> Option<Reason> {
 const UNKNOWN_DETAIL: &str = "There is no such promocode.";
 
 fn unknown_promocode(typed: &str) -> Reason {
-    // Anything may have been typed, and PostgreSQL stores no NUL.
-    let typed: String = typed
-        .trim()
-        .chars()
-        .take(MAX_CODE_CHARS)
-        .map(|c| {
-            if c.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect();
     reason(
         RefusalCode::UnknownPromocode,
         UNKNOWN_DETAIL,
         json!("a promocode that exists"),
-        json!(typed),
+        json!(as_shown(typed)),
     )
 }
 

@@ -32,6 +32,7 @@ fn campaign() -> Campaign {
         },
         starts_at: noon(),
         ends_at: Some(noon() + Duration::hours(1)),
+        timezone: None,
         status: CampaignStatus::Active,
         max_redemptions: Some(10),
         max_per_user: Some(1),

@@ -74,6 +74,20 @@ fn is_unprintable(c: char) -> bool {
             | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// What was typed where a promocode belongs, fit to be kept and shown: anything may have been
+/// typed, and PostgreSQL stores no NUL.
+#[must_use]
+pub fn as_shown(typed: &str) -> String {
+    let visible = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    typed.trim().chars().take(MAX_CODE_CHARS).map(visible).collect()
+}
+
 /// A promocode: belongs to one campaign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promocode {

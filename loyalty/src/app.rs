@@ -1,0 +1,17 @@
+//! The use cases: one a file, reads of a noun together.
+
+pub(crate) mod create_campaign;
+pub(crate) mod create_promocode;
+pub(crate) mod hold_promocodes;
+pub(crate) mod read_campaigns;
+pub(crate) mod read_promocodes;
+pub(crate) mod read_redemptions;
+pub(crate) mod read_refusals;
+pub(crate) mod reconcile;
+pub(crate) mod replicate_tariffs;
+pub(crate) mod report_stale_holds;
+pub(crate) mod settle_redemptions;
+pub(crate) mod validate_promocode;
+
+/// Which part of a list is asked for.
+pub(crate) use crate::store::page::Part;

@@ -1,0 +1,60 @@
+//! Makes a promocode of a campaign.
+
+use sea_orm::DbErr;
+use shared::{
+    db::Tx,
+    ids::{CampaignId, PromocodeId},
+};
+
+use crate::{
+    domain::promocode::{NewPromocode, PromocodeError},
+    store,
+};
+
+pub(crate) use crate::store::promocodes::KeptPromocode;
+
+/// What an administrator asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct CreatePromocode {
+    /// Whose terms it is to give.
+    pub campaign_id: CampaignId,
+    /// The promocode.
+    pub promocode: NewPromocode,
+}
+
+/// Why a promocode can't be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreatePromocodeError {
+    #[error("there is no such campaign")]
+    CampaignNotFound,
+    #[error("fields of the promocode can't be taken")]
+    Invalid(Vec<PromocodeError>),
+    #[error("there is such a promocode already")]
+    PromocodeExists,
+    #[error("the database refused")]
+    Store(#[from] DbErr),
+}
+
+/// Codes are unique on the whole platform.
+pub(crate) async fn create_promocode(
+    tx: &Tx,
+    input: CreatePromocode,
+) -> Result<KeptPromocode, CreatePromocodeError> {
+    if store::campaigns::find(tx.conn(), input.campaign_id)
+        .await?
+        .is_none()
+    {
+        return Err(CreatePromocodeError::CampaignNotFound);
+    }
+    let promocode = input
+        .promocode
+        .into_promocode(PromocodeId::new(tx.now()), input.campaign_id)
+        .map_err(CreatePromocodeError::Invalid)?;
+    if !store::promocodes::insert(tx.conn(), &promocode, tx.now()).await? {
+        return Err(CreatePromocodeError::PromocodeExists);
+    }
+    Ok(KeptPromocode {
+        promocode,
+        created_at: tx.now(),
+    })
+}

@@ -1,0 +1,126 @@
+//! Makes redemptions follow their purchases: confirms, or cancels and gives the use back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sea_orm::DbErr;
+use shared::{
+    clock::Instant,
+    contracts::{PurchaseFailedV1, PurchasePaidV1},
+    db::{Tx, race},
+    ids::{PurchaseId, TariffId, UserId},
+};
+
+use crate::{
+    domain::{
+        batch::Counters,
+        redemption::{PurchaseOutcome, RedemptionStatus, settle},
+    },
+    store::{self, redemptions::Redemption},
+};
+
+/// What billing says became of a purchase with a promocode.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PurchaseEnded {
+    purchase_id: PurchaseId,
+    version: i64,
+    user_id: UserId,
+    tariff_id: TariffId,
+    outcome: PurchaseOutcome,
+}
+
+impl PurchaseEnded {
+    /// None if no promocode was used.
+    pub(crate) fn paid(event: &PurchasePaidV1) -> Option<Self> {
+        event.with_promocode.then_some(Self {
+            purchase_id: event.purchase_id,
+            version: event.version,
+            user_id: event.user_id,
+            tariff_id: event.tariff_id,
+            outcome: PurchaseOutcome::Paid,
+        })
+    }
+
+    /// None if no promocode was to be used.
+    pub(crate) fn failed(event: &PurchaseFailedV1) -> Option<Self> {
+        event.with_promocode.then_some(Self {
+            purchase_id: event.purchase_id,
+            version: event.version,
+            user_id: event.user_id,
+            tariff_id: event.tariff_id,
+            outcome: PurchaseOutcome::Failed,
+        })
+    }
+
+    /// What is kept of a purchase that ended before its hold came, so that the late hold takes
+    /// no use.
+    fn without_hold(&self, status: RedemptionStatus, now: Instant) -> Redemption {
+        Redemption {
+            purchase_id: self.purchase_id,
+            status: status.as_str().to_owned(),
+            user_id: self.user_id,
+            tariff_id: self.tariff_id,
+            promocode: None,
+            promocode_id: None,
+            campaign_id: None,
+            campaign_version: None,
+            list_price: None,
+            discount: None,
+            final_price: None,
+            purchase_version: self.version,
+            counted_campaign: false,
+            counted_promocode: false,
+            counted_user: false,
+            requested_at: None,
+            next_report_at: None,
+            reports: 0,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+/// May hold the same purchase several times; the highest version of each wins.
+pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Result<(), DbErr> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let purchases: BTreeSet<_> = ended.iter().map(|purchase| purchase.purchase_id).collect();
+    let mut kept = store::redemptions::lock_many(tx.conn(), purchases).await?;
+    let mut new: BTreeMap<PurchaseId, Redemption> = BTreeMap::new();
+    let mut changed = BTreeSet::new();
+    let mut given_back = Counters::new();
+    for purchase in ended {
+        let id = purchase.purchase_id;
+        let known = kept.get_mut(&id).or_else(|| new.get_mut(&id));
+        let current = match &known {
+            Some(redemption) => Some((redemption.stands()?, redemption.purchase_version)),
+            None => None,
+        };
+        let settlement = settle(current, purchase.outcome, purchase.version);
+        let Some(status) = settlement.status else {
+            continue;
+        };
+        let Some(redemption) = known else {
+            new.insert(id, purchase.without_hold(status, tx.now()));
+            continue;
+        };
+        if settlement.use_given_back {
+            for counter in redemption.counted_in() {
+                *given_back.entry(counter).or_default() += 1;
+            }
+        }
+        redemption.status = status.as_str().to_owned();
+        redemption.purchase_version = settlement.purchase_version;
+        redemption.next_report_at = None;
+        redemption.updated_at = tx.now();
+        changed.insert(id);
+    }
+    let expected = new.len() as u64;
+    if store::redemptions::insert(tx.conn(), new.into_values().collect()).await? != expected {
+        // Its hold was decided elsewhere meanwhile; the use that it took must go back.
+        return Err(race("a purchase failed while its hold was decided"));
+    }
+    kept.retain(|id, _| changed.contains(id));
+    store::redemptions::update(tx.conn(), kept.into_values().collect()).await?;
+    store::counters::give_back(tx.conn(), &given_back).await
+}

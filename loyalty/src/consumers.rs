@@ -1,0 +1,50 @@
+//! What loyalty does with the messages that come in.
+
+mod on_hold_promocode;
+mod on_purchase_failed;
+mod on_purchase_paid;
+mod on_tariff_changed;
+
+use iso_currency::Currency;
+use shared::{
+    contracts::{HoldPromocodeV1, PurchaseFailedV1, PurchasePaidV1, TariffChangedV1},
+    inbox::Handlers,
+    users,
+};
+
+use on_hold_promocode::OnHoldPromocode;
+use on_purchase_failed::OnPurchaseFailed;
+use on_purchase_paid::OnPurchasePaid;
+use on_tariff_changed::OnTariffChanged;
+
+/// All of them. Of what comes together, who is blocked is known before holds are decided, and a
+/// use that is given back is free before it is asked for again.
+pub(crate) fn handlers(currency: Currency) -> Handlers {
+    users::handlers(Handlers::new())
+        .on::<TariffChangedV1>(OnTariffChanged { currency })
+        .on::<PurchasePaidV1>(OnPurchasePaid)
+        .on::<PurchaseFailedV1>(OnPurchaseFailed)
+        .on::<HoldPromocodeV1>(OnHoldPromocode { currency })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use shared::contracts::{QUEUES, ServiceName};
+
+    use super::*;
+
+    #[test]
+    fn every_message_that_is_subscribed_to_is_handled() {
+        let handlers = handlers(Currency::RUB);
+        let queues = QUEUES
+            .iter()
+            .filter(|queue| queue.service == ServiceName::Loyalty);
+        let subscribed: BTreeSet<_> = queues
+            .flat_map(|queue| queue.bindings)
+            .map(|binding| binding.message_type)
+            .collect();
+        assert_eq!(handlers.types().collect::<BTreeSet<_>>(), subscribed);
+    }
+}

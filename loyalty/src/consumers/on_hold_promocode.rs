@@ -1,0 +1,31 @@
+//! Billing wants a promocode held.
+
+use async_trait::async_trait;
+use iso_currency::Currency;
+use shared::{
+    contracts::HoldPromocodeV1,
+    db::Tx,
+    inbox::{Handle, HandleError},
+};
+
+use crate::app::hold_promocodes::{HoldPromocodesError, hold_promocodes};
+
+/// Holds it or says why not.
+pub(crate) struct OnHoldPromocode {
+    /// The platform's currency.
+    pub currency: Currency,
+}
+
+#[async_trait]
+impl Handle<HoldPromocodeV1> for OnHoldPromocode {
+    async fn handle(&self, tx: &Tx, messages: &[HoldPromocodeV1]) -> Result<(), HandleError> {
+        hold_promocodes(tx, messages, self.currency)
+            .await
+            .map_err(|error| match error {
+                HoldPromocodesError::Store(error) => HandleError::Store(error),
+                // No later try will change what the sender said.
+                HoldPromocodesError::ImpossiblePrice(error) => HandleError::Unreadable(error.to_string()),
+                error @ HoldPromocodesError::CounterNotLoaded(_) => HandleError::rule(error),
+            })
+    }
+}

@@ -1,0 +1,21 @@
+//! A purchase failed.
+
+use async_trait::async_trait;
+use shared::{
+    contracts::PurchaseFailedV1,
+    db::Tx,
+    inbox::{Handle, HandleError},
+};
+
+use crate::app::settle_redemptions::{PurchaseEnded, settle_redemptions};
+
+/// Cancels its redemption and gives the use back.
+pub(crate) struct OnPurchaseFailed;
+
+#[async_trait]
+impl Handle<PurchaseFailedV1> for OnPurchaseFailed {
+    async fn handle(&self, tx: &Tx, messages: &[PurchaseFailedV1]) -> Result<(), HandleError> {
+        let ended: Vec<_> = messages.iter().filter_map(PurchaseEnded::failed).collect();
+        Ok(settle_redemptions(tx, &ended).await?)
+    }
+}

@@ -1,0 +1,21 @@
+//! A purchase was paid.
+
+use async_trait::async_trait;
+use shared::{
+    contracts::PurchasePaidV1,
+    db::Tx,
+    inbox::{Handle, HandleError},
+};
+
+use crate::app::settle_redemptions::{PurchaseEnded, settle_redemptions};
+
+/// Confirms its redemption.
+pub(crate) struct OnPurchasePaid;
+
+#[async_trait]
+impl Handle<PurchasePaidV1> for OnPurchasePaid {
+    async fn handle(&self, tx: &Tx, messages: &[PurchasePaidV1]) -> Result<(), HandleError> {
+        let ended: Vec<_> = messages.iter().filter_map(PurchaseEnded::paid).collect();
+        Ok(settle_redemptions(tx, &ended).await?)
+    }
+}

@@ -1,0 +1,115 @@
+//! Redemptions: one's own, and a campaign's.
+
+use axum::extract::State;
+use iso_currency::Currency;
+use serde::{Deserialize, Serialize};
+use shared::{
+    clock::Instant,
+    contracts::{Permission, Reason},
+    http::{Caller, Cursor, Json, Page, PageQuery, Path, Problem, Query},
+    ids::{CampaignId, PurchaseId, TariffId, UserId},
+    money::Money,
+};
+
+use super::{AppState, part};
+use crate::{
+    app::read_redemptions::{ShownRedemption, read_redemptions_of_campaign, read_redemptions_of_user},
+    domain::redemption::RedemptionStatus,
+};
+
+/// Whose are asked for.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Whose {
+    user_id: Option<UserId>,
+}
+
+/// A redemption.
+#[derive(Debug, Serialize)]
+pub(super) struct RedemptionBody {
+    purchase_id: PurchaseId,
+    user_id: UserId,
+    tariff_id: TariffId,
+    status: RedemptionStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promocode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    campaign_id: Option<CampaignId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    campaign_version: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list_price: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discount: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    final_price: Option<Money>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested_at: Option<Instant>,
+    created_at: Instant,
+    updated_at: Instant,
+}
+
+impl RedemptionBody {
+    fn of(shown: ShownRedemption, currency: Currency) -> Self {
+        let ShownRedemption {
+            redemption,
+            status,
+            reasons,
+        } = shown;
+        let money = |amount: Option<_>| amount.map(|amount| Money::new(amount, currency));
+        Self {
+            purchase_id: redemption.purchase_id,
+            user_id: redemption.user_id,
+            tariff_id: redemption.tariff_id,
+            status,
+            promocode: redemption.promocode,
+            campaign_id: redemption.campaign_id,
+            campaign_version: redemption.campaign_version,
+            list_price: money(redemption.list_price),
+            discount: money(redemption.discount),
+            final_price: money(redemption.final_price),
+            reasons,
+            requested_at: redemption.requested_at,
+            created_at: redemption.created_at,
+            updated_at: redemption.updated_at,
+        }
+    }
+}
+
+fn page(redemptions: Vec<ShownRedemption>, limit: u64, currency: Currency) -> Json<Page<RedemptionBody>> {
+    let cursor = |shown: &ShownRedemption| Cursor {
+        at: shown.redemption.created_at,
+        id: shown.redemption.purchase_id.0,
+    };
+    Json(Page::of(redemptions, limit, cursor, |shown| {
+        RedemptionBody::of(shown, currency)
+    }))
+}
+
+/// `GET /redemptions`
+pub(super) async fn list_redemptions(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(whose): Query<Whose>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<RedemptionBody>>, Problem> {
+    let user = caller.own_or(whose.user_id, Permission::CampaignsRead)?;
+    let part = part(&query)?;
+    let redemptions = read_redemptions_of_user(state.db.reader(), user, part).await?;
+    Ok(page(redemptions, part.limit, state.currency))
+}
+
+/// `GET /campaigns/{id}/redemptions`
+pub(super) async fn list_campaign_redemptions(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(campaign): Path<CampaignId>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<RedemptionBody>>, Problem> {
+    caller.require(Permission::CampaignsRead)?;
+    let part = part(&query)?;
+    let redemptions = read_redemptions_of_campaign(state.db.reader(), campaign, part).await?;
+    let redemptions = redemptions.ok_or_else(|| Problem::not_found("campaign"))?;
+    Ok(page(redemptions, part.limit, state.currency))
+}

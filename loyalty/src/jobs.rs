@@ -1,0 +1,3 @@
+//! What loyalty does by itself.
+
+pub(crate) mod report_stale_holds;

@@ -1,0 +1,225 @@
+//! Redemptions: one row a purchase.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{LockBehavior, LockType, OnConflict},
+};
+use shared::{
+    clock::Instant,
+    ids::{CampaignId, PurchaseId, UserId},
+};
+
+use super::{CHUNK, page::Part, unreadable};
+use crate::domain::{batch::CounterKey, redemption::RedemptionStatus};
+
+mod entity {
+    use sea_orm::entity::prelude::*;
+    use shared::{
+        clock::Instant,
+        ids::{CampaignId, PromocodeId, PurchaseId, TariffId, UserId},
+        money::Amount,
+    };
+
+    /// A redemption. What a refused one, or one that was cancelled before its hold came, has not
+    /// got is absent.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "redemptions")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub purchase_id: PurchaseId,
+        /// See `Redemption::stands`.
+        pub status: String,
+        pub user_id: UserId,
+        pub tariff_id: TariffId,
+        /// The code; as it was typed if it was refused.
+        pub promocode: Option<String>,
+        pub promocode_id: Option<PromocodeId>,
+        pub campaign_id: Option<CampaignId>,
+        /// The version of the terms that priced it.
+        pub campaign_version: Option<i64>,
+        pub list_price: Option<Amount>,
+        pub discount: Option<Amount>,
+        pub final_price: Option<Amount>,
+        /// The version of the purchase that it has followed; 0 before any outcome.
+        pub purchase_version: i64,
+        /// In which counters its use was counted.
+        pub counted_campaign: bool,
+        pub counted_promocode: bool,
+        pub counted_user: bool,
+        pub requested_at: Option<Instant>,
+        /// While it is held: when billing is asked what became of the purchase.
+        pub next_report_at: Option<Instant>,
+        /// How often billing was asked.
+        pub reports: i32,
+        pub created_at: Instant,
+        pub updated_at: Instant,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(crate) use entity::Model as Redemption;
+use entity::{Column, Entity};
+
+impl Redemption {
+    /// Where it stands.
+    pub(crate) fn stands(&self) -> Result<RedemptionStatus, DbErr> {
+        RedemptionStatus::parse(&self.status).ok_or_else(|| unreadable("status", &self.status))
+    }
+
+    /// The counters in which its use was counted.
+    pub(crate) fn counted_in(&self) -> impl Iterator<Item = CounterKey> {
+        let campaign = self
+            .campaign_id
+            .filter(|_| self.counted_campaign)
+            .map(CounterKey::Campaign);
+        let promocode = self
+            .promocode_id
+            .filter(|_| self.counted_promocode)
+            .map(CounterKey::Promocode);
+        let user = self.campaign_id.filter(|_| self.counted_user);
+        let user = user.map(|campaign| CounterKey::User(campaign, self.user_id));
+        [campaign, promocode, user].into_iter().flatten()
+    }
+
+    /// Remembers the counters in which its use was counted.
+    pub(crate) fn count_in(&mut self, counters: &[CounterKey]) {
+        self.counted_campaign = counters.iter().any(|key| matches!(key, CounterKey::Campaign(_)));
+        self.counted_promocode = counters.iter().any(|key| matches!(key, CounterKey::Promocode(_)));
+        self.counted_user = counters.iter().any(|key| matches!(key, CounterKey::User(..)));
+    }
+}
+
+/// The redemptions of these purchases, sorted.
+pub(crate) async fn find_many(
+    conn: &impl ConnectionTrait,
+    purchases: impl IntoIterator<Item = PurchaseId>,
+) -> Result<BTreeMap<PurchaseId, Redemption>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::PurchaseId.is_in(purchases))
+        .all(conn)
+        .await?;
+    Ok(by_purchase(rows))
+}
+
+/// The same, locked in their order until the end of the transaction.
+pub(crate) async fn lock_many(
+    conn: &impl ConnectionTrait,
+    purchases: impl IntoIterator<Item = PurchaseId>,
+) -> Result<BTreeMap<PurchaseId, Redemption>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::PurchaseId.is_in(purchases))
+        .order_by_asc(Column::PurchaseId)
+        .lock_exclusive()
+        .all(conn)
+        .await?;
+    Ok(by_purchase(rows))
+}
+
+fn by_purchase(rows: Vec<Redemption>) -> BTreeMap<PurchaseId, Redemption> {
+    rows.into_iter().map(|row| (row.purchase_id, row)).collect()
+}
+
+/// Keeps new redemptions; a purchase that has one already keeps that. Returns how many were kept.
+pub(crate) async fn insert(conn: &impl ConnectionTrait, mut rows: Vec<Redemption>) -> Result<u64, DbErr> {
+    // Two replicas that decide the same purchases wait for each other in one direction only.
+    rows.sort_unstable_by_key(|row| row.purchase_id);
+    let mut inserted = 0;
+    for chunk in rows.chunks(CHUNK) {
+        inserted += Entity::insert_many(chunk.iter().cloned().map(IntoActiveModel::into_active_model))
+            .on_conflict(OnConflict::column(Column::PurchaseId).do_nothing().to_owned())
+            .exec_without_returning(conn)
+            .await?;
+    }
+    Ok(inserted)
+}
+
+/// Writes where redemptions stand that this transaction has locked.
+pub(crate) async fn update(conn: &impl ConnectionTrait, rows: Vec<Redemption>) -> Result<(), DbErr> {
+    let follow = OnConflict::column(Column::PurchaseId)
+        .update_columns([
+            Column::Status,
+            Column::PurchaseVersion,
+            Column::NextReportAt,
+            Column::Reports,
+            Column::UpdatedAt,
+        ])
+        .to_owned();
+    for chunk in rows.chunks(CHUNK) {
+        Entity::insert_many(chunk.iter().cloned().map(IntoActiveModel::into_active_model))
+            .on_conflict(follow.clone())
+            .exec_without_returning(conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// At most `limit` held redemptions about which billing is to be asked by now, locked; those that
+/// another replica has in hand are left to it.
+pub(crate) async fn lock_stale(
+    conn: &impl ConnectionTrait,
+    now: Instant,
+    limit: u64,
+) -> Result<Vec<Redemption>, DbErr> {
+    stale(now)
+        .order_by_asc(Column::NextReportAt)
+        .limit(limit)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .all(conn)
+        .await
+}
+
+/// Whether there are such.
+pub(crate) async fn any_stale(conn: &impl ConnectionTrait, now: Instant) -> Result<bool, DbErr> {
+    Ok(stale(now).one(conn).await?.is_some())
+}
+
+fn stale(now: Instant) -> sea_orm::Select<Entity> {
+    Entity::find()
+        .filter(Column::Status.eq(RedemptionStatus::Held.as_str()))
+        .filter(Column::NextReportAt.lte(now))
+}
+
+/// A user's redemptions, newest first.
+pub(crate) async fn list_of_user(
+    conn: &impl ConnectionTrait,
+    user: UserId,
+    part: Part,
+) -> Result<Vec<Redemption>, DbErr> {
+    list(conn, Entity::find().filter(Column::UserId.eq(user)), part).await
+}
+
+/// The redemptions of a campaign's promocodes, newest first.
+pub(crate) async fn list_of_campaign(
+    conn: &impl ConnectionTrait,
+    campaign: CampaignId,
+    part: Part,
+) -> Result<Vec<Redemption>, DbErr> {
+    list(conn, Entity::find().filter(Column::CampaignId.eq(campaign)), part).await
+}
+
+async fn list(
+    conn: &impl ConnectionTrait,
+    select: sea_orm::Select<Entity>,
+    part: Part,
+) -> Result<Vec<Redemption>, DbErr> {
+    part.of(select, Column::CreatedAt, Column::PurchaseId)
+        .all(conn)
+        .await
+}
+
+/// Every redemption that was made before `before`.
+pub(crate) async fn list_before(
+    conn: &impl ConnectionTrait,
+    before: Instant,
+) -> Result<Vec<Redemption>, DbErr> {
+    Entity::find()
+        .filter(Column::CreatedAt.lt(before))
+        .all(conn)
+        .await
+}

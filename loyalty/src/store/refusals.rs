@@ -1,0 +1,142 @@
+//! Every "no", with all its reasons.
+
+use std::collections::HashMap;
+
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use shared::{
+    clock::Instant,
+    contracts::Reason,
+    ids::{CampaignId, PromocodeId, PurchaseId, RefusalId, TariffId, UserId},
+};
+
+use super::{CHUNK, from_json, page::Part, to_json};
+
+mod entity {
+    use sea_orm::entity::prelude::*;
+    use shared::{
+        clock::Instant,
+        ids::{CampaignId, PromocodeId, PurchaseId, RefusalId, TariffId, UserId},
+    };
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "refusals")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: RefusalId,
+        pub purchase_id: Option<PurchaseId>,
+        pub user_id: UserId,
+        pub tariff_id: TariffId,
+        pub promocode: String,
+        pub promocode_id: Option<PromocodeId>,
+        pub campaign_id: Option<CampaignId>,
+        pub reasons: String,
+        pub refused_at: Instant,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+use entity::{ActiveModel, Column, Entity, Model};
+
+/// A recorded "no".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub id: RefusalId,
+    /// For which purchase; absent if it was a dry run.
+    pub purchase_id: Option<PurchaseId>,
+    pub user_id: UserId,
+    pub tariff_id: TariffId,
+    /// As it was typed.
+    pub promocode: String,
+    /// The promocode and its campaign, if there is such a one.
+    pub found: Option<(PromocodeId, CampaignId)>,
+    /// All conditions that failed: the administrators' copy.
+    pub reasons: Vec<Reason>,
+    pub refused_at: Instant,
+}
+
+fn read(row: Model) -> Result<Refusal, DbErr> {
+    Ok(Refusal {
+        id: row.id,
+        purchase_id: row.purchase_id,
+        user_id: row.user_id,
+        tariff_id: row.tariff_id,
+        promocode: row.promocode,
+        found: row.promocode_id.zip(row.campaign_id),
+        reasons: from_json(&row.reasons)?,
+        refused_at: row.refused_at,
+    })
+}
+
+/// Keeps refusals.
+pub(crate) async fn insert(conn: &impl ConnectionTrait, refusals: &[Refusal]) -> Result<(), DbErr> {
+    for chunk in refusals.chunks(CHUNK) {
+        let rows = chunk
+            .iter()
+            .map(|refusal| {
+                Ok(ActiveModel {
+                    id: Set(refusal.id),
+                    purchase_id: Set(refusal.purchase_id),
+                    user_id: Set(refusal.user_id),
+                    tariff_id: Set(refusal.tariff_id),
+                    promocode: Set(refusal.promocode.clone()),
+                    promocode_id: Set(refusal.found.map(|(promocode, _)| promocode)),
+                    campaign_id: Set(refusal.found.map(|(_, campaign)| campaign)),
+                    reasons: Set(to_json(&refusal.reasons)?),
+                    refused_at: Set(refusal.refused_at),
+                })
+            })
+            .collect::<Result<Vec<_>, DbErr>>()?;
+        Entity::insert_many(rows).exec_without_returning(conn).await?;
+    }
+    Ok(())
+}
+
+/// Why the holds for these purchases were refused.
+pub(crate) async fn reasons_of(
+    conn: &impl ConnectionTrait,
+    purchases: &[PurchaseId],
+) -> Result<HashMap<PurchaseId, Vec<Reason>>, DbErr> {
+    if purchases.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let refused = Entity::find().filter(Column::PurchaseId.is_in(purchases.iter().copied()));
+    let mut reasons = HashMap::with_capacity(purchases.len());
+    for row in refused.all(conn).await? {
+        if let Some(purchase) = row.purchase_id {
+            reasons.insert(purchase, from_json(&row.reasons)?);
+        }
+    }
+    Ok(reasons)
+}
+
+/// Which refusals are asked for; all where nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WhichRefusals {
+    pub user_id: Option<UserId>,
+    pub campaign_id: Option<CampaignId>,
+    pub purchase_id: Option<PurchaseId>,
+}
+
+/// Refusals, newest first.
+pub(crate) async fn list(
+    conn: &impl ConnectionTrait,
+    which: WhichRefusals,
+    part: Part,
+) -> Result<Vec<Refusal>, DbErr> {
+    let mut select = Entity::find();
+    if let Some(user) = which.user_id {
+        select = select.filter(Column::UserId.eq(user));
+    }
+    if let Some(campaign) = which.campaign_id {
+        select = select.filter(Column::CampaignId.eq(campaign));
+    }
+    if let Some(purchase) = which.purchase_id {
+        select = select.filter(Column::PurchaseId.eq(purchase));
+    }
+    let rows = part.of(select, Column::RefusedAt, Column::Id).all(conn).await?;
+    rows.into_iter().map(read).collect()
+}

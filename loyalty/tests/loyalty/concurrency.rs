@@ -1,0 +1,263 @@
+//! Several copies of the service on one database.
+
+use sea_orm::{ConnectionTrait, DbErr};
+use serde_json::json;
+use shared::{
+    contracts::Message,
+    testing::{eventually, new_postgres_database},
+};
+use tokio::sync::Semaphore;
+
+use crate::{Heard, Loyalty, on_both_databases, ten_percent_off, with};
+
+const BUYERS: usize = 200;
+
+async fn two_copies() -> [Loyalty; 2] {
+    let url = new_postgres_database().await;
+    let first = Loyalty::start_on(&url).await;
+    [first, Loyalty::start_on(&url).await]
+}
+
+/// Delivers `messages` to this copy in many small transactions, one after another: copies that
+/// do this side by side meet again and again.
+async fn deliver<M: Message>(copy: &Loyalty, messages: &[M]) {
+    let envelopes = copy.service.peers.seal_all(messages);
+    for batch in envelopes.chunks(3) {
+        copy.service.peers.deliver(batch).await;
+    }
+}
+
+async fn exactly_ten_of_two_hundred_buyers_get_one_of_ten_uses(loyalty: Loyalty) {
+    loyalty.campaign(&ten_percent_off(), "TEN", Some(10)).await;
+    let holds: Vec<_> = (0..BUYERS).map(|_| loyalty.hold_of_anybody("TEN")).collect();
+    let envelopes = loyalty.service.peers.seal_all(&holds);
+    // All on their way at once, taken in batches of what is there.
+    let batches = envelopes
+        .chunks(7)
+        .map(|batch| loyalty.service.peers.deliver(batch));
+    futures::future::join_all(batches).await;
+    assert_eq!(
+        (loyalty.count("held").await, loyalty.count("refused").await),
+        (10, 190)
+    );
+    assert_eq!(loyalty.used("promocode").await, 10);
+    loyalty.nothing_failed().await;
+}
+
+on_both_databases!(exactly_ten_of_two_hundred_buyers_get_one_of_ten_uses);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_copies_admit_exactly_ten_of_two_hundred_buyers() {
+    let [one, two] = two_copies().await;
+    let campaign = one
+        .campaign(
+            &with(ten_percent_off(), &json!({"max_redemptions": 10})),
+            "RED",
+            None,
+        )
+        .await;
+    one.promocode(&campaign, "BLUE").await;
+    let holds = |copy: &Loyalty, code| {
+        (0..BUYERS / 2)
+            .map(|_| copy.hold_of_anybody(code))
+            .collect::<Vec<_>>()
+    };
+    let (left, right) = (holds(&one, "RED"), holds(&two, "BLUE"));
+    tokio::join!(deliver(&one, &left), deliver(&two, &right));
+    assert_eq!((one.count("held").await, one.count("refused").await), (10, 190));
+    assert_eq!(one.used("campaign").await, 10);
+    one.nothing_failed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_copies_together_admit_exactly_as_many_as_each_kind_of_limit_allows() {
+    let [one, two] = two_copies().await;
+    // Large enough not to be used up by the first who come.
+    one.campaign(
+        &with(ten_percent_off(), &json!({"max_redemptions": 90})),
+        "TOTAL",
+        None,
+    )
+    .await;
+    one.campaign(&ten_percent_off(), "CODE", Some(90)).await;
+    one.campaign(
+        &with(ten_percent_off(), &json!({"max_per_user": 90})),
+        "USER",
+        None,
+    )
+    .await;
+    let user = one.service.new_user();
+    let holds = |copy: &Loyalty| {
+        let codes = ["TOTAL", "CODE", "USER"].into_iter().cycle();
+        codes
+            .take(BUYERS)
+            .map(|code| copy.hold(user, code))
+            .collect::<Vec<_>>()
+    };
+    let (left, right) = (holds(&one), holds(&two));
+    tokio::join!(deliver(&one, &left), deliver(&two, &right));
+    for scope in ["campaign", "promocode", "user"] {
+        assert_eq!(one.used(scope).await, 90, "{scope}");
+    }
+    assert_eq!((one.count("held").await, one.count("refused").await), (270, 130));
+    one.nothing_failed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purchase_that_two_copies_decide_at_once_is_decided_once() {
+    let [one, two] = two_copies().await;
+    one.campaign(&ten_percent_off(), "CODE", Some(1_000)).await;
+    one.campaign(&ten_percent_off(), "ENDLESS", None).await;
+    let holds: Vec<_> = (0..BUYERS)
+        .map(|number| one.hold_of_anybody(if number % 2 == 0 { "CODE" } else { "ENDLESS" }))
+        .collect();
+    tokio::join!(deliver(&one, &holds), deliver(&two, &holds));
+    assert_eq!(one.count("held").await, 200);
+    assert_eq!(one.used("promocode").await, 100, "each purchase takes one use");
+    for hold in &holds {
+        // Both copies answer, and say the same.
+        let (one, two) = tokio::join!(one.answer(hold.purchase_id), two.answer(hold.purchase_id));
+        assert!(matches!(one, Heard::Held(_)));
+        assert_eq!(one, two);
+    }
+    one.nothing_failed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn holds_that_race_with_their_own_failures_leave_no_use_taken() {
+    let [one, two] = two_copies().await;
+    let terms = with(
+        ten_percent_off(),
+        &json!({"max_redemptions": 1_000, "max_per_user": 5}),
+    );
+    one.campaign(&terms, "CODE", Some(1_000)).await;
+    let holds: Vec<_> = (0..BUYERS).map(|_| one.hold_of_anybody("CODE")).collect();
+    let failures: Vec<_> = holds.iter().map(|hold| one.failed(hold)).collect();
+    tokio::join!(deliver(&one, &holds), deliver(&two, &failures));
+    assert_eq!(one.count("cancelled").await, 200);
+    for scope in ["campaign", "promocode", "user"] {
+        assert_eq!(one.used(scope).await, 0, "{scope}");
+    }
+    one.nothing_failed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_that_meets_its_hold_before_the_commit_gives_the_use_back() {
+    let [one, two] = two_copies().await;
+    one.campaign(&ten_percent_off(), "CODE", Some(5)).await;
+    let hold = one.hold_of_anybody("CODE");
+    let failed = one.failed(&hold);
+    let locked = Semaphore::new(0);
+    // The hold is written and can't commit, since it can't say so, until the failure waits for it.
+    let keep_open = one.service.db.write(|tx| {
+        let (locked, one) = (&locked, &one);
+        async move {
+            tx.conn()
+                .execute_unprepared("LOCK TABLE outbox IN EXCLUSIVE MODE")
+                .await?;
+            locked.add_permits(2);
+            eventually("the failure waits for the hold", || async {
+                let sql = "SELECT pid FROM pg_stat_activity \
+                    WHERE datname = current_database() AND wait_event = 'transactionid'";
+                (!one.rows(sql).await.is_empty()).then_some(())
+            })
+            .await;
+            Ok::<_, DbErr>(())
+        }
+    });
+    let held = async {
+        let _permit = locked.acquire().await.unwrap();
+        one.service.peers.say(&hold).await;
+    };
+    let told = async {
+        let _permit = locked.acquire().await.unwrap();
+        eventually("the hold waits", || async {
+            let sql = "SELECT pid FROM pg_stat_activity \
+                WHERE datname = current_database() AND wait_event = 'relation'";
+            (!one.rows(sql).await.is_empty()).then_some(())
+        })
+        .await;
+        two.service.peers.say(&failed).await;
+    };
+    let (kept_open, (), ()) = tokio::join!(keep_open, held, told);
+    kept_open.unwrap();
+    assert_eq!(
+        (one.count("cancelled").await, one.used("promocode").await),
+        (1, 0)
+    );
+    one.nothing_failed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_that_two_copies_hear_at_once_gives_the_use_back_once() {
+    let [one, two] = two_copies().await;
+    one.campaign(&ten_percent_off(), "CODE", Some(1_000)).await;
+    let holds: Vec<_> = (0..2 * BUYERS).map(|_| one.hold_of_anybody("CODE")).collect();
+    one.service
+        .peers
+        .deliver(&one.service.peers.seal_all(&holds))
+        .await;
+    let failures: Vec<_> = holds[..BUYERS].iter().map(|hold| one.failed(hold)).collect();
+    tokio::join!(deliver(&one, &failures), deliver(&two, &failures));
+    assert_eq!(
+        (one.count("cancelled").await, one.count("held").await),
+        (200, 200)
+    );
+    assert_eq!(one.used("promocode").await, 200);
+    one.nothing_failed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uses_given_back_while_others_are_taken_are_counted_exactly() {
+    let [one, two] = two_copies().await;
+    one.campaign(
+        &with(ten_percent_off(), &json!({"max_redemptions": 1_000})),
+        "CODE",
+        Some(1_000),
+    )
+    .await;
+    let first: Vec<_> = (0..BUYERS).map(|_| one.hold_of_anybody("CODE")).collect();
+    one.service
+        .peers
+        .deliver(&one.service.peers.seal_all(&first))
+        .await;
+    assert_eq!(one.used("promocode").await, 200);
+
+    let (failing, paying) = first.split_at(BUYERS / 2);
+    let failures: Vec<_> = failing.iter().map(|hold| one.failed(hold)).collect();
+    let payments: Vec<_> = paying.iter().map(|hold| one.paid(hold)).collect();
+    let second: Vec<_> = (0..BUYERS).map(|_| one.hold_of_anybody("CODE")).collect();
+    tokio::join!(
+        deliver(&one, &failures),
+        deliver(&one, &payments),
+        deliver(&two, &second),
+    );
+    assert_eq!(one.count("confirmed").await, 100);
+    assert_eq!(
+        (one.count("held").await, one.count("cancelled").await),
+        (200, 100)
+    );
+    assert_eq!(
+        (one.used("campaign").await, one.used("promocode").await),
+        (300, 300)
+    );
+    one.nothing_failed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_administrators_cannot_make_the_same_code() {
+    let [one, two] = two_copies().await;
+    for round in 0..10 {
+        let body = with(
+            ten_percent_off(),
+            &json!({"promocode": {"code": format!("CODE-{round}")}}),
+        );
+        let (left, right) = tokio::join!(
+            one.admin.post("/loyalty/v1/campaigns", &body),
+            two.admin.post("/loyalty/v1/campaigns", &body),
+        );
+        let mut statuses = [left.status.as_u16(), right.status.as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409]);
+    }
+}
