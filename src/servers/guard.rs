@@ -17,6 +17,7 @@ use anyhow::Context as _;
 /// was just being started while the parent died, and had not noted its process id yet.
 const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
+: > "$1/command/watching"
 cd /
 said=
 read -r said || true
@@ -130,6 +131,12 @@ mod tests {
     fn the_guard_survives_the_signals_that_end_its_parent() {
         let folder = tempfile::tempdir().unwrap();
         let guard = Guard::over(folder.path()).unwrap();
+        let watching = folder.path().join("command/watching");
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while !watching.exists() {
+            assert!(std::time::Instant::now() < deadline, "the guard does not begin");
+            std::thread::yield_now();
+        }
         for name in ["HUP", "INT", "TERM"] {
             processes::signal(name, None, &[guard.process.id()]);
         }

@@ -12,6 +12,7 @@ mod reconciliation;
 mod story;
 mod subscriptions;
 mod tariffs;
+mod traces;
 mod users;
 
 use std::sync::Arc;

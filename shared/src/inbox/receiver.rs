@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     bus::{Bus, Incoming, Side},
-    contracts::{Envelope, Queue},
+    contracts::{Envelope, Queue, ServiceName},
     db::{self, Db},
     ids::MessageId,
+    telemetry::trace,
 };
 
 /// Messages applied in one transaction at most.
@@ -132,7 +133,12 @@ impl Receiver {
         }
         loop {
             match apply_once(&self.db, &self.handlers, envelopes).await {
-                Ok(()) => return Applied::Yes,
+                Ok(()) => {
+                    for envelope in envelopes {
+                        log_applied(self.db.service(), envelope);
+                    }
+                    return Applied::Yes;
+                }
                 Err(error) if db::is_outage(&error) => {
                     tracing::warn!(
                         queue = self.queue.name,
@@ -240,6 +246,19 @@ async fn apply_once(db: &Db, handlers: &Handlers, envelopes: &[&Envelope]) -> Re
         handlers.apply(&tx, &news).await
     })
     .await
+}
+
+/// One line a message, so that a request can be followed through every service by its trace.
+pub(super) fn log_applied(service: ServiceName, envelope: &Envelope) {
+    let trace_id = envelope.traceparent.as_deref().and_then(trace::trace_id);
+    tracing::info!(
+        %service,
+        trace_id,
+        message_type = envelope.message_type,
+        subject = %envelope.subject,
+        id = %envelope.id,
+        "applied"
+    );
 }
 
 /// The error with its sources, on one line.

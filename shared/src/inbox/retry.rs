@@ -9,7 +9,7 @@ use sea_orm::DbErr;
 
 use super::{
     handlers::{HandleError, Handlers},
-    receiver::describe,
+    receiver::{describe, log_applied},
     store,
 };
 use crate::{
@@ -87,6 +87,7 @@ impl RetryInbox {
             .map_err(|error| failed(HandleError::Unreadable(error.to_string())))?;
         self.handlers.apply(tx, &[&envelope]).await.map_err(failed)?;
         store::mark_done(tx.conn(), row.id).await?;
+        log_applied(self.db.service(), &envelope);
         Ok(true)
     }
 

@@ -287,7 +287,8 @@ pub async fn a_cancelled_publish_disturbs_nobody(bus: Arc<dyn Bus>) {
     let publishing = publish(&bus, &after);
     let mut seen = BTreeSet::new();
     while seen != expected || !publishing.is_finished() || !again.is_finished() {
-        if let Ok(delivery) = timeout(Duration::from_millis(50), consumer.next_batch(16)).await {
+        // Long enough to subscribe on a busy machine: giving up would begin that anew.
+        if let Ok(delivery) = timeout(Duration::from_secs(2), consumer.next_batch(16)).await {
             seen.extend(bodies(&delivery));
             delivery.acknowledge().await;
         }

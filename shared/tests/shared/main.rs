@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
 mod messaging;
+mod timeouts;
 mod transactions;
 
 use std::sync::Arc;
