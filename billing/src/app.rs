@@ -13,6 +13,7 @@ pub mod open_wallets;
 pub mod read_purchase;
 pub mod read_subscription;
 pub mod read_tariff;
+pub mod read_top_up;
 pub mod read_wallet;
 pub mod reconcile;
 pub mod report_settled;

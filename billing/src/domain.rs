@@ -9,4 +9,5 @@ pub mod period;
 pub mod purchase;
 pub mod subscription;
 pub mod tariff;
+pub mod top_up;
 pub mod wallet;

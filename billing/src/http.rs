@@ -60,6 +60,7 @@ pub fn router(state: AppState) -> Router {
         .route("/balance", get(wallet::get_balance))
         .route("/balance/top-up", post(wallet::top_up_balance))
         .route("/balance/withdraw", post(wallet::withdraw_balance))
+        .route("/top-ups/{id}", get(wallet::get_top_up))
         .route("/transfers", get(wallet::list_transfers))
         .route(
             "/purchases",

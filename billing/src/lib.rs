@@ -22,7 +22,7 @@ use shared::{
     users::ReplicatedStatuses,
 };
 
-use crate::app::books::Books;
+use crate::app::{books::Books, read_purchase::read_ended};
 
 /// Billing, for the host.
 #[must_use]
@@ -60,7 +60,11 @@ async fn build(context: &Context) -> Result<Service, JobError> {
             provider,
         }));
     }
-    let waiters = Arc::new(Waiters::default());
+    let reader = db.clone();
+    let waiters = Arc::new(Waiters::new(Box::new(move |ids| {
+        let db = reader.clone();
+        Box::pin(async move { read_ended(db.reader(), ids).await })
+    })));
     let state = AppState {
         guard: Guard {
             tokens: Arc::clone(&context.tokens),

@@ -67,8 +67,8 @@ impl Books {
         Money::new(amount, self.currency)
     }
 
-    /// The transfer of `entry`, with the rows of its accounts.
-    pub(super) fn transfer(&self, entry: Entry, now: Instant) -> Result<NewTransfer, DbErr> {
+    /// The transfer of `entry` at `at`, with the rows of its accounts.
+    pub(super) fn transfer(&self, entry: Entry, at: Instant) -> Result<NewTransfer, DbErr> {
         let Entry {
             cause,
             movement,
@@ -78,7 +78,7 @@ impl Books {
         } = entry;
         let row_of = |kind: &AccountKind| self.row_of(kind, user_id, wallet.account_id);
         let (source_id, destination_id) = (row_of(&movement.source)?, row_of(&movement.destination)?);
-        let transfer = Transfer::new(TransferId::new(now), cause, movement, now)
+        let transfer = Transfer::new(TransferId::new(at), cause, movement, at)
             .map_err(|error| DbErr::Custom(error.to_string()))?;
         Ok(NewTransfer {
             transfer,

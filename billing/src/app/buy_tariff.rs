@@ -12,10 +12,11 @@ use shared::{
 use super::{
     books::Books,
     claim_key::{Claim, ClaimError, Keyed, Operation, claim_key},
+    read_purchase::{PurchaseView, read_purchase},
     settlement::Settlement,
 };
 use crate::{
-    domain::purchase::{PurchaseRequest, StartError, Started, start},
+    domain::purchase::{PurchaseRequest, StartError, start},
     store,
 };
 
@@ -52,10 +53,11 @@ pub enum BuyTariffError {
 }
 
 /// Begins the purchase, and decides it if it needs no promocode; finds it if it is a repeat.
+/// Gives it as this transaction leaves it, so that nobody need look again after the commit.
 ///
 /// # Errors
 /// When there is no purchase.
-pub async fn buy_tariff(tx: &Tx, books: &Books, input: &BuyTariff) -> Result<PurchaseId, BuyTariffError> {
+pub async fn buy_tariff(tx: &Tx, books: &Books, input: &BuyTariff) -> Result<PurchaseView, BuyTariffError> {
     let id = PurchaseId::new(tx.now());
     let operation = Operation {
         user_id: input.user_id,
@@ -63,7 +65,8 @@ pub async fn buy_tariff(tx: &Tx, books: &Books, input: &BuyTariff) -> Result<Pur
         id: id.0,
     };
     if let Claim::Repeat(first) = claim_key(tx, input.keyed.as_ref(), operation).await? {
-        return Ok(PurchaseId(first));
+        let first = read_purchase(tx.conn(), PurchaseId(first)).await?;
+        return Ok(first.ok_or_else(|| DbErr::RecordNotFound("the purchase of a key".to_owned()))?);
     }
     let tariff = store::tariff::find(tx.conn(), input.tariff_id)
         .await?
@@ -75,8 +78,8 @@ pub async fn buy_tariff(tx: &Tx, books: &Books, input: &BuyTariff) -> Result<Pur
         promocode: input.promocode.clone(),
         deadline: tx.now() + input.patience,
     };
-    let Started { purchase, effects } = start(request, &tariff, &settlement.facts(input.user_id)?)?;
-    settlement.begin(purchase, &effects)?;
+    let started = start(request, &tariff, &settlement.facts(input.user_id)?)?;
+    let view = settlement.begin(started)?;
     settlement.write().await?;
-    Ok(id)
+    Ok(view)
 }

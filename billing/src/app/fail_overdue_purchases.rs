@@ -1,6 +1,9 @@
 //! Ends purchases that wait at their deadline.
 
-use shared::db::{Db, Tx};
+use shared::{
+    db::{Db, Tx, is_outage, lost_a_race},
+    ids::PurchaseId,
+};
 
 use super::{
     books::Books,
@@ -11,23 +14,55 @@ use crate::{domain::purchase::SagaMessage, store};
 /// Purchases in one transaction.
 const BATCH: u64 = 100;
 
-/// Ends every purchase that waits at its deadline and that nobody else has in hand.
+/// Ends every purchase that waits at its deadline and that nobody else has in hand. One that can't
+/// be ended is told to the log and keeps no other one from its end.
 ///
 /// # Errors
-/// When the database refuses.
+/// When the database does not answer.
 pub async fn fail_overdue_purchases(db: &Db, books: &Books) -> Result<(), SettleError> {
-    // Looking costs no write transaction; most of the time there is nothing.
-    while store::purchase::any_overdue(db.reader(), db.now()).await? {
-        let failed = db.write(|tx| async move { fail_batch(&tx, books).await }).await?;
-        if failed == 0 {
-            break;
+    let mut after = None;
+    loop {
+        // Looking costs no write transaction; most of the time there is nothing.
+        let waiting = store::purchase::overdue_after(db.reader(), db.now(), after, BATCH).await?;
+        let Some(last) = waiting.last().copied() else {
+            return Ok(());
+        };
+        let ids: Vec<_> = waiting.into_iter().map(|(_, id)| id).collect();
+        if let Err(error) = fail(db, books, &ids).await {
+            if will_pass(&error) {
+                return Err(error);
+            }
+            fail_one_by_one(db, books, &ids).await?;
+        }
+        after = Some(last);
+    }
+}
+
+async fn fail_one_by_one(db: &Db, books: &Books, ids: &[PurchaseId]) -> Result<(), SettleError> {
+    for id in ids {
+        match fail(db, books, &[*id]).await {
+            Err(error) if will_pass(&error) => return Err(error),
+            Err(error) => {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::error!(purchase = %id, error, "a purchase can't be ended at its deadline");
+            }
+            Ok(()) => {}
         }
     }
     Ok(())
 }
 
-async fn fail_batch(tx: &Tx, books: &Books) -> Result<usize, SettleError> {
-    let ids = store::purchase::lock_overdue(tx.conn(), tx.now(), BATCH).await?;
+fn will_pass(error: &SettleError) -> bool {
+    is_outage(error) || lost_a_race(error)
+}
+
+async fn fail(db: &Db, books: &Books, ids: &[PurchaseId]) -> Result<(), SettleError> {
+    db.write(|tx| async move { fail_batch(&tx, books, ids).await })
+        .await
+}
+
+async fn fail_batch(tx: &Tx, books: &Books, ids: &[PurchaseId]) -> Result<(), SettleError> {
+    let ids = store::purchase::lock_pending(tx.conn(), ids.iter().copied()).await?;
     let told: Vec<_> = ids
         .into_iter()
         .map(|purchase_id| TellPurchase {
@@ -36,8 +71,8 @@ async fn fail_batch(tx: &Tx, books: &Books) -> Result<usize, SettleError> {
             message: SagaMessage::DeadlinePassed,
         })
         .collect();
-    if !told.is_empty() {
-        settle_purchases(tx, books, &told).await?;
+    if told.is_empty() {
+        return Ok(());
     }
-    Ok(told.len())
+    settle_purchases(tx, books, &told).await
 }

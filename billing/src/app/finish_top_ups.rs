@@ -1,40 +1,55 @@
-//! Carries on with top-ups that a crash, or a provider that did not answer, left undecided.
+//! Carries on with top-ups that a crash, or a provider that did not decide, left pending.
 
-use chrono::Duration;
-use shared::db::Db;
+use sea_orm::DbErr;
+use shared::db::{Db, Tx, is_outage};
 
 use super::{
     books::Books,
-    top_up_wallet::{TopUpError, ask_provider},
+    top_up_wallet::{TopUp, ask_provider, take_in_hand},
 };
 use crate::{providers::PaymentProvider, store};
 
-/// Younger ones are in the hands of their request.
-const LEFT_ALONE: Duration = Duration::seconds(60);
 /// Top-ups in one run; the next run takes the rest.
-const BATCH: u64 = 50;
+const BATCH: usize = 50;
 
-/// Asks `provider` again about every top-up that has long been pending. Replicas may do so side
-/// by side: the provider charges once, and the wallet is credited once.
+/// Asks `provider` again about the top-ups that it is time to ask about, with growing pauses for
+/// each. Replicas may do so side by side: each top-up is in one's hands. One that can't be finished
+/// keeps no other from its money.
 ///
 /// # Errors
-/// When the provider does not answer, or the database refuses.
-pub async fn finish_top_ups(
-    db: &Db,
-    books: &Books,
-    provider: &dyn PaymentProvider,
-) -> Result<(), TopUpError> {
-    let before = db.now() - LEFT_ALONE;
-    let left = store::top_up::pending_since(db.reader(), provider.name().as_str(), before, BATCH).await?;
-    for top_up in left {
+/// When the database does not answer.
+pub async fn finish_top_ups(db: &Db, books: &Books, provider: &dyn PaymentProvider) -> Result<(), DbErr> {
+    for _ in 0..BATCH {
+        // Looking costs no write transaction; most of the time there is nothing.
+        if !store::top_up::any_due(db.reader(), provider.name().as_str(), db.now()).await? {
+            break;
+        }
+        let next = db
+            .write(|tx| async move { take_next(&tx, provider).await })
+            .await?;
+        let Some(top_up) = next else {
+            break;
+        };
         match ask_provider(db, books, provider, &top_up).await {
             Ok(top_up) => {
-                tracing::info!(top_up = %top_up.id, state = ?top_up.state, "an undecided top-up was asked about again")
+                tracing::info!(top_up = %top_up.id, state = ?top_up.state, "an undecided top-up was asked about again");
             }
-            Err(error @ (TopUpError::Provider(_) | TopUpError::Store(_))) => return Err(error),
-            // It must not keep the others from their money.
-            Err(error) => tracing::error!(top_up = %top_up.id, %error, "a top-up can't be finished"),
+            Err(error) => {
+                let outage = is_outage(&error);
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::error!(top_up = %top_up.id, error, "a top-up can't be finished");
+                if outage {
+                    break;
+                }
+            }
         }
     }
     Ok(())
+}
+
+async fn take_next(tx: &Tx, provider: &dyn PaymentProvider) -> Result<Option<TopUp>, DbErr> {
+    match store::top_up::lock_due(tx.conn(), provider.name().as_str(), tx.now()).await? {
+        Some(due) => Ok(Some(take_in_hand(tx, due).await?)),
+        None => Ok(None),
+    }
 }

@@ -32,6 +32,18 @@ pub async fn read_purchase(
     Ok(with_subscriptions(conn, vec![purchase]).await?.pop())
 }
 
+/// Those of `ids` that have ended.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read_ended(
+    conn: &impl ConnectionTrait,
+    ids: Vec<PurchaseId>,
+) -> Result<Vec<PurchaseView>, DbErr> {
+    let purchases = store::purchase::find_settled(conn, ids).await?;
+    with_subscriptions(conn, purchases).await
+}
+
 /// At most `limit` purchases of `user`, newest first.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use shared::{ids::UserId, money::Amount};
 
 use super::After;
 use crate::store;
-pub use crate::store::transfer::entity::Model as WalletTransfer;
+pub use crate::store::transfer::WalletTransfer;
 
 /// What the wallet of `user` holds; zero if there is none yet.
 ///

@@ -26,7 +26,10 @@ pub struct SettledPurchase {
     pub settled_at: Instant,
 }
 
-/// Every purchase that ended before `before`.
+/// Rows in memory at once.
+const PAGE: u64 = 1_000;
+
+/// Every purchase that ended before `before`. [`settled_page`] takes less memory.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -34,7 +37,29 @@ pub async fn settled_purchases(
     conn: &impl ConnectionTrait,
     before: Instant,
 ) -> Result<Vec<SettledPurchase>, DbErr> {
-    let purchases = store::purchase::settled_before(conn, before).await?;
+    let mut all: Vec<SettledPurchase> = Vec::new();
+    loop {
+        let after = all.last().map(|last| last.purchase_id);
+        let page = settled_page(conn, before, after, PAGE).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+/// At most `limit` of the purchases that ended before `before`, by id, from after `after` on: give
+/// the last one's id to go on, until none come.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settled_page(
+    conn: &impl ConnectionTrait,
+    before: Instant,
+    after: Option<PurchaseId>,
+    limit: u64,
+) -> Result<Vec<SettledPurchase>, DbErr> {
+    let purchases = store::purchase::settled_before(conn, before, after, limit).await?;
     Ok(purchases
         .into_iter()
         .filter_map(|purchase| {

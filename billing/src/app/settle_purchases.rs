@@ -9,12 +9,9 @@ use shared::{
     ids::{PurchaseId, UserId},
 };
 
-use super::{
-    books::Books,
-    settlement::{Settlement, say_outcome},
-};
+use super::{books::Books, settlement::Settlement};
 use crate::{
-    domain::purchase::{ProtocolError, Purchase, PurchaseState, SagaMessage, step},
+    domain::purchase::{ProtocolError, Purchase, SagaMessage, step},
     store,
 };
 
@@ -53,50 +50,31 @@ pub enum SettleError {
 
 /// Tells each of `told` in order, and writes what becomes of them. All or none.
 ///
+/// Locks the purchases, then the wallets of their buyers, each in sorted order. That is one order
+/// for everybody within a call, but not over several calls in one transaction: the inbox applies a
+/// batch kind by kind (held, refused, reports), so there the purchases of the second kind are
+/// locked after the wallets of the first. Against somebody who locks such a purchase and then the
+/// same wallet (its buyer cancels it, its deadline passes) that can be a deadlock. The database
+/// then ends one of the two, and [`Db::write`](shared::db::Db::write) runs that one again.
+///
 /// # Errors
 /// When one of them is unknown, somebody else's, or was told what can't be true.
 pub async fn settle_purchases(tx: &Tx, books: &Books, told: &[TellPurchase]) -> Result<(), SettleError> {
     let ids: BTreeSet<_> = told.iter().map(|told| told.purchase_id).collect();
     let mut purchases = store::purchase::lock(tx.conn(), &ids).await?;
-    // Whose purchases have ended need no wallet: a repeat costs two reads.
-    let buyers: BTreeSet<_> = purchases
-        .values()
-        .filter(|purchase| purchase.state == PurchaseState::Pending)
-        .map(|purchase| purchase.user_id)
-        .collect();
-    let mut again = Vec::new();
-    if buyers.is_empty() {
-        for told in told {
-            let purchase = addressed(&purchases, told)?;
-            if told.message == SagaMessage::ReportRequested {
-                again.push(purchase.id);
-            }
-        }
-    } else {
-        let mut settlement = Settlement::open(tx, books, &buyers).await?;
-        for told in told {
-            let purchase = addressed(&purchases, told)?.clone();
-            if purchase.state != PurchaseState::Pending {
-                again.extend((told.message == SagaMessage::ReportRequested).then_some(purchase.id));
-                continue;
-            }
-            let facts = settlement.facts(purchase.user_id)?;
-            let decision =
-                step(&purchase, &told.message, &facts).map_err(|source| SettleError::Protocol {
-                    purchase_id: purchase.id,
-                    source,
-                })?;
-            if let Some(change) = decision.next {
-                let read_version = purchase.version;
-                let settled = purchase.after(change);
-                settlement.settle(read_version, settled.clone(), &decision.effects)?;
-                purchases.insert(settled.id, settled);
-            }
-        }
-        settlement.write().await?;
+    let buyers: BTreeSet<_> = purchases.values().map(|purchase| purchase.user_id).collect();
+    let mut settlement = Settlement::open(tx, books, &buyers).await?;
+    for told in told {
+        let purchase = addressed(&purchases, told)?.clone();
+        let facts = settlement.facts(purchase.user_id)?;
+        let step = step(&purchase, &told.message, &facts).map_err(|source| SettleError::Protocol {
+            purchase_id: purchase.id,
+            source,
+        })?;
+        let purchase = settlement.take(purchase, step)?;
+        purchases.insert(purchase.id, purchase);
     }
-    say_again(tx, books, &purchases, again).await?;
-    Ok(())
+    Ok(settlement.write().await?)
 }
 
 fn addressed<'p>(
@@ -110,21 +88,4 @@ fn addressed<'p>(
         return Err(SettleError::OtherUser(purchase.id));
     }
     Ok(purchase)
-}
-
-async fn say_again(
-    tx: &Tx,
-    books: &Books,
-    purchases: &HashMap<PurchaseId, Purchase>,
-    again: Vec<PurchaseId>,
-) -> Result<(), DbErr> {
-    if again.is_empty() {
-        return Ok(());
-    }
-    // After everything is written, so that what this batch has settled is found too.
-    let given = store::subscription::of_purchases(tx.conn(), again.iter().copied()).await?;
-    for purchase in again.iter().filter_map(|id| purchases.get(id)) {
-        say_outcome(tx, books, purchase, given.get(&purchase.id))?;
-    }
-    Ok(())
 }

@@ -13,17 +13,20 @@ use shared::{
     users,
 };
 
-use super::books::{Books, Entry};
+use super::{
+    books::{Books, Entry},
+    read_purchase::PurchaseView,
+};
 use crate::{
     domain::{
         ledger::{Cause, Movement},
-        purchase::{Effect, Facts, Purchase, PurchaseState},
+        purchase::{Effect, Facts, Purchase, PurchaseState, Started, Step},
         subscription::{self, Subscription},
         wallet::OperationAmount,
     },
     store::{
         self,
-        account::{BalanceChange, Wallet},
+        account::{Wallet, WalletChange},
         purchase::Settled,
         transfer::NewTransfer,
     },
@@ -42,6 +45,8 @@ pub(super) struct Settlement<'a> {
     transfers: Vec<NewTransfer>,
     new: Vec<Purchase>,
     settled: Vec<Settled>,
+    /// Whose outcomes are to be said again, as they stand at the end.
+    again: Vec<Purchase>,
 }
 
 impl<'a> Settlement<'a> {
@@ -60,15 +65,18 @@ impl<'a> Settlement<'a> {
             transfers: Vec::new(),
             new: Vec::new(),
             settled: Vec::new(),
+            again: Vec::new(),
         })
     }
 
     /// What is true for `user` at this point of the batch.
     pub(super) fn facts(&self, user: UserId) -> Result<Facts, DbErr> {
+        let wallet = self.wallet(user)?;
         Ok(Facts {
             user_status: self.known.get(&user).map(|known| known.status),
-            balance: self.wallet(user)?.balance,
+            balance: wallet.balance,
             now: self.tx.now(),
+            moves_at: wallet.moves_at(self.tx.now()),
         })
     }
 
@@ -79,26 +87,33 @@ impl<'a> Settlement<'a> {
             .ok_or_else(|| DbErr::RecordNotFound(format!("the wallet of {user} is not locked")))
     }
 
-    /// Takes in a purchase that has just come into being.
-    pub(super) fn begin(&mut self, purchase: Purchase, effects: &[Effect]) -> Result<(), DbErr> {
-        self.carry_out(&purchase, effects)?;
-        self.new.push(purchase);
-        Ok(())
+    /// Takes in a purchase that has just come into being, and gives what will be seen of it.
+    pub(super) fn begin(&mut self, started: Started) -> Result<PurchaseView, DbErr> {
+        let Started { purchase, effects } = started;
+        self.carry_out(&purchase, &effects)?;
+        self.move_wallet(&purchase)?;
+        self.new.push(purchase.clone());
+        Ok(PurchaseView {
+            subscription: self.given(&purchase).cloned(),
+            purchase,
+        })
     }
 
-    /// Takes in a purchase that was decided on at `read_version`.
-    pub(super) fn settle(
-        &mut self,
-        read_version: i64,
-        purchase: Purchase,
-        effects: &[Effect],
-    ) -> Result<(), DbErr> {
-        self.carry_out(&purchase, effects)?;
+    /// Takes in what a message did to `purchase`, and gives the purchase after it.
+    pub(super) fn take(&mut self, purchase: Purchase, step: Step) -> Result<Purchase, DbErr> {
+        let read_version = purchase.version;
+        let Some(change) = step.next else {
+            self.carry_out(&purchase, &step.effects)?;
+            return Ok(purchase);
+        };
+        let purchase = purchase.after(change);
+        self.carry_out(&purchase, &step.effects)?;
+        self.move_wallet(&purchase)?;
         self.settled.push(Settled {
             read_version,
-            purchase,
+            purchase: purchase.clone(),
         });
-        Ok(())
+        Ok(purchase)
     }
 
     fn carry_out(&mut self, purchase: &Purchase, effects: &[Effect]) -> Result<(), DbErr> {
@@ -107,16 +122,34 @@ impl<'a> Settlement<'a> {
                 Effect::Hold => self.hold(purchase)?,
                 Effect::Charge { amount } => self.charge(purchase, *amount)?,
                 Effect::ActivateSubscription => self.subscribe(purchase),
-                Effect::SayPaid | Effect::SayFailed | Effect::SayAgain => {
-                    let given = self
-                        .subscriptions
-                        .last()
-                        .filter(|given| given.purchase_id == purchase.id);
-                    say_outcome(self.tx, self.books, purchase, given)?;
+                Effect::SayPaid | Effect::SayFailed => {
+                    say_outcome(self.tx, self.books, purchase, self.given(purchase))?;
                 }
+                Effect::SayAgain => self.again.push(purchase.clone()),
             }
         }
         Ok(())
+    }
+
+    /// What `purchase` gave in this transaction.
+    fn given(&self, purchase: &Purchase) -> Option<&Subscription> {
+        self.subscriptions
+            .last()
+            .filter(|given| given.purchase_id == purchase.id)
+    }
+
+    /// The next purchase of this wallet in the batch finds what this one left, and is later also
+    /// if this one failed, since its letter shows a balance all the same.
+    fn move_wallet(&mut self, purchase: &Purchase) -> Result<(), DbErr> {
+        if let (Some(balance), Some(at)) = (purchase.balance_after, purchase.settled_at) {
+            let moved = self.wallet(purchase.user_id)?.moved(balance, at);
+            self.wallets.insert(purchase.user_id, moved);
+        }
+        Ok(())
+    }
+
+    fn settled_at(&self, purchase: &Purchase) -> Instant {
+        purchase.settled_at.unwrap_or(self.tx.now())
     }
 
     fn hold(&self, purchase: &Purchase) -> Result<(), DbErr> {
@@ -147,22 +180,16 @@ impl<'a> Settlement<'a> {
             wallet,
             balance_after,
         };
-        self.transfers.push(self.books.transfer(entry, self.tx.now())?);
-        // The next purchase of this wallet in the batch finds what this one left.
-        self.wallets.insert(
-            purchase.user_id,
-            Wallet {
-                balance: balance_after,
-                ..wallet
-            },
-        );
+        let transfer = self.books.transfer(entry, self.settled_at(purchase))?;
+        self.transfers.push(transfer);
         Ok(())
     }
 
     fn subscribe(&mut self, purchase: &Purchase) {
         let (user_id, tariff_id) = (purchase.user_id, purchase.tariff_id);
         let running = self.ends.get(&(user_id, tariff_id)).copied();
-        let (starts_at, ends_at) = subscription::extend(running, self.tx.now(), purchase.period);
+        let bought_at = self.settled_at(purchase);
+        let (starts_at, ends_at) = subscription::extend(running, bought_at, purchase.period);
         self.ends.insert((user_id, tariff_id), ends_at);
         self.subscriptions.push(Subscription {
             id: SubscriptionId::new(self.tx.now()),
@@ -174,30 +201,43 @@ impl<'a> Settlement<'a> {
         });
     }
 
-    /// Writes everything, one statement a table.
+    /// Writes everything, one statement a table, and says again what is to be said again.
     pub(super) async fn write(self) -> Result<(), DbErr> {
         let conn = self.tx.conn();
         for purchase in &self.new {
             store::purchase::insert(conn, purchase).await?;
         }
         store::purchase::settle(conn, &self.settled).await?;
-        let balances: Vec<_> = self
+        let wallets: Vec<_> = self
             .wallets
             .iter()
             .filter_map(|(user, wallet)| self.change(*user, wallet))
             .collect();
-        store::account::set_balances(conn, &balances).await?;
+        store::account::change(conn, &wallets).await?;
         store::transfer::insert(conn, &self.transfers).await?;
-        store::subscription::insert(conn, &self.subscriptions).await
+        store::subscription::insert(conn, &self.subscriptions).await?;
+        self.say_again().await
     }
 
-    fn change(&self, user: UserId, wallet: &Wallet) -> Option<BalanceChange> {
-        let from = self.opening.get(&user)?.balance;
-        (from != wallet.balance).then_some(BalanceChange {
-            account_id: wallet.account_id,
-            from,
-            to: wallet.balance,
+    fn change(&self, user: UserId, wallet: &Wallet) -> Option<WalletChange> {
+        let opening = self.opening.get(&user)?;
+        (opening != wallet).then_some(WalletChange {
+            from: opening.balance,
+            to: *wallet,
         })
+    }
+
+    /// After everything is written, so that what this batch has settled is found too.
+    async fn say_again(&self) -> Result<(), DbErr> {
+        if self.again.is_empty() {
+            return Ok(());
+        }
+        let ids = self.again.iter().map(|purchase| purchase.id);
+        let given = store::subscription::of_purchases(self.tx.conn(), ids).await?;
+        for purchase in &self.again {
+            say_outcome(self.tx, self.books, purchase, given.get(&purchase.id))?;
+        }
+        Ok(())
     }
 }
 

@@ -3,12 +3,14 @@
 //! Two transactions with the provider between them, so that none is held open while somebody
 //! outside thinks. The top-up's id names the charge to the provider: asking twice charges once,
 //! so a repeat of the request, or `finish_top_ups`, carries on where a crash ended the first.
+//!
+//! Whoever asks the provider has the top-up in hand until it has answered; nobody asks beside them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use sea_orm::DbErr;
 use shared::{
-    contracts::{UserStatus, WalletCreditedV1},
+    contracts::WalletCreditedV1,
     db::{Db, Tx},
     ids::{TopUpId, UserId},
     users,
@@ -22,11 +24,16 @@ pub use crate::store::top_up::entity::{Model as TopUp, State as TopUpState};
 use crate::{
     domain::{
         ledger::{Cause, Movement},
-        wallet::{OperationAmount, credit},
+        top_up::{IN_HAND, LONGEST_ANSWER, next_ask_at},
+        wallet::{OperationAmount, credit, may_be_used},
     },
     providers::{Charge, Outcome, PaymentProvider, ProviderError},
-    store::{self, account::BalanceChange},
+    store::{self, account::WalletChange},
 };
+
+/// How long a request waits for the provider and the ledger: less than any request may take, so
+/// that the client gets the top-up and no error.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -42,13 +49,24 @@ pub struct TopUpWallet {
 /// Why there is no top-up. (One that is declined is a top-up.)
 #[derive(Debug, thiserror::Error)]
 pub enum TopUpError {
+    /// No payment provider is on.
+    #[error("there is no payment provider")]
+    NoProvider,
     /// The user may do nothing.
     #[error("the user is blocked")]
     UserBlocked,
     /// The key.
     #[error("the idempotency key can't be used")]
     Claim(#[from] ClaimError),
-    /// The provider does not answer; the top-up stays pending.
+    /// The database.
+    #[error("the database refused")]
+    Store(#[from] DbErr),
+}
+
+/// Why a top-up that there is stays undecided for now.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The provider can't be asked.
     #[error("the payment provider does not answer")]
     Provider(#[from] ProviderError),
     /// An amount that was checked when it came in, or a sum, is out of range.
@@ -59,42 +77,77 @@ pub enum TopUpError {
     Store(#[from] DbErr),
 }
 
+/// What a request finds or makes.
+enum Requested {
+    /// To be asked about; this request has it in hand.
+    Ask(TopUp),
+    /// To be shown as it is.
+    Show(TopUp),
+}
+
 /// Asks `provider` for the money, and puts it into the wallet if it approves; finds the top-up
-/// if it is a repeat.
+/// if it is a repeat, and asks about it again if it is undecided and `provider` is the one that it
+/// was begun with.
+///
+/// Once the top-up is written there is no error any more, whatever becomes of the provider or the
+/// database: a client that saw one would begin a second top-up. It is pending then, and
+/// `finish_top_ups` carries on.
 ///
 /// # Errors
-/// When there is no top-up, or the provider does not answer.
+/// When there is no top-up.
 pub async fn top_up_wallet(
     db: &Db,
     books: &Books,
-    provider: &dyn PaymentProvider,
+    provider: Option<&dyn PaymentProvider>,
     input: &TopUpWallet,
 ) -> Result<TopUp, TopUpError> {
-    let top_up = db
+    let requested = db
         .write(|tx| async move { request(&tx, provider, input).await })
         .await?;
-    match top_up.state {
-        TopUpState::Pending => ask_provider(db, books, provider, &top_up).await,
-        TopUpState::Approved | TopUpState::Declined => Ok(top_up),
-    }
+    let (top_up, provider) = match (requested, provider) {
+        (Requested::Ask(top_up), Some(provider)) => (top_up, provider),
+        (Requested::Ask(top_up) | Requested::Show(top_up), _) => return Ok(top_up),
+    };
+    let asked = ask_provider(db, books, provider, &top_up);
+    let error: Box<dyn std::error::Error> = match tokio::time::timeout(LONGEST_WAIT, asked).await {
+        Ok(Ok(top_up)) => return Ok(top_up),
+        Ok(Err(error)) => error.into(),
+        Err(elapsed) => elapsed.into(),
+    };
+    tracing::warn!(top_up = %top_up.id, error, "a top-up stays undecided for now");
+    Ok(top_up)
 }
 
-/// Asks `provider` for the money of a top-up that is not decided, and writes what it says.
+/// Asks `provider` for the money of a top-up that the caller has in hand, and writes what it says.
 pub(super) async fn ask_provider(
     db: &Db,
     books: &Books,
     provider: &dyn PaymentProvider,
     top_up: &TopUp,
-) -> Result<TopUp, TopUpError> {
+) -> Result<TopUp, AskError> {
     let (id, user_id) = (top_up.id, top_up.user_id);
     let amount = books.money(top_up.amount);
-    let outcome = &provider.charge(&Charge { id, user_id, amount }).await?;
-    db.write(|tx| async move { settle(&tx, books, id, outcome).await })
-        .await
+    let charge = Charge { id, user_id, amount };
+    let longest = LONGEST_ANSWER.to_std().unwrap_or_default();
+    let answer = match tokio::time::timeout(longest, provider.charge(&charge)).await {
+        Ok(answer) => answer,
+        Err(elapsed) => Err(ProviderError(elapsed.into())),
+    };
+    // Not to have got an answer is to be asked again, like having got none that decides.
+    let outcome = answer.as_ref().unwrap_or(&Outcome::Pending);
+    let top_up = db
+        .write(|tx| async move { settle(&tx, books, id, outcome).await })
+        .await?;
+    answer?;
+    Ok(top_up)
 }
 
 /// Records the request, so that it is known whatever happens while the provider is asked.
-async fn request(tx: &Tx, provider: &dyn PaymentProvider, input: &TopUpWallet) -> Result<TopUp, TopUpError> {
+async fn request(
+    tx: &Tx,
+    provider: Option<&dyn PaymentProvider>,
+    input: &TopUpWallet,
+) -> Result<Requested, TopUpError> {
     let id = TopUpId::new(tx.now());
     let operation = Operation {
         user_id: input.user_id,
@@ -102,11 +155,11 @@ async fn request(tx: &Tx, provider: &dyn PaymentProvider, input: &TopUpWallet) -
         id: id.0,
     };
     if let Claim::Repeat(first) = claim_key(tx, input.keyed.as_ref(), operation).await? {
-        let first = store::top_up::find(tx.conn(), TopUpId(first)).await?;
-        return Ok(first.ok_or_else(|| DbErr::RecordNotFound("the top-up of a key".to_owned()))?);
+        return repeat(tx, provider, TopUpId(first)).await;
     }
+    let provider = provider.ok_or(TopUpError::NoProvider)?;
     let known = users::find(tx.conn(), input.user_id).await?;
-    if known.is_some_and(|known| known.status != UserStatus::Active) {
+    if !may_be_used(known.map(|known| known.status)) {
         return Err(TopUpError::UserBlocked);
     }
     let top_up = TopUp {
@@ -119,26 +172,72 @@ async fn request(tx: &Tx, provider: &dyn PaymentProvider, input: &TopUpWallet) -
         balance_after: None,
         requested_at: tx.now(),
         settled_at: None,
+        asks: 1,
+        next_ask_at: Some(tx.now() + IN_HAND),
+        in_hand_until: Some(tx.now() + IN_HAND),
     };
     store::top_up::insert(tx.conn(), top_up.clone()).await?;
-    Ok(top_up)
+    Ok(Requested::Ask(top_up))
+}
+
+/// Finds the top-up that a repeat is about, and takes it in hand if it can be asked about.
+async fn repeat(
+    tx: &Tx,
+    provider: Option<&dyn PaymentProvider>,
+    id: TopUpId,
+) -> Result<Requested, TopUpError> {
+    let first = store::top_up::lock(tx.conn(), id).await?;
+    let first = first.ok_or_else(|| DbErr::RecordNotFound("the top-up of a key".to_owned()))?;
+    if first.state != TopUpState::Pending {
+        return Ok(Requested::Show(first));
+    }
+    if first.in_hand_until.is_some_and(|until| tx.now() < until) {
+        return Err(ClaimError::InFlight.into());
+    }
+    // Another provider knows nothing of the first one's charge, and would charge once more.
+    if provider.is_none_or(|provider| provider.name().as_str() != first.provider) {
+        return Ok(Requested::Show(first));
+    }
+    Ok(Requested::Ask(take_in_hand(tx, first).await?))
+}
+
+/// Marks a top-up that is locked as in the hands of the caller, who asks the provider next.
+pub(super) async fn take_in_hand(tx: &Tx, top_up: TopUp) -> Result<TopUp, DbErr> {
+    let taken = TopUp {
+        asks: top_up.asks.saturating_add(1),
+        next_ask_at: Some(tx.now() + IN_HAND),
+        in_hand_until: Some(tx.now() + IN_HAND),
+        ..top_up
+    };
+    store::top_up::put_off(tx.conn(), &taken).await?;
+    Ok(taken)
 }
 
 /// Writes what the provider decided. One that is decided already stays as it is.
-async fn settle(tx: &Tx, books: &Books, id: TopUpId, outcome: &Outcome) -> Result<TopUp, TopUpError> {
+async fn settle(tx: &Tx, books: &Books, id: TopUpId, outcome: &Outcome) -> Result<TopUp, AskError> {
     let top_up = store::top_up::lock(tx.conn(), id).await?;
     let top_up = top_up.ok_or_else(|| DbErr::RecordNotFound("a top-up".to_owned()))?;
     if top_up.state != TopUpState::Pending {
         return Ok(top_up);
     }
     match outcome {
-        Outcome::Pending => Ok(top_up),
+        Outcome::Pending => {
+            let put_off = TopUp {
+                next_ask_at: Some(next_ask_at(top_up.asks, tx.now())),
+                in_hand_until: None,
+                ..top_up
+            };
+            store::top_up::put_off(tx.conn(), &put_off).await?;
+            Ok(put_off)
+        }
         Outcome::Approved => credit_wallet(tx, books, top_up).await,
         Outcome::Declined { reason } => {
             let declined = TopUp {
                 state: TopUpState::Declined,
                 decline_reason: Some(reason.clone()),
                 settled_at: Some(tx.now()),
+                next_ask_at: None,
+                in_hand_until: None,
                 ..top_up
             };
             store::top_up::settle(tx.conn(), &declined).await?;
@@ -147,12 +246,13 @@ async fn settle(tx: &Tx, books: &Books, id: TopUpId, outcome: &Outcome) -> Resul
     }
 }
 
-async fn credit_wallet(tx: &Tx, books: &Books, top_up: TopUp) -> Result<TopUp, TopUpError> {
+async fn credit_wallet(tx: &Tx, books: &Books, top_up: TopUp) -> Result<TopUp, AskError> {
     let user_id = top_up.user_id;
     let mut wallets = store::account::lock_wallets(tx.conn(), &BTreeSet::from([user_id]), tx.now()).await?;
     let wallet = wallets.remove(&user_id).ok_or(DbErr::RecordNotInserted)?;
-    let amount = OperationAmount::parse(top_up.amount).map_err(|_| TopUpError::OutOfRange)?;
-    let balance_after = credit(wallet.balance, amount).map_err(|_| TopUpError::OutOfRange)?;
+    let at = wallet.moves_at(tx.now());
+    let amount = OperationAmount::parse(top_up.amount).map_err(|_| AskError::OutOfRange)?;
+    let balance_after = credit(wallet.balance, amount).map_err(|_| AskError::OutOfRange)?;
     let provider = top_up
         .provider
         .parse()
@@ -164,27 +264,28 @@ async fn credit_wallet(tx: &Tx, books: &Books, top_up: TopUp) -> Result<TopUp, T
         wallet,
         balance_after,
     };
-    let new = books.transfer(entry, tx.now())?;
+    let new = books.transfer(entry, at)?;
     let approved = TopUp {
         state: TopUpState::Approved,
         balance_after: Some(balance_after),
-        settled_at: Some(tx.now()),
+        settled_at: Some(at),
+        next_ask_at: None,
+        in_hand_until: None,
         ..top_up
     };
     store::top_up::settle(tx.conn(), &approved).await?;
-    let change = BalanceChange {
-        account_id: wallet.account_id,
+    let change = WalletChange {
         from: wallet.balance,
-        to: balance_after,
+        to: wallet.moved(balance_after, at),
     };
-    store::account::set_balances(tx.conn(), &[change]).await?;
+    store::account::change(tx.conn(), &[change]).await?;
     store::transfer::insert(tx.conn(), std::slice::from_ref(&new)).await?;
     tx.emit(&WalletCreditedV1 {
         transfer_id: new.transfer.id(),
         user_id,
         amount: books.money(approved.amount),
         balance_after: books.money(balance_after),
-        credited_at: tx.now(),
+        credited_at: at,
     })?;
     Ok(approved)
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use sea_orm::DbErr;
 use shared::{
-    contracts::{FailureReason, UserStatus, WalletDebitedV1, WithdrawalFailedV1},
+    clock::Instant,
+    contracts::{FailureReason, WalletDebitedV1, WithdrawalFailedV1},
     db::Tx,
     ids::{UserId, WithdrawalId},
     users,
@@ -18,9 +19,12 @@ pub use crate::store::withdrawal::entity::{Model as Withdrawal, State as Withdra
 use crate::{
     domain::{
         ledger::{Cause, Movement},
-        wallet::{InsufficientFunds, OperationAmount, debit},
+        wallet::{InsufficientFunds, OperationAmount, debit, may_be_used},
     },
-    store::{self, account::BalanceChange, account::Wallet},
+    store::{
+        self,
+        account::{Wallet, WalletChange},
+    },
 };
 
 /// What is asked for.
@@ -72,7 +76,7 @@ pub async fn withdraw_money(
     let wallet = wallets.remove(&input.user_id).ok_or(DbErr::RecordNotInserted)?;
     // After the lock, so that a block that was applied before this is seen.
     let known = users::find(tx.conn(), input.user_id).await?;
-    if known.is_some_and(|known| known.status != UserStatus::Active) {
+    if !may_be_used(known.map(|known| known.status)) {
         return Err(WithdrawError::UserBlocked);
     }
     let withdrawal = match debit(wallet.balance, input.amount) {
@@ -86,9 +90,24 @@ pub async fn withdraw_money(
         },
     };
     store::withdrawal::insert(tx.conn(), withdrawal.clone()).await?;
+    let at = wallet.moves_at(tx.now());
+    let change = WalletChange {
+        from: wallet.balance,
+        to: wallet.moved(withdrawal.balance_after, at),
+    };
+    store::account::change(tx.conn(), &[change]).await?;
     match withdrawal.state {
-        WithdrawalState::Done => pay_out(tx, books, &withdrawal, input.amount, wallet).await?,
-        WithdrawalState::Failed => say_failed(tx, books, &withdrawal)?,
+        WithdrawalState::Done => {
+            let entry = Entry {
+                cause: Cause::Withdrawal(id),
+                movement: Movement::withdrawal(input.user_id, input.amount),
+                user_id: input.user_id,
+                wallet,
+                balance_after: withdrawal.balance_after,
+            };
+            pay_out(tx, books, entry, at).await?;
+        }
+        WithdrawalState::Failed => say_failed(tx, books, &withdrawal, at)?,
     }
     Ok(withdrawal)
 }
@@ -104,46 +123,27 @@ fn record(tx: &Tx, id: WithdrawalId, input: &WithdrawMoney, wallet: Wallet) -> W
     }
 }
 
-async fn pay_out(
-    tx: &Tx,
-    books: &Books,
-    withdrawal: &Withdrawal,
-    amount: OperationAmount,
-    wallet: Wallet,
-) -> Result<(), DbErr> {
-    let entry = Entry {
-        cause: Cause::Withdrawal(withdrawal.id),
-        movement: Movement::withdrawal(withdrawal.user_id, amount),
-        user_id: withdrawal.user_id,
-        wallet,
-        balance_after: withdrawal.balance_after,
-    };
-    let new = books.transfer(entry, tx.now())?;
-    let change = BalanceChange {
-        account_id: wallet.account_id,
-        from: wallet.balance,
-        to: withdrawal.balance_after,
-    };
-    store::account::set_balances(tx.conn(), &[change]).await?;
+async fn pay_out(tx: &Tx, books: &Books, entry: Entry, at: Instant) -> Result<(), DbErr> {
+    let new = books.transfer(entry, at)?;
     store::transfer::insert(tx.conn(), std::slice::from_ref(&new)).await?;
     tx.emit(&WalletDebitedV1 {
         transfer_id: new.transfer.id(),
-        user_id: withdrawal.user_id,
-        amount: books.money(withdrawal.amount),
-        balance_after: books.money(withdrawal.balance_after),
-        debited_at: tx.now(),
+        user_id: new.user_id,
+        amount: books.money(new.transfer.amount()),
+        balance_after: books.money(new.balance_after),
+        debited_at: at,
     })?;
     Ok(())
 }
 
-fn say_failed(tx: &Tx, books: &Books, withdrawal: &Withdrawal) -> Result<(), DbErr> {
+fn say_failed(tx: &Tx, books: &Books, withdrawal: &Withdrawal, at: Instant) -> Result<(), DbErr> {
     tx.emit(&WithdrawalFailedV1 {
         withdrawal_id: withdrawal.id,
         user_id: withdrawal.user_id,
         amount: books.money(withdrawal.amount),
         balance: books.money(withdrawal.balance_after),
         reason: FailureReason::InsufficientFunds,
-        failed_at: tx.now(),
+        failed_at: at,
     })?;
     Ok(())
 }

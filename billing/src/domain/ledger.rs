@@ -38,6 +38,15 @@ impl Cause {
         }
     }
 
+    /// `amount` as the wallet's owner sees it: above zero it came in, below it went out.
+    #[must_use]
+    pub const fn seen_by_owner(self, amount: Amount) -> Amount {
+        match self {
+            Self::TopUp(_) | Self::Refund(_) => amount,
+            Self::Withdrawal(_) | Self::Purchase(_) => Amount(amount.0.saturating_neg()),
+        }
+    }
+
     /// The cause that [`Cause::as_key`] gave this key; none for a kind nobody knows.
     #[must_use]
     pub fn parse(kind: &str, id: Uuid) -> Option<Self> {
@@ -282,6 +291,35 @@ mod tests {
             assert_eq!(Cause::parse(kind, id), Some(cause));
         }
         assert_eq!(Cause::parse("gift", id), None);
+    }
+
+    #[test]
+    fn the_owner_sees_what_the_wallet_gains_or_loses() {
+        let (id, amount) = (Uuid::from_u128(3), sum(5));
+        for (cause, movement) in [
+            (
+                Cause::TopUp(TopUpId(id)),
+                Movement::top_up(user(1), "sandbox".parse().unwrap(), amount),
+            ),
+            (
+                Cause::Withdrawal(WithdrawalId(id)),
+                Movement::withdrawal(user(1), amount),
+            ),
+            (
+                Cause::Purchase(PurchaseId(id)),
+                Movement::purchase(user(1), amount),
+            ),
+            (Cause::Refund(PurchaseId(id)), Movement::refund(user(1), amount)),
+        ] {
+            let postings = transfer(1, movement).unwrap().postings();
+            let of_wallet = postings
+                .iter()
+                .find(|posting| posting.account == AccountKind::Wallet(user(1)));
+            assert_eq!(
+                of_wallet.map(|posting| posting.amount),
+                Some(cause.seen_by_owner(amount.amount()))
+            );
+        }
     }
 
     fn movements() -> impl Strategy<Value = Movement> {

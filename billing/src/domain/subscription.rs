@@ -25,14 +25,6 @@ pub struct Subscription {
     pub ends_at: Instant,
 }
 
-impl Subscription {
-    /// True from its start up to, and not including, its end.
-    #[must_use]
-    pub fn is_running(&self, now: Instant) -> bool {
-        self.starts_at <= now && now < self.ends_at
-    }
-}
-
 /// When a subscription bought at `now` starts and ends.
 ///
 /// It starts at once, or where the user's last one of the same tariff ends
@@ -97,23 +89,5 @@ mod tests {
             end = Some(ends_at);
         }
         assert_eq!(end, Some(at("9999-12-31T23:59:59Z")));
-    }
-
-    #[test]
-    fn a_subscription_runs_from_its_start_until_just_before_its_end() {
-        let id = uuid::Uuid::from_u128(1);
-        let (starts_at, ends_at) = extend(None, at("2026-11-05T10:00:00Z"), month());
-        let subscription = Subscription {
-            id: SubscriptionId(id),
-            purchase_id: PurchaseId(id),
-            user_id: UserId(id),
-            tariff_id: TariffId(id),
-            starts_at,
-            ends_at,
-        };
-        assert!(subscription.is_running(starts_at));
-        assert!(subscription.is_running(ends_at - chrono::Duration::microseconds(1)));
-        assert!(!subscription.is_running(ends_at));
-        assert!(!subscription.is_running(starts_at - chrono::Duration::microseconds(1)));
     }
 }

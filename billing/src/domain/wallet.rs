@@ -1,6 +1,11 @@
 //! A user's wallet: a balance that never goes below zero.
 
-use shared::money::{Amount, OutOfRange};
+use chrono::Duration;
+use shared::{
+    clock::Instant,
+    contracts::UserStatus,
+    money::{Amount, OutOfRange},
+};
 
 /// The most that one operation may move, in minor units.
 ///
@@ -77,6 +82,27 @@ pub fn credit(balance: Amount, amount: OperationAmount) -> Result<Amount, OutOfR
     balance.plus(amount.0)
 }
 
+/// Whether a user of this status may put money in, take it out or buy. Not having heard of
+/// somebody yet (none) is no refusal.
+#[must_use]
+pub const fn may_be_used(status: Option<UserStatus>) -> bool {
+    match status {
+        None | Some(UserStatus::Active) => true,
+        Some(UserStatus::Blocked | UserStatus::Deleted) => false,
+    }
+}
+
+/// When the next movement of a wallet takes place that was last moved at `last`: `now`, but
+/// always after `last`.
+///
+/// `now` was read before the wallet was locked, perhaps by a machine whose clock is behind, so
+/// by itself it would not tell which of two movements found what the other left.
+#[must_use]
+pub fn next_instant(last: Option<Instant>, now: Instant) -> Instant {
+    let after = |last: Instant| last.checked_add_signed(Duration::microseconds(1));
+    last.and_then(after).map_or(now, |earliest| earliest.max(now))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -113,6 +139,27 @@ mod tests {
             })
         );
         assert!(debit(Amount(i64::MIN), sum(1)).is_err());
+    }
+
+    #[test]
+    fn movements_of_a_wallet_follow_one_another_whatever_the_clock_says() {
+        let now = Instant::UNIX_EPOCH;
+        let microsecond = Duration::microseconds(1);
+        assert_eq!(next_instant(None, now), now);
+        assert_eq!(next_instant(Some(now - microsecond), now), now);
+        assert_eq!(next_instant(Some(now), now), now + microsecond);
+        let ahead = now + Duration::seconds(5);
+        assert_eq!(next_instant(Some(ahead), now), ahead + microsecond);
+    }
+
+    #[test]
+    fn only_who_is_blocked_or_deleted_may_not_use_a_wallet() {
+        for status in [None, Some(UserStatus::Active)] {
+            assert!(may_be_used(status));
+        }
+        for status in [UserStatus::Blocked, UserStatus::Deleted] {
+            assert!(!may_be_used(Some(status)));
+        }
     }
 
     #[test]

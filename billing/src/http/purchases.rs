@@ -52,16 +52,20 @@ pub(super) struct BuyBody {
 }
 
 impl BuyBody {
-    fn check(&self) -> Result<(), Problem> {
+    /// Without the space around the promocode, which makes no difference.
+    fn checked(self) -> Result<Self, Problem> {
         let wrong = |detail: &str| Err(Problem::invalid(&[FieldError::new("promocode", detail)]));
-        match &self.promocode {
-            Some(code) if code.trim().is_empty() => {
-                wrong("it must not be empty; leave it out to buy without one")
+        let promocode = match self.promocode.as_deref().map(str::trim) {
+            Some("") => return wrong("it must not be empty; leave it out to buy without one"),
+            Some(code) if code.chars().count() > LONGEST_PROMOCODE => {
+                return wrong("it has at most 256 characters");
             }
-            Some(code) if code.chars().count() > LONGEST_PROMOCODE => wrong("it has at most 256 characters"),
-            Some(code) if code.chars().any(char::is_control) => wrong("it has no control characters"),
-            _ => Ok(()),
-        }
+            Some(code) if code.chars().any(char::is_control) => {
+                return wrong("it has no control characters");
+            }
+            code => code.map(str::to_owned),
+        };
+        Ok(Self { promocode, ..self })
     }
 }
 
@@ -73,8 +77,8 @@ pub(super) async fn create_purchase(
     idempotency: Idempotency,
     Json(body): Json<BuyBody>,
 ) -> Result<Response, Problem> {
+    let body = body.checked()?;
     let keyed = keyed(idempotency, "purchase", &body)?;
-    body.check()?;
     let input = &BuyTariff {
         user_id: caller.user_id,
         tariff_id: body.tariff_id,
@@ -83,31 +87,22 @@ pub(super) async fn create_purchase(
         keyed,
     };
     let books = &state.books;
-    let id = state
+    let view = state
         .db
         .write(|tx| async move { app::buy_tariff::buy_tariff(&tx, books, input).await })
         .await?;
-    let view = outcome(&state, id).await?;
+    let view = outcome(&state, view).await;
     render_outcome(&state, view)
 }
 
-/// The purchase when it has ended, or as it is when the longest wait is over.
-async fn outcome(state: &AppState, id: PurchaseId) -> Result<PurchaseView, Problem> {
-    let read = || async {
-        let view = app::read_purchase::read_purchase(state.db.reader(), id).await?;
-        view.ok_or_else(|| Problem::not_found("purchase"))
-    };
-    let mut waiting = state.waiters.wait_for(id);
-    let give_up = tokio::time::Instant::now() + LONGEST_WAIT;
-    loop {
-        // Read after the wait began, so that a wake-up between the two is not lost.
-        let view = read().await?;
-        let is_over = view.purchase.state != PurchaseState::Pending;
-        if is_over || tokio::time::Instant::now() >= give_up {
-            return Ok(view);
-        }
-        waiting.wake_up_by(give_up).await;
+/// The purchase when it has ended, or as it was begun when the longest wait is over. No error: the
+/// purchase is written, and a client that saw one would buy again.
+async fn outcome(state: &AppState, begun: PurchaseView) -> PurchaseView {
+    if begun.purchase.state != PurchaseState::Pending {
+        return begun;
     }
+    let mut waiting = state.waiters.wait_for(begun.purchase.id);
+    waiting.outcome_within(LONGEST_WAIT).await.unwrap_or(begun)
 }
 
 fn render_outcome(state: &AppState, view: PurchaseView) -> Result<Response, Problem> {

@@ -4,13 +4,18 @@ use serde::Serialize;
 use shared::{
     clock::Instant,
     contracts::{FailureReason, Reason, TariffStatus},
-    ids::{PurchaseId, SubscriptionId, TariffId, TransferId, UserId},
+    ids::{PurchaseId, SubscriptionId, TariffId, TopUpId, TransferId, UserId},
     money::{Amount, Money},
 };
 use uuid::Uuid;
 
 use crate::{
-    app::{books::Books, read_purchase::PurchaseView, read_wallet::WalletTransfer},
+    app::{
+        books::Books,
+        read_purchase::PurchaseView,
+        read_wallet::WalletTransfer,
+        top_up_wallet::{TopUp, TopUpState},
+    },
     domain::{purchase::PurchaseState, subscription::Subscription, tariff::Tariff},
 };
 
@@ -26,6 +31,41 @@ impl BalanceBody {
         Self {
             user_id,
             balance: books.money(balance),
+        }
+    }
+}
+
+/// A top-up. What is not known yet, or never will be, is absent.
+#[derive(Debug, Serialize)]
+pub(super) struct TopUpBody {
+    id: TopUpId,
+    status: &'static str,
+    user_id: UserId,
+    amount: Money,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decline_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance_after: Option<Money>,
+    requested_at: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settled_at: Option<Instant>,
+}
+
+impl TopUpBody {
+    pub(super) fn new(books: &Books, top_up: TopUp) -> Self {
+        Self {
+            id: top_up.id,
+            status: match top_up.state {
+                TopUpState::Pending => "pending",
+                TopUpState::Approved => "approved",
+                TopUpState::Declined => "declined",
+            },
+            user_id: top_up.user_id,
+            amount: books.money(top_up.amount),
+            decline_reason: top_up.decline_reason,
+            balance_after: top_up.balance_after.map(|balance| books.money(balance)),
+            requested_at: top_up.requested_at,
+            settled_at: top_up.settled_at,
         }
     }
 }
@@ -59,7 +99,7 @@ impl TariffBody {
 pub(super) struct TransferBody {
     id: TransferId,
     user_id: UserId,
-    cause: String,
+    cause: &'static str,
     cause_id: Uuid,
     amount: Money,
     balance_after: Money,
@@ -68,18 +108,13 @@ pub(super) struct TransferBody {
 
 impl TransferBody {
     pub(super) fn new(books: &Books, transfer: WalletTransfer) -> Self {
-        let came_in = matches!(transfer.cause_kind.as_str(), "top_up" | "refund");
-        let amount = if came_in {
-            transfer.amount
-        } else {
-            Amount(-transfer.amount.0)
-        };
+        let (cause, cause_id) = transfer.cause.as_key();
         Self {
             id: transfer.id,
             user_id: transfer.user_id,
-            cause: transfer.cause_kind,
-            cause_id: transfer.cause_id,
-            amount: books.money(amount),
+            cause,
+            cause_id,
+            amount: books.money(transfer.cause.seen_by_owner(transfer.amount)),
             balance_after: books.money(transfer.balance_after),
             at: transfer.at,
         }

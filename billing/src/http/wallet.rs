@@ -2,13 +2,14 @@
 
 use axum::{
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use serde_json::json;
 use shared::{
     contracts::Permission,
-    http::{Caller, Cursor, Idempotency, Json, Page, PageQuery, Problem, Query},
+    http::{Caller, Cursor, Idempotency, Json, Page, PageQuery, Path, Problem, Query},
+    ids::TopUpId,
     money::Money,
 };
 
@@ -16,12 +17,12 @@ use super::{
     AppState,
     body::{OwnerQuery, operation_amount, page},
     keys::keyed,
-    render::{BalanceBody, TransferBody},
+    render::{BalanceBody, TopUpBody, TransferBody},
 };
 use crate::app::{
     self,
     read_wallet::WalletTransfer,
-    top_up_wallet::{TopUpError, TopUpState, TopUpWallet},
+    top_up_wallet::{TopUp, TopUpError, TopUpState, TopUpWallet},
     withdraw_money::{WithdrawError, WithdrawMoney, WithdrawalState},
 };
 
@@ -38,6 +39,10 @@ pub(super) async fn get_balance(
 
 /// `POST /balance/top-up`. `Idempotency-Key` is strongly recommended: without one, a repeat of
 /// the request is another top-up.
+///
+/// 200 with the balance: the money is in the wallet. 402 `payment_declined`: the provider refused,
+/// and no money moved. 202 with the top-up, and `Location`: the provider has not decided, or could
+/// not be asked; billing keeps asking, and the top-up's own page tells what came of it.
 pub(super) async fn top_up_balance(
     State(state): State<AppState>,
     caller: Caller,
@@ -46,26 +51,40 @@ pub(super) async fn top_up_balance(
 ) -> Result<Response, Problem> {
     let keyed = keyed(idempotency, "top_up", &body)?;
     let amount = operation_amount(body, state.books.currency)?;
-    let provider = state.provider.as_deref().ok_or_else(no_provider)?;
     let input = TopUpWallet {
         user_id: caller.user_id,
         amount,
         keyed,
     };
-    let top_up = app::top_up_wallet::top_up_wallet(&state.db, &state.books, provider, &input).await?;
-    let (status, balance) = match (top_up.state, top_up.balance_after) {
-        (TopUpState::Declined, _) => return Err(declined(top_up.decline_reason)),
-        (TopUpState::Approved, Some(balance_after)) => (StatusCode::OK, balance_after),
-        _ => {
-            let balance = app::read_wallet::read_balance(state.db.reader(), caller.user_id).await?;
-            (StatusCode::ACCEPTED, balance)
+    let (books, provider) = (&state.books, state.provider.as_deref());
+    let top_up = app::top_up_wallet::top_up_wallet(&state.db, books, provider, &input).await?;
+    // The top-up is written: nothing from here on may fail, or the client would pay again.
+    let location = [(header::LOCATION, format!("/billing/v1/top-ups/{}", top_up.id))];
+    match (top_up.state, top_up.balance_after) {
+        (TopUpState::Declined, _) => Err(declined(top_up)),
+        (TopUpState::Approved, Some(balance_after)) => {
+            let body = BalanceBody::new(books, caller.user_id, balance_after);
+            Ok((location, Json(body)).into_response())
         }
-    };
-    Ok((
-        status,
-        Json(BalanceBody::new(&state.books, caller.user_id, balance)),
-    )
-        .into_response())
+        _ => {
+            let body = TopUpBody::new(books, top_up);
+            Ok((StatusCode::ACCEPTED, location, Json(body)).into_response())
+        }
+    }
+}
+
+/// `GET /top-ups/{id}`: one's own; with `billing.read` anyone's.
+pub(super) async fn get_top_up(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TopUpId>,
+) -> Result<Json<TopUpBody>, Problem> {
+    let top_up = app::read_top_up::read_top_up(state.db.reader(), id).await?;
+    let may_see = |top_up: &TopUp| top_up.user_id == caller.user_id || caller.may(Permission::BillingRead);
+    let top_up = top_up
+        .filter(may_see)
+        .ok_or_else(|| Problem::not_found("top-up"))?;
+    Ok(Json(TopUpBody::new(&state.books, top_up)))
 }
 
 /// `POST /balance/withdraw`. `Idempotency-Key` is strongly recommended, as for top-ups; a repeat
@@ -142,13 +161,18 @@ pub(super) fn user_blocked() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "user_blocked", "The account is blocked")
 }
 
-fn declined(reason: Option<String>) -> Problem {
+/// 402: the provider refused, and why. It is not that the wallet holds too little.
+fn declined(top_up: TopUp) -> Problem {
+    let reason = top_up
+        .decline_reason
+        .unwrap_or_else(|| "It gave no reason.".to_owned());
     Problem::new(
         StatusCode::PAYMENT_REQUIRED,
         "payment_declined",
-        "The payment was declined",
+        "The payment provider declined the payment",
     )
-    .detail(reason.unwrap_or_else(|| "The payment provider gave no reason.".to_owned()))
+    .detail(format!("{reason} The wallet is as it was."))
+    .with("top_up_id", json!(top_up.id))
 }
 
 fn no_provider() -> Problem {
@@ -165,15 +189,7 @@ impl From<TopUpError> for Problem {
         match error {
             TopUpError::UserBlocked => user_blocked(),
             TopUpError::Claim(error) => error.into(),
-            TopUpError::OutOfRange => Self::new(
-                StatusCode::CONFLICT,
-                "wallet_full",
-                "The wallet can't hold that much",
-            ),
-            TopUpError::Provider(_) => {
-                tracing::warn!(%error, "a payment provider does not answer");
-                Self::unavailable()
-            }
+            TopUpError::NoProvider => no_provider(),
             TopUpError::Store(_) => Self::internal(&error),
         }
     }

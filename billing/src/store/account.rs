@@ -14,12 +14,13 @@ use shared::{
 };
 
 use super::{nth, update_each};
-use crate::domain::ledger::AccountKind;
+use crate::domain::{ledger::AccountKind, wallet::next_instant};
 
 /// Rows as the database keeps them.
 pub mod entity {
     use sea_orm::entity::prelude::*;
     use shared::{
+        clock::Instant,
         ids::{AccountId, UserId},
         money::Amount,
     };
@@ -39,6 +40,8 @@ pub mod entity {
         pub user_id: Option<UserId>,
         /// What a wallet holds; the platform's own accounts keep none.
         pub balance: Option<Amount>,
+        /// When a wallet was last moved, or refused something for what it holds.
+        pub moved_at: Option<Instant>,
     }
 
     /// None.
@@ -57,17 +60,35 @@ pub struct Wallet {
     pub account_id: AccountId,
     /// What it holds.
     pub balance: Amount,
+    /// When it was last moved, or refused something for what it holds.
+    pub moved_at: Option<Instant>,
 }
 
-/// A wallet's new balance.
+impl Wallet {
+    /// When the next movement takes place.
+    #[must_use]
+    pub fn moves_at(&self, now: Instant) -> Instant {
+        next_instant(self.moved_at, now)
+    }
+
+    /// What a movement at `at` makes of it.
+    #[must_use]
+    pub const fn moved(self, balance: Amount, at: Instant) -> Self {
+        Self {
+            balance,
+            moved_at: Some(at),
+            ..self
+        }
+    }
+}
+
+/// What becomes of a wallet.
 #[derive(Clone, Copy, Debug)]
-pub struct BalanceChange {
-    /// The account.
-    pub account_id: AccountId,
+pub struct WalletChange {
     /// What it held when it was read.
     pub from: Amount,
-    /// What it holds now.
-    pub to: Amount,
+    /// The wallet now.
+    pub to: Wallet,
 }
 
 /// The accounts of the platform itself, by their unique names.
@@ -92,6 +113,7 @@ async fn open(conn: &impl ConnectionTrait, kinds: Vec<AccountKind>, now: Instant
         name: Set(kind.to_string()),
         user_id: Set(kind.owner()),
         balance: Set(kind.owner().map(|_| Amount::ZERO)),
+        moved_at: Set(None),
     });
     Entity::insert_many(rows)
         .on_conflict(OnConflict::new().do_nothing().to_owned())
@@ -185,6 +207,7 @@ fn wallet_of(row: Model) -> Option<(UserId, Wallet)> {
         Wallet {
             account_id: row.id,
             balance,
+            moved_at: row.moved_at,
         },
     ))
 }
@@ -198,18 +221,19 @@ pub async fn balance(conn: &impl ConnectionTrait, user: UserId) -> Result<Option
     Ok(row.and_then(|row| row.balance))
 }
 
-/// Writes new balances, each account at most once, if they still are what was read.
+/// Writes what became of wallets, each at most once, if they still hold what was read.
 ///
 /// # Errors
 /// When the database refuses, or a balance is not what was read.
-pub async fn set_balances(conn: &impl ConnectionTrait, changes: &[BalanceChange]) -> Result<(), DbErr> {
+pub async fn change(conn: &impl ConnectionTrait, changes: &[WalletChange]) -> Result<(), DbErr> {
     let rows = changes
         .iter()
-        .map(|change| (change.account_id, change.from, change.to).into_value_tuple())
+        .map(|WalletChange { from, to }| (to.account_id, *from, to.balance, to.moved_at).into_value_tuple())
         .collect();
     let update = &mut Query::update()
         .table(Entity)
         .value(Column::Balance, nth(3))
+        .value(Column::MovedAt, nth(4))
         .and_where(Expr::col((Entity, Column::Id)).eq(nth(1)))
         .and_where(Expr::col((Entity, Column::Balance)).eq(nth(2)))
         .to_owned();

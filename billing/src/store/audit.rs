@@ -72,4 +72,18 @@ pub const CHECKS: &[Check] = &[
         "no purchase waits past its deadline",
         "SELECT id, 'still pending' AS detail FROM purchases WHERE state = 'pending' AND deadline < $1",
     ),
+    check(
+        "a wallet's newest transfer shows what it holds",
+        "SELECT a.id AS id, CAST(a.balance AS TEXT) || ' is not ' || CAST(t.balance_after AS TEXT) AS detail \
+         FROM accounts a JOIN transfers t ON t.user_id = a.user_id WHERE a.kind = 'wallet' AND t.balance_after <> a.balance \
+         AND NOT EXISTS (SELECT 1 FROM transfers n WHERE n.user_id = t.user_id AND n.at > t.at)",
+    ),
 ];
+
+/// What must be true of what began before the instant that these take, the platform's own
+/// patience with others.
+pub const SLOW_CHECKS: &[Check] = &[check_before(
+    "a payment provider decides about a top-up",
+    "SELECT id, 'undecided by ' || provider || ', asked ' || CAST(asks AS TEXT) || ' times' AS detail \
+     FROM top_ups WHERE state = 'pending' AND requested_at < $1",
+)];

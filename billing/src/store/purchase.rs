@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, Value, ValueTuple},
 };
 use shared::{
@@ -209,6 +209,22 @@ pub async fn find(conn: &impl ConnectionTrait, id: PurchaseId) -> Result<Option<
     Entity::find_by_id(id).one(conn).await?.map(read).transpose()
 }
 
+/// Those of `ids` that are no longer pending.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_settled(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = PurchaseId>,
+) -> Result<Vec<Purchase>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::Id.is_in(ids))
+        .filter(Column::State.ne(PurchaseState::Pending.as_str()))
+        .all(conn)
+        .await?;
+    rows.into_iter().map(read).collect()
+}
+
 /// Those of `ids` that there are, locked for this transaction, in one order for everybody.
 ///
 /// # Errors
@@ -228,32 +244,54 @@ pub async fn lock(
         .collect()
 }
 
-/// Whether any purchase still waits at its deadline.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn any_overdue(conn: &impl ConnectionTrait, now: Instant) -> Result<bool, DbErr> {
-    let row = overdue(now).one(conn).await?;
-    Ok(row.is_some())
-}
+/// Where to go on among overdue purchases: after this deadline and id.
+pub type AfterOverdue = Option<(Instant, PurchaseId)>;
 
-/// At most `limit` purchases that still wait at their deadline, locked for this transaction;
-/// those that somebody else has in hand are left to them.
+/// At most `limit` purchases that still wait at their deadline, the oldest deadline first.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_overdue(
+pub async fn overdue_after(
     conn: &impl ConnectionTrait,
     now: Instant,
+    after: AfterOverdue,
     limit: u64,
-) -> Result<Vec<PurchaseId>, DbErr> {
-    let rows = overdue(now)
+) -> Result<Vec<(Instant, PurchaseId)>, DbErr> {
+    let mut waiting = overdue(now)
+        .select_only()
+        .column(Column::Deadline)
+        .column(Column::Id)
         .order_by_asc(Column::Deadline)
-        .limit(limit)
+        .order_by_asc(Column::Id)
+        .limit(limit);
+    if let Some((deadline, id)) = after {
+        let same = Condition::all()
+            .add(Column::Deadline.eq(deadline))
+            .add(Column::Id.gt(id));
+        waiting = waiting.filter(Condition::any().add(Column::Deadline.gt(deadline)).add(same));
+    }
+    waiting.into_tuple().all(conn).await
+}
+
+/// Those of `ids` that are pending, locked for this transaction; those that somebody else has in
+/// hand are left to them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_pending(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = PurchaseId>,
+) -> Result<Vec<PurchaseId>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::Id.is_in(ids))
+        .filter(Column::State.eq(PurchaseState::Pending.as_str()))
+        .order_by_asc(Column::Id)
         .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .into_tuple()
         .all(conn)
-        .await?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
+        .await
 }
 
 fn overdue(now: Instant) -> sea_orm::Select<Entity> {
@@ -283,15 +321,23 @@ pub async fn list(
     rows.into_iter().map(read).collect()
 }
 
-/// Every purchase that was paid or failed before `before`.
+/// At most `limit` purchases that were paid or failed before `before`, by id, from after `after` on.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn settled_before(conn: &impl ConnectionTrait, before: Instant) -> Result<Vec<Purchase>, DbErr> {
-    let rows = Entity::find()
+pub async fn settled_before(
+    conn: &impl ConnectionTrait,
+    before: Instant,
+    after: Option<PurchaseId>,
+    limit: u64,
+) -> Result<Vec<Purchase>, DbErr> {
+    let mut settled = Entity::find()
         .filter(Column::SettledAt.lt(before))
         .order_by_asc(Column::Id)
-        .all(conn)
-        .await?;
+        .limit(limit);
+    if let Some(after) = after {
+        settled = settled.filter(Column::Id.gt(after));
+    }
+    let rows = settled.all(conn).await?;
     rows.into_iter().map(read).collect()
 }

@@ -1,7 +1,9 @@
 //! The top-ups.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{LockBehavior, LockType},
 };
 use shared::{clock::Instant, ids::TopUpId};
 
@@ -52,6 +54,12 @@ pub mod entity {
         pub requested_at: Instant,
         /// When the provider decided.
         pub settled_at: Option<Instant>,
+        /// How often the provider was asked.
+        pub asks: i32,
+        /// From when on it is to be asked again; none once it has decided.
+        pub next_ask_at: Option<Instant>,
+        /// Until when whoever asks the provider is left alone; none while nobody does.
+        pub in_hand_until: Option<Instant>,
     }
 
     /// None.
@@ -90,24 +98,51 @@ pub async fn lock(conn: &impl ConnectionTrait, id: TopUpId) -> Result<Option<Mod
     Entity::find_by_id(id).lock_exclusive().one(conn).await
 }
 
-/// At most `limit` top-ups that `provider` had not decided when asked before `before`, oldest first.
+/// Whether `provider` is to be asked about any top-up again.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn pending_since(
+pub async fn any_due(conn: &impl ConnectionTrait, provider: &str, now: Instant) -> Result<bool, DbErr> {
+    let row = due(provider, now).one(conn).await?;
+    Ok(row.is_some())
+}
+
+/// The top-up that `provider` is to be asked about first, locked for this transaction; one that
+/// somebody else has in hand is left to them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_due(
     conn: &impl ConnectionTrait,
     provider: &str,
-    before: Instant,
-    limit: u64,
-) -> Result<Vec<Model>, DbErr> {
+    now: Instant,
+) -> Result<Option<Model>, DbErr> {
+    due(provider, now)
+        .order_by_asc(Column::NextAskAt)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .one(conn)
+        .await
+}
+
+fn due(provider: &str, now: Instant) -> sea_orm::Select<Entity> {
     Entity::find()
         .filter(Column::State.eq(State::Pending))
         .filter(Column::Provider.eq(provider))
-        .filter(Column::RequestedAt.lt(before))
-        .order_by_asc(Column::RequestedAt)
-        .limit(limit)
-        .all(conn)
-        .await
+        .filter(Column::NextAskAt.lte(now))
+}
+
+/// Writes who asks, how often it was asked and when it is to be asked again, over a pending top-up.
+///
+/// # Errors
+/// When the database refuses, or it is not pending.
+pub async fn put_off(conn: &impl ConnectionTrait, top_up: &Model) -> Result<(), DbErr> {
+    let row = ActiveModel {
+        asks: Set(top_up.asks),
+        next_ask_at: Set(top_up.next_ask_at),
+        in_hand_until: Set(top_up.in_hand_until),
+        ..Default::default()
+    };
+    update_pending(conn, top_up.id, row).await
 }
 
 /// Writes what the provider decided over a pending top-up.
@@ -120,11 +155,17 @@ pub async fn settle(conn: &impl ConnectionTrait, top_up: &Model) -> Result<(), D
         decline_reason: Set(top_up.decline_reason.clone()),
         balance_after: Set(top_up.balance_after),
         settled_at: Set(top_up.settled_at),
+        next_ask_at: Set(None),
+        in_hand_until: Set(None),
         ..Default::default()
     };
+    update_pending(conn, top_up.id, row).await
+}
+
+async fn update_pending(conn: &impl ConnectionTrait, id: TopUpId, row: ActiveModel) -> Result<(), DbErr> {
     let written = Entity::update_many()
         .set(row)
-        .filter(Column::Id.eq(top_up.id))
+        .filter(Column::Id.eq(id))
         .filter(Column::State.eq(State::Pending))
         .exec(conn)
         .await?;

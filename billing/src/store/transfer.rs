@@ -4,12 +4,13 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use shared::{
-    ids::{AccountId, UserId},
+    clock::Instant,
+    ids::{AccountId, TransferId, UserId},
     money::Amount,
 };
 
-use super::{After, older};
-use crate::domain::ledger::Transfer;
+use super::{After, older, unreadable};
+use crate::domain::ledger::{Cause, Transfer};
 
 /// Rows as the database keeps them.
 pub mod entity {
@@ -98,6 +99,36 @@ pub struct NewTransfer {
     pub balance_after: Amount,
 }
 
+/// A transfer as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletTransfer {
+    /// Which.
+    pub id: TransferId,
+    /// What caused it.
+    pub cause: Cause,
+    /// How much, above zero.
+    pub amount: Amount,
+    /// Whose wallet it moved.
+    pub user_id: UserId,
+    /// What that wallet held after it.
+    pub balance_after: Amount,
+    /// When.
+    pub at: Instant,
+}
+
+fn read(row: Model) -> Result<WalletTransfer, DbErr> {
+    let cause = Cause::parse(&row.cause_kind, row.cause_id)
+        .ok_or_else(|| unreadable(format_args!("no transfer is caused by a {:?}", row.cause_kind)))?;
+    Ok(WalletTransfer {
+        id: row.id,
+        cause,
+        amount: row.amount,
+        user_id: row.user_id,
+        balance_after: row.balance_after,
+        at: row.at,
+    })
+}
+
 /// Writes transfers with their postings.
 ///
 /// # Errors
@@ -147,13 +178,14 @@ pub async fn list(
     user: UserId,
     after: After,
     limit: u64,
-) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
+) -> Result<Vec<WalletTransfer>, DbErr> {
+    let rows = Entity::find()
         .filter(Column::UserId.eq(user))
         .filter(older(Column::At, Column::Id, after))
         .order_by_desc(Column::At)
         .order_by_desc(Column::Id)
         .limit(limit)
         .all(conn)
-        .await
+        .await?;
+    rows.into_iter().map(read).collect()
 }

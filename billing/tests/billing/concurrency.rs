@@ -1,7 +1,7 @@
 //! Many at once.
 
 use serde_json::json;
-use shared::contracts::PurchasePaidV1;
+use shared::contracts::{PromocodeRefusedV1, PurchasePaidV1};
 
 use crate::{Billing, DATABASES, LOYALTY, held};
 
@@ -186,6 +186,39 @@ async fn clients_that_hang_up_leave_nothing_half_done() {
             (paid > 0 && customer.balance().await == left).then_some(())
         })
         .await;
+        billing.finish().await;
+    }
+}
+
+/// The inbox applies a batch kind by kind, so it locks the second purchase after the wallet; the
+/// cancellation locks them the other way round. Who is ended by the database runs again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_two_kinds_and_a_cancellation_at_once_all_come_to_their_end() {
+    for database in DATABASES {
+        let billing = Billing::start(database).await;
+        let peers = &billing.service.peers;
+        let customer = billing.customer_with(100_000).await;
+        let tariff = billing.tariff(1_000).await;
+        for _ in 0..10 {
+            let (_, kept) = billing.begin(&customer, tariff).await;
+            let (_, given_up) = billing.begin(&customer, tariff).await;
+            let refused = PromocodeRefusedV1 {
+                purchase_id: given_up.purchase_id,
+                user_id: customer.id,
+                reasons: Vec::new(),
+            };
+            let batch = [peers.seal_all(&[held(&kept, 0)]), peers.seal_all(&[refused])].concat();
+            let cancel = format!("/billing/v1/purchases/{}/cancel", given_up.purchase_id);
+            let body = json!({});
+            let (_, answer) = tokio::join!(peers.deliver(&batch), customer.api.post(&cancel, &body));
+            assert!([200, 409].contains(&answer.status.as_u16()), "{:#}", answer.body);
+            let ended = [
+                customer.purchase(kept.purchase_id).await["status"].clone(),
+                customer.purchase(given_up.purchase_id).await["status"].clone(),
+            ];
+            assert_eq!(ended, ["paid", "failed"]);
+        }
+        assert_eq!(customer.balance().await, 90_000);
         billing.finish().await;
     }
 }

@@ -1,5 +1,6 @@
 //! Every purchase ends.
 
+use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use shared::contracts::{FailureReason, PromocodeRefusedV1, PurchaseFailedV1, PurchasePaidV1};
 
@@ -70,6 +71,28 @@ async fn many_overdue_purchases_each_fail_once() {
                 .all(|item| item["failure_reason"] == json!("timed_out")),
             "{items:#?}"
         );
+        billing.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_purchase_that_can_not_be_ended_keeps_no_other_from_its_end() {
+    for database in DATABASES {
+        let billing =
+            Billing::configured(database, |config| config.billing.purchase_deadline_seconds = 1).await;
+        let (customer, other) = (billing.customer(), billing.customer());
+        let tariff = billing.tariff(1_000).await;
+        let (_broken, _) = billing.begin(&customer, tariff).await;
+        let by_hand = "UPDATE purchases SET period = 'nonsense'";
+        billing
+            .service
+            .db
+            .writer()
+            .execute_unprepared(by_hand)
+            .await
+            .unwrap();
+        let (answer, _) = billing.begin(&other, tariff).await;
+        answer.await.unwrap().expect_problem(422, "purchase_timed_out");
         billing.finish().await;
     }
 }

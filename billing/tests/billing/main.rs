@@ -2,16 +2,19 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+mod clocks;
 mod concurrency;
 mod deadlines;
 mod idempotency;
 mod input;
 mod messages;
+mod outages;
 mod promocodes;
 mod reconciliation;
 mod story;
 mod subscriptions;
 mod tariffs;
+mod top_ups;
 mod traces;
 mod users;
 
@@ -20,7 +23,7 @@ use std::sync::Arc;
 use billing::app::reconcile::reconcile;
 use serde_json::{Value, json};
 use shared::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     config::Config,
     contracts::{
         HoldPromocodeV1, Locale, PromocodeHeldV1, ServiceName, UserRegisteredV1, UserState, UserStatus,
@@ -55,8 +58,15 @@ impl Billing {
     }
 
     async fn configured(database: TestDatabase, configure: impl FnOnce(&mut Config)) -> Self {
-        let service =
-            TestService::start_with(billing::definition(), database, Arc::new(SystemClock), configure).await;
+        Self::with(database, Arc::new(SystemClock), configure).await
+    }
+
+    async fn with(
+        database: TestDatabase,
+        clock: Arc<dyn Clock>,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
+        let service = TestService::start_with(billing::definition(), database, clock, configure).await;
         let admin = service.api_of_admin();
         Self { service, admin }
     }

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 use shared::{
-    contracts::{FailureReason, PromocodeRefusedV1, PurchaseFailedV1, PurchasePaidV1, Reason, RefusalCode},
+    contracts::{
+        FailureReason, HoldPromocodeV1, PromocodeRefusedV1, PurchaseFailedV1, PurchasePaidV1, Reason,
+        RefusalCode,
+    },
     ids::PurchaseId,
     testing::TestDatabase,
 };
@@ -188,4 +191,29 @@ async fn a_pending_purchase_can_be_cancelled_and_a_paid_one_not() {
         assert_eq!(customer.balance().await, 9_000);
         billing.finish().await;
     }
+}
+
+#[tokio::test]
+async fn space_around_a_promocode_makes_no_difference() {
+    let billing = Billing::start(TestDatabase::Sqlite).await;
+    let customer = billing.customer_with(10_000).await;
+    let tariff = billing.tariff(1_000).await;
+    for typed in [" SALE\n", "\tSALE ", &format!("SALE{}", " ".repeat(300))] {
+        let buyer = customer.clone();
+        let typed = typed.to_owned();
+        let answer = tokio::spawn(async move { buyer.buy_with(tariff, &typed).await });
+        let peers = &billing.service.peers;
+        let is_new = |hold: &HoldPromocodeV1| {
+            let paid = peers.heard::<PurchasePaidV1>(LOYALTY);
+            paid.iter().all(|paid| paid.purchase_id != hold.purchase_id)
+        };
+        let hold = peers.hears(LOYALTY, is_new).await;
+        assert_eq!(hold.promocode, "SALE");
+        peers.say(&held(&hold, 0)).await;
+        assert_eq!(answer.await.unwrap().expect(201)["promocode"], "SALE");
+        peers
+            .hears::<PurchasePaidV1>(LOYALTY, |paid| paid.purchase_id == hold.purchase_id)
+            .await;
+    }
+    billing.finish().await;
 }

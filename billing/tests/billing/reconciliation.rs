@@ -1,7 +1,10 @@
 //! Reconciliation finds what must not be.
 
 use billing::{
-    app::{reconcile::reconcile, report_settled::settled_purchases},
+    app::{
+        reconcile::reconcile,
+        report_settled::{SettledPurchase, settled_page, settled_purchases},
+    },
     domain::purchase::PurchaseState,
 };
 use chrono::Duration;
@@ -112,8 +115,11 @@ async fn a_purchase_that_waits_for_too_long_is_found() {
     let tariff = billing.tariff(1_000).await;
     let (answer, hold) = billing.begin(&customer, tariff).await;
     assert!(broken_rules(&billing).await.is_empty());
-    let later = billing.service.peers.now() + Duration::seconds(60);
-    let findings = reconcile(billing.service.db.reader(), later).await.unwrap();
+    // The watch comes by every half second: just past the deadline is no finding.
+    let at = |seconds| hold.deadline + Duration::seconds(seconds);
+    let conn = billing.service.db.reader();
+    assert!(reconcile(conn, at(10)).await.unwrap().is_empty());
+    let findings = reconcile(conn, at(20)).await.unwrap();
     assert_eq!(findings.len(), 1, "{findings:#?}");
     assert_eq!(findings[0].id, hold.purchase_id.0);
     billing.service.peers.say(&held(&hold, 0)).await;
@@ -154,6 +160,21 @@ async fn what_has_ended_is_reported_for_the_other_services_books() {
                 .iter()
                 .all(|ended| ended.user_id == customer.id && ended.settled_at <= between)
         );
+        let before = between + Duration::seconds(1);
+        let mut paged = Vec::new();
+        while let Some(next) = settled_page(
+            conn,
+            before,
+            paged.last().map(|last: &SettledPurchase| last.purchase_id),
+            1,
+        )
+        .await
+        .unwrap()
+        .pop()
+        {
+            paged.push(next);
+        }
+        assert_eq!(paged, ended);
         assert!(
             settled_purchases(conn, ended[0].settled_at)
                 .await

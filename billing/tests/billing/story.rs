@@ -119,10 +119,20 @@ async fn a_withdrawal_of_more_than_there_is_fails_and_is_told() {
 async fn a_declined_top_up_moves_nothing() {
     let billing = Billing::start(TestDatabase::Sqlite).await;
     let customer = billing.customer();
-    customer
+    let problem = customer
         .top_up(10_013)
         .await
         .expect_problem(402, "payment_declined");
+    assert!(
+        problem["title"].as_str().unwrap().contains("declined"),
+        "{problem:#}"
+    );
+    let path = format!("/billing/v1/top-ups/{}", problem["top_up_id"].as_str().unwrap());
+    let shown = customer.api.get(&path).await.expect(200);
+    assert_eq!(
+        (&shown["status"], &shown["amount"]),
+        (&"declined".into(), &rub(10_013))
+    );
     assert_eq!(customer.balance().await, 0);
     assert!(customer.items("transfers").await.is_empty());
     billing.finish().await;
@@ -134,8 +144,8 @@ async fn a_top_up_that_a_crash_left_undecided_is_carried_on_with() {
         let billing = Billing::start(database).await;
         let customer = billing.customer_with(10_000).await;
         // As a process leaves it that dies between its two transactions.
-        let sql = "INSERT INTO top_ups (id, user_id, provider, amount, state, requested_at) \
-                   SELECT user_id, user_id, provider, 500, 'pending', '2026-01-01 00:00:00+00:00' FROM top_ups";
+        let sql = "INSERT INTO top_ups (id, user_id, provider, amount, state, requested_at, asks, next_ask_at) \
+                   SELECT user_id, user_id, provider, 500, 'pending', requested_at, 1, requested_at FROM top_ups";
         billing.service.db.writer().execute_unprepared(sql).await.unwrap();
         eventually("it is credited", || async {
             (customer.balance().await == 10_500).then_some(())

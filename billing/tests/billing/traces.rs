@@ -12,7 +12,7 @@ use shared::{
 use crate::{Billing, LOYALTY, NOTIFICATIONS, held};
 
 fn trace_of(envelope: &Envelope) -> &str {
-    trace_id(envelope.traceparent.as_deref().expect("a trace")).expect("a trace id")
+    trace_id(envelope.traceparent.as_deref().unwrap()).unwrap()
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ impl MigrationTrait for Ledger {
         manager
             .get_connection()
             .execute_unprepared(
-                "CREATE INDEX top_ups_pending ON top_ups (requested_at) WHERE state = 'pending'",
+                "CREATE INDEX top_ups_pending ON top_ups (next_ask_at) WHERE state = 'pending'",
             )
             .await?;
         manager.create_table(withdrawals()).await?;
@@ -57,9 +57,12 @@ fn accounts() -> TableCreateStatement {
         .col(schema::uuid_null("user_id").unique_key())
         // Only wallets keep one; the platform's accounts would be a row that everybody updates.
         .col(schema::big_integer_null("balance"))
+        // The last movement of a wallet, or refusal for what it holds; the next one is later.
+        .col(schema::timestamp_with_time_zone_null("moved_at"))
         .check(Expr::cust(
             "(kind = 'wallet' AND user_id IS NOT NULL AND balance IS NOT NULL AND balance >= 0) OR \
-             (kind IN ('provider', 'revenue', 'payout', 'forfeiture') AND user_id IS NULL AND balance IS NULL)",
+             (kind IN ('provider', 'revenue', 'payout', 'forfeiture') AND user_id IS NULL AND balance IS NULL \
+             AND moved_at IS NULL)",
         ))
         .to_owned()
 }
@@ -110,9 +113,14 @@ fn top_ups() -> TableCreateStatement {
         .col(schema::big_integer_null("balance_after"))
         .col(schema::timestamp_with_time_zone("requested_at"))
         .col(schema::timestamp_with_time_zone_null("settled_at"))
+        .col(schema::integer("asks"))
+        .col(schema::timestamp_with_time_zone_null("next_ask_at"))
+        .col(schema::timestamp_with_time_zone_null("in_hand_until"))
         .check(Expr::cust(
-            "amount > 0 AND state IN ('pending', 'approved', 'declined') \
+            "amount > 0 AND asks >= 0 AND state IN ('pending', 'approved', 'declined') \
              AND (state = 'pending') = (settled_at IS NULL) \
+             AND (state = 'pending') = (next_ask_at IS NOT NULL) \
+             AND (state = 'pending' OR in_hand_until IS NULL) \
              AND (state = 'approved') = (balance_after IS NOT NULL) \
              AND (state = 'declined') = (decline_reason IS NOT NULL)",
         ))

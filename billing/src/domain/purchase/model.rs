@@ -113,6 +113,7 @@ fn beginning() -> Started {
         user_status: None,
         balance: BALANCE,
         now: requested_at(),
+        moves_at: requested_at(),
     };
     start(request, &Tariff::new(TariffId(Uuid::nil()), new), &facts).unwrap()
 }
@@ -224,6 +225,11 @@ impl World {
             discount: self.discount,
             ..template.clone()
         };
+        let now = if self.after_deadline {
+            template.deadline
+        } else {
+            requested_at()
+        };
         let facts = Facts {
             user_status: Some(if self.blocked {
                 UserStatus::Blocked
@@ -231,11 +237,8 @@ impl World {
                 UserStatus::Active
             }),
             balance: self.balance,
-            now: if self.after_deadline {
-                template.deadline
-            } else {
-                requested_at()
-            },
+            now,
+            moves_at: now,
         };
         let step = step(&purchase, message, &facts).unwrap();
         if let Some(change) = step.next {

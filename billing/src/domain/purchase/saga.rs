@@ -49,8 +49,10 @@ pub struct Facts {
     pub user_status: Option<UserStatus>,
     /// What the buyer's wallet holds, in minor units.
     pub balance: Amount,
-    /// The present instant.
+    /// The present instant, which the deadline is held against.
     pub now: Instant,
+    /// When what is decided takes place in the wallet: [`wallet::next_instant`].
+    pub moves_at: Instant,
 }
 
 /// What is to be done, in this order, in the transaction that writes the change.
@@ -188,7 +190,7 @@ pub fn start(request: PurchaseRequest, tariff: &Tariff, facts: &Facts) -> Result
         settled_at: None,
         balance_after: None,
     };
-    if purchase.promocode.is_some() && may_buy(facts) {
+    if purchase.promocode.is_some() && wallet::may_be_used(facts.user_status) {
         return Ok(Started {
             purchase,
             effects: vec![Effect::Hold],
@@ -295,16 +297,9 @@ fn check_hold(
     Ok(discount)
 }
 
-fn may_buy(facts: &Facts) -> bool {
-    match facts.user_status {
-        None | Some(UserStatus::Active) => true,
-        Some(UserStatus::Blocked | UserStatus::Deleted) => false,
-    }
-}
-
 /// Charges the list price less `discount`, or fails.
 fn charge(purchase: &Purchase, discount: Amount, facts: &Facts) -> Result<Step, ProtocolError> {
-    if !may_buy(facts) {
+    if !wallet::may_be_used(facts.user_status) {
         return Ok(fail(purchase, FailureReason::UserBlocked, discount, facts));
     }
     let price = purchase
@@ -356,7 +351,7 @@ fn settle(purchase: &Purchase, state: PurchaseState, discount: Amount, facts: &F
         state,
         discount,
         refusal_reasons: Vec::new(),
-        settled_at: facts.now,
+        settled_at: facts.moves_at,
         balance_after: facts.balance,
     }
 }

@@ -43,6 +43,7 @@ fn with_balance(balance: i64) -> Facts {
         user_status: Some(UserStatus::Active),
         balance: Amount(balance),
         now: now(),
+        moves_at: now(),
     }
 }
 
@@ -409,6 +410,7 @@ fn facts() -> impl Strategy<Value = Facts> {
         user_status,
         balance: Amount(balance),
         now: now() + Duration::seconds(seconds),
+        moves_at: now() + Duration::seconds(seconds),
     })
 }
 
