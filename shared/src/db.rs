@@ -14,7 +14,7 @@ use sea_orm::{
 };
 use tokio::sync::{broadcast, mpsc};
 
-pub use connect::{ConnectError, is_file, url_of_file};
+pub use connect::{ConnectError, is_file, place, url_of_file};
 pub use tx::Tx;
 
 use crate::{
@@ -121,8 +121,8 @@ impl Db {
     /// transaction, which it must not keep.
     ///
     /// # Errors
-    /// What `work` returns; then nothing is written and nothing is said. A race is recognised by
-    /// a [`DbErr`] in the error or its sources.
+    /// What `work` returns; then nothing is written and nothing is said. A race is recognised in
+    /// the error and its sources, as [`lost_a_race`] does.
     pub async fn write<T, E, W>(&self, work: impl Fn(Arc<Tx>) -> W) -> Result<T, E>
     where
         E: std::error::Error + From<DbErr> + 'static,
@@ -183,42 +183,68 @@ pub fn race(what: &str) -> DbErr {
 /// transaction won and this one is to be run again, or a [`race`].
 #[must_use]
 pub fn lost_a_race(error: &(dyn std::error::Error + 'static)) -> bool {
-    if matches!(db_error(error), Some(DbErr::Custom(text)) if text.starts_with(RACE)) {
+    if chain(error)
+        .filter_map(|error| error.downcast_ref::<DbErr>())
+        .any(|error| matches!(error, DbErr::Custom(text) if text.starts_with(RACE)))
+    {
         return true;
     }
-    // PostgreSQL: serialization_failure, deadlock_detected. SQLite: BUSY, BUSY_SNAPSHOT.
-    const CODES: [&str; 4] = ["40001", "40P01", "5", "517"];
-    db_error(error)
-        .and_then(database_code)
-        .is_some_and(|code| CODES.contains(&code.as_str()))
+    match sqlx_error(error).and_then(code) {
+        // serialization_failure, deadlock_detected
+        Some(Code::SqlState(code)) => matches!(code.as_str(), "40001" | "40P01"),
+        // BUSY, and the extended codes that say why.
+        Some(Code::Sqlite(primary)) => primary == 5,
+        None => false,
+    }
 }
 
-/// Whether the error, or one of its sources, comes from the database's connection rather than
-/// from what was asked of it, so that the same will work once the database is back.
+/// Whether the error, or one of its sources, comes from the database's connection or its machine
+/// rather than from what was asked of it, so that the same will work once the database is back.
+///
+/// A lock or a statement that took too long is no outage: there may be something about the one
+/// who asks that makes it so each time.
 #[must_use]
 pub fn is_outage(error: &(dyn std::error::Error + 'static)) -> bool {
     use sea_orm::sqlx::Error as Sqlx;
-    match db_error(error) {
-        Some(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) => true,
-        Some(DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) => {
-            match error.as_ref() {
-                Sqlx::Io(_)
-                | Sqlx::Tls(_)
-                | Sqlx::PoolTimedOut
-                | Sqlx::PoolClosed
-                | Sqlx::WorkerCrashed
-                | Sqlx::Protocol(_) => true,
-                // Class 57: operator intervention (shutdown, crash); 53: out of resources; 08: connection;
-                // 55P03 and 57014: a lock or a statement that took too long.
-                Sqlx::Database(error) => error.code().is_some_and(|code| {
-                    ["57", "53", "08"].iter().any(|class| code.starts_with(class)) && code.len() == 5
-                        || code == "55P03"
-                }),
-                _ => false,
-            }
-        }
-        _ => false,
+    if chain(error)
+        .filter_map(|error| error.downcast_ref::<DbErr>())
+        .any(|error| matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)))
+    {
+        return true;
     }
+    let Some(error) = sqlx_error(error) else {
+        return false;
+    };
+    match error {
+        Sqlx::Io(_)
+        | Sqlx::Tls(_)
+        | Sqlx::PoolTimedOut
+        | Sqlx::PoolClosed
+        | Sqlx::WorkerCrashed
+        | Sqlx::Protocol(_) => true,
+        _ => match code(error) {
+            // Classes 08: connection; 53: out of resources. 57P01 to 57P05: shutdown, crash, not
+            // yet up, dropped, idle. 58030: I/O. 25006: read-only, a replica that was the primary.
+            Some(Code::SqlState(code)) => {
+                ["08", "53", "57P0"].iter().any(|start| code.starts_with(start))
+                    || matches!(code.as_str(), "58030" | "25006")
+            }
+            // IOERR, FULL, CANTOPEN
+            Some(Code::Sqlite(primary)) => matches!(primary, 10 | 13 | 14),
+            None => false,
+        },
+    }
+}
+
+/// Whether the error, or one of its sources, is the database giving up a lock or a statement that
+/// took longer than it may. It may well work when there is less to do.
+#[must_use]
+pub fn took_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
+    // lock_not_available, query_canceled
+    matches!(
+        sqlx_error(error).and_then(code),
+        Some(Code::SqlState(code)) if matches!(code.as_str(), "55P03" | "57014")
+    )
 }
 
 /// Whether the error is the database refusing a second row with the same unique key.
@@ -230,24 +256,41 @@ pub fn is_duplicate(error: &DbErr) -> bool {
     )
 }
 
-fn db_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a DbErr> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<DbErr>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+/// The error and its sources.
+fn chain<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
-fn database_code(error: &DbErr) -> Option<String> {
-    match error {
-        DbErr::Exec(RuntimeErr::SqlxError(error))
-        | DbErr::Query(RuntimeErr::SqlxError(error))
-        | DbErr::Conn(RuntimeErr::SqlxError(error)) => error
-            .as_database_error()
-            .and_then(|error| error.code().map(std::borrow::Cow::into_owned)),
-        _ => None,
+/// What sqlx said. `RuntimeErr` does not offer it as its source, so that the chain ends there,
+/// and an error that is transparent hides the `DbErr` itself.
+fn sqlx_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a sea_orm::sqlx::Error> {
+    chain(error).find_map(|error| {
+        let runtime = match error.downcast_ref::<DbErr>() {
+            Some(DbErr::Exec(error) | DbErr::Query(error) | DbErr::Conn(error)) => Some(error),
+            _ => error.downcast_ref::<RuntimeErr>(),
+        };
+        match runtime {
+            Some(RuntimeErr::SqlxError(error)) => Some(error.as_ref()),
+            _ => error.downcast_ref::<sea_orm::sqlx::Error>(),
+        }
+    })
+}
+
+/// How a database names an error.
+enum Code {
+    /// PostgreSQL: five characters.
+    SqlState(String),
+    /// SQLite: a number, without what extends it.
+    Sqlite(u32),
+}
+
+fn code(error: &sea_orm::sqlx::Error) -> Option<Code> {
+    let code = error.as_database_error()?.code()?;
+    match code.parse::<u32>() {
+        // The largest that SQLite has is of four digits.
+        Ok(number) if code.len() < 5 => Some(Code::Sqlite(number & 0xff)),
+        _ => Some(Code::SqlState(code.into_owned())),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! One transaction records the ids, runs the handlers and emits what follows; the bus is told
 //! after the commit. A batch that fails is taken one by one; a message that fails alone is kept
-//! here with its error, tried again with growing pauses, and parked when it keeps failing.
+//! here with its error, tried again with growing pauses, and parked when it keeps failing. A
+//! handler that panics has failed, no more.
 //! Retries live here and nowhere else. While the service's own database is down, nothing is
 //! consumed and nothing rejected.
 
@@ -13,6 +14,5 @@ mod store;
 
 pub use handlers::{Handle, HandleError, Handlers};
 pub use receiver::Receiver;
-pub(crate) use retry::ForgetInbox;
-pub use retry::RetryInbox;
+pub use retry::{ForgetInbox, RetryInbox};
 pub use store::{Status, entity, parked};

@@ -4,7 +4,10 @@ use std::fmt;
 
 use iso_currency::Currency;
 use sea_orm::DeriveValueType;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 /// An amount in minor units of the platform's one currency (kopecks where it is the rouble).
 ///
@@ -55,8 +58,7 @@ impl Amount {
 }
 
 /// An amount with its currency: how money looks on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Money {
     /// Minor units of `currency`.
     pub amount: Amount,
@@ -69,6 +71,37 @@ impl Money {
     #[must_use]
     pub const fn new(amount: Amount, currency: Currency) -> Self {
         Self { amount, currency }
+    }
+}
+
+/// Takes an object and nothing else: derived, `[100, "RUB"]` would be money too.
+impl<'de> Deserialize<'de> for Money {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MoneyVisitor)
+    }
+}
+
+struct MoneyVisitor;
+
+impl<'de> Visitor<'de> for MoneyVisitor {
+    type Value = Money;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object like {\"amount\": 89000, \"currency\": \"RUB\"}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Money, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fields {
+            amount: Amount,
+            currency: String,
+        }
+        let Fields { amount, currency } = Fields::deserialize(MapAccessDeserializer::new(map))?;
+        let currency = Currency::from_code(&currency).ok_or_else(|| {
+            de::Error::custom(format!("`{currency}` is no currency: it must be a code of ISO 4217, such as RUB"))
+        })?;
+        Ok(Money { amount, currency })
     }
 }
 
@@ -115,8 +148,10 @@ mod tests {
     }
 
     #[test]
-    fn fractions_are_not_read_as_money() {
+    fn what_is_not_quite_money_is_not_read_as_money() {
         assert!(serde_json::from_str::<Money>(r#"{"amount": 1.5, "currency": "RUB"}"#).is_err());
         assert!(serde_json::from_str::<Money>(r#"{"amount": 1, "currency": "XYZ"}"#).is_err());
+        assert!(serde_json::from_str::<Money>(r#"{"amount": 1, "currency": "RUB", "x": 1}"#).is_err());
+        assert!(serde_json::from_str::<Money>(r#"[1, "RUB"]"#).is_err());
     }
 }

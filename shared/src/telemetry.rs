@@ -2,6 +2,8 @@
 
 pub mod trace;
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::config::{LogConfig, LogFormat};
@@ -29,6 +31,8 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
             .with(
                 tracing_subscriber::fmt::layer()
                     .with_writer(std::io::stderr)
+                    // Colours are for people: in a file they are rubbish.
+                    .with_ansi(std::io::stderr().is_terminal())
                     .with_target(false),
             )
             .try_init()?,
@@ -42,4 +46,17 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
             .try_init()?,
     }
     Ok(())
+}
+
+/// The error with its sources, on one line.
+#[must_use]
+pub fn describe(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
 }

@@ -11,10 +11,10 @@ use crate::domain::{Email, EmailError, Password, PasswordError, Role};
 #[derive(Debug, thiserror::Error)]
 pub enum CreateAdminError {
     /// The e-mail address is none.
-    #[error("the e-mail address can't be used: {0}")]
+    #[error("the e-mail address can't be used")]
     Email(#[source] EmailError),
     /// The password may not be chosen.
-    #[error("the password can't be used: {0}")]
+    #[error("the password can't be used")]
     Password(#[source] PasswordError),
     /// Somebody has that address. Their account is left as it is: whoever registered it first
     /// need not be who is meant.

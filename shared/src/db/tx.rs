@@ -25,6 +25,8 @@ pub struct Tx {
     /// Which trace each aggregate of a batch belongs to, so that what follows from a message
     /// carries on its trace and not that of its neighbours.
     traces: Mutex<HashMap<Uuid, String>>,
+    /// The trace of the one message that this transaction applies, if it is one.
+    only_trace: Mutex<Option<String>>,
 }
 
 impl Tx {
@@ -35,6 +37,7 @@ impl Tx {
             now,
             emitted: Mutex::default(),
             traces: Mutex::default(),
+            only_trace: Mutex::default(),
         }
     }
 
@@ -50,7 +53,9 @@ impl Tx {
         self.now
     }
 
-    /// Says `message`, if and only if this transaction commits.
+    /// Says `message`, if and only if this transaction commits. It carries on the trace of the
+    /// message that came in about the same subject, else of the only message that is applied
+    /// here, else of the request.
     ///
     /// # Errors
     /// When it can't be written as JSON.
@@ -62,7 +67,14 @@ impl Tx {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&message.subject())
             .cloned();
+        let only = || {
+            self.only_trace
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+        };
         let traceparent = cause
+            .or_else(only)
             .or_else(trace::current)
             .map(|parent| trace::child_of(&parent));
         let envelope = Envelope::seal(id, self.service.as_str(), self.now, traceparent, message)
@@ -82,6 +94,14 @@ impl Tx {
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(incoming.subject, traceparent.clone());
         }
+    }
+
+    /// Everything that this transaction says is due to this message, whatever it is about.
+    pub(crate) fn applies_only(&self, incoming: &Envelope) {
+        self.only_trace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(&incoming.traceparent);
     }
 
     /// Writes what was emitted into the outbox, commits, and returns it.

@@ -14,7 +14,7 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny},
 };
 
-use super::Problem;
+use super::{FieldError, Problem};
 
 /// A body in JSON.
 #[derive(Clone, Copy, Debug)]
@@ -56,22 +56,35 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             )
             .detail("The body must be a JSON object."));
         }
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
-            // serde_json calls it a syntax error too when, say, null stands where an enumeration
-            // is expected; what is JSON after all is the client's other kind of mistake.
-            if serde_json::from_slice::<IgnoredAny>(&body).is_ok() {
-                Problem::new(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    "invalid_request",
-                    "The request has invalid fields",
-                )
-                .detail(error.to_string())
-            } else {
-                Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON")
-                    .detail(error.to_string())
-            }
-        })
+        read(&body).map(Self)
     }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let error = match serde_path_to_error::deserialize(&mut json) {
+        Ok(value) => match json.end() {
+            Ok(()) => return Ok(value),
+            Err(error) => return Err(malformed(&error)),
+        },
+        Err(error) => error,
+    };
+    // serde_json calls it a syntax error too when, say, null stands where an enumeration is
+    // expected; what is JSON after all is the client's other kind of mistake.
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
+        return Err(malformed(&error));
+    }
+    let (field, detail) = (error.path().to_string(), error.inner().to_string());
+    // Where in the text it is helps nobody whose client wrote the text.
+    let detail = detail.split(" at line ").next().unwrap_or_default().to_owned();
+    if field == "." {
+        return Err(Problem::invalid(&[]).detail(detail));
+    }
+    Err(Problem::invalid(&[FieldError::new(field, detail)]))
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON").detail(error.to_string())
 }
 
 /// `application/json`, or any `application/…+json`.
@@ -135,6 +148,52 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
             )
             .detail(inner(&error))),
             Err(error) => Err(Problem::internal(&error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::to_bytes, response::IntoResponse as _};
+    use serde::Deserialize;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::money::Money;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        #[allow(dead_code)]
+        price: Money,
+    }
+
+    async fn problem_of(body: &str) -> Value {
+        let response = read::<Body>(body.as_bytes()).unwrap_err().into_response();
+        serde_json::from_slice(&to_bytes(response.into_body(), 10_000).await.unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_wrong_field_is_named_with_its_path() {
+        for (body, field) in [
+            (r#"{"price": {"amount": "1", "currency": "RUB"}}"#, "price.amount"),
+            (r#"{"price": {"amount": 1, "currency": "XYZ"}}"#, "price"),
+            (r#"{"price": [1, "RUB"]}"#, "price"),
+            (r#"{"price": null}"#, "price"),
+        ] {
+            let problem = problem_of(body).await;
+            assert_eq!(problem["code"], "invalid_request", "{problem}");
+            assert_eq!(problem["errors"][0]["field"], field, "{problem}");
+            assert!(!problem.to_string().contains("column"), "{problem}");
+        }
+        let problem = problem_of(r#"{"prise": 1}"#).await;
+        assert!(problem.to_string().contains("prise"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_json_is_told_from_what_is_wrong() {
+        for body in ["", "{", r#"{"price": }"#, r#"{"price": {"amount": 1, "currency": "RUB"}} more"#] {
+            assert_eq!(problem_of(body).await["code"], "malformed_json", "{body}");
         }
     }
 }

@@ -1,13 +1,9 @@
 //! `Idempotency-Key`: a client names an operation, so that a repeat of the request finds it.
 
-use std::fmt::Write as _;
-
 use axum::{
     extract::FromRequestParts,
     http::{StatusCode, request::Parts},
 };
-use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::Problem;
 
@@ -18,26 +14,6 @@ const LONGEST: usize = 255;
 pub struct Idempotency(pub Option<String>);
 
 impl Idempotency {
-    /// A fingerprint of the request, to tell a repeat from another request under the same key:
-    /// SHA-256 over the operation's name and the body as this service understood it.
-    ///
-    /// # Errors
-    /// When the body can't be written as JSON.
-    pub fn fingerprint(operation: &str, body: &impl Serialize) -> Result<String, serde_json::Error> {
-        let mut hash = Sha256::new();
-        hash.update(operation.as_bytes());
-        hash.update([0]);
-        hash.update(serde_json::to_vec(body)?);
-        Ok(hash
-            .finalize()
-            .iter()
-            .fold(String::with_capacity(64), |mut text, byte| {
-                // Writing to a string can't fail.
-                let _ = write!(text, "{byte:02x}");
-                text
-            }))
-    }
-
     /// 422: the key was used for another request.
     #[must_use]
     pub fn mismatch() -> Problem {

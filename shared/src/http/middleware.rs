@@ -55,7 +55,7 @@ async fn answer(request: Request, next: Next) -> Response {
     );
     let echo = HeaderValue::from_str(&scope.request_id).ok();
     let began = Instant::now();
-    let work = trace::within(scope, async move {
+    let work = trace::within(scope.clone(), async move {
         match tokio::time::timeout(LONGEST_REQUEST, next.run(request)).await {
             Ok(response) => response,
             Err(_) => Problem::unavailable().into_response(),
@@ -63,7 +63,11 @@ async fn answer(request: Request, next: Next) -> Response {
     });
     let mut response = match tokio::spawn(work.instrument(span.clone())).await {
         Ok(response) => response,
-        Err(error) => span.in_scope(|| Problem::internal(&error)).into_response(),
+        // In the request's scope again, so that this answer too carries its id.
+        Err(error) => {
+            let answer = async { Problem::internal(&error).into_response() };
+            trace::within(scope, answer.instrument(span.clone())).await
+        }
     };
     if let Some(echo) = echo {
         response.headers_mut().insert(REQUEST_ID, echo);
@@ -116,4 +120,35 @@ fn traceparent(request: &Request) -> String {
         .get("traceparent")
         .and_then(|value| value.to_str().ok())
         .map_or_else(trace::root, trace::child_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+
+    use super::*;
+
+    async fn panics() -> StatusCode {
+        panic!("a bad day")
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_a_panic_carries_the_request_id() {
+        let router = finish(Router::new().route("/", get(panics)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+        crate::host::install_crypto();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let response = client
+            .get(url)
+            .header(REQUEST_ID, "request-1")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body: serde_json::Value = response.json().await.unwrap();
+        assert_eq!(body["request_id"], "request-1", "{body}");
+        assert!(!body.to_string().contains("a bad day"), "{body}");
+    }
 }

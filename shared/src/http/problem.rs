@@ -9,7 +9,11 @@ use sea_orm::DbErr;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::{contracts::Reason, db, telemetry::trace};
+use crate::{
+    contracts::Reason,
+    db,
+    telemetry::{describe, trace},
+};
 
 /// One field of a request that is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -97,12 +101,12 @@ impl Problem {
     /// 422: fields of the request are wrong.
     #[must_use]
     pub fn invalid(errors: &[FieldError]) -> Self {
-        Self::new(
+        let problem = Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid_request",
             "The request has invalid fields",
-        )
-        .errors(errors)
+        );
+        if errors.is_empty() { problem } else { problem.errors(errors) }
     }
 
     /// 404: there is no such thing, or it is not the caller's.
@@ -120,14 +124,9 @@ impl Problem {
 
     /// 500 or 503, with the error in the log and not in the answer.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut text = error.to_string();
-        let mut next = error.source();
-        while let Some(source) = next {
-            text = format!("{text}: {source}");
-            next = source.source();
-        }
+        let text = describe(error);
         tracing::error!(error = text, request_id = trace::request_id(), "a request failed");
-        if db::is_outage(error) || db::lost_a_race(error) {
+        if db::is_outage(error) || db::lost_a_race(error) || db::took_too_long(error) {
             return Self::unavailable();
         }
         Self::new(
@@ -135,7 +134,7 @@ impl Problem {
             "internal_error",
             "Something went wrong on our side",
         )
-        .detail("Nothing was changed. The request id helps us to find out more.")
+        .detail("We were told; the request id helps us to find out more.")
     }
 
     /// 503: to be tried again.

@@ -1,8 +1,9 @@
 //! What a service does with the messages that come in.
 
-use std::{collections::HashSet, marker::PhantomData};
+use std::{any::Any, collections::HashSet, marker::PhantomData, panic::AssertUnwindSafe};
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use sea_orm::DbErr;
 
 use crate::{
@@ -22,6 +23,9 @@ pub enum HandleError {
     /// The service refuses it.
     #[error("the message can't be applied")]
     Rule(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The handler has a bug.
+    #[error("the handler panicked: {0}")]
+    Panicked(String),
 }
 
 impl HandleError {
@@ -73,7 +77,8 @@ impl Handlers {
         self.entries.iter().map(|(message_type, _)| *message_type)
     }
 
-    /// Applies a batch.
+    /// Applies a batch. A panic is an error like others: it must cost the message that provokes
+    /// it, not the task that applies all of them.
     pub(super) async fn apply(&self, tx: &Tx, envelopes: &[&Envelope]) -> Result<(), HandleError> {
         let known: HashSet<_> = self.types().collect();
         if let Some(stranger) = envelopes
@@ -85,6 +90,9 @@ impl Handlers {
                 stranger.message_type
             )));
         }
+        if let [only] = envelopes {
+            tx.applies_only(only);
+        }
         for (message_type, handler) in &self.entries {
             let of_this_kind: Vec<_> = envelopes
                 .iter()
@@ -92,10 +100,23 @@ impl Handlers {
                 .filter(|envelope| envelope.message_type == *message_type)
                 .collect();
             if !of_this_kind.is_empty() {
-                handler.apply(tx, &of_this_kind).await?;
+                // Unwind safe: what a panic leaves half done is rolled back.
+                AssertUnwindSafe(handler.apply(tx, &of_this_kind))
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|panic| Err(HandleError::Panicked(message_of(&*panic))))?;
             }
         }
         Ok(())
+    }
+}
+
+/// What a panic said.
+pub(super) fn message_of(panic: &(dyn Any + Send)) -> String {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (None, Some(text)) => text.clone(),
+        (None, None) => "it does not say why".to_owned(),
     }
 }
 

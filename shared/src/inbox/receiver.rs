@@ -1,12 +1,15 @@
 //! Takes batches from the bus and applies them.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use sea_orm::DbErr;
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
+use uuid::{Builder, Bytes};
 
 use super::{
-    handlers::{HandleError, Handlers},
+    handlers::{self, HandleError, Handlers},
     retry,
     store::{self, Failure, Status},
 };
@@ -15,12 +18,16 @@ use crate::{
     contracts::{Envelope, Queue, ServiceName},
     db::{self, Db},
     ids::MessageId,
-    telemetry::trace,
+    telemetry::{describe, trace},
 };
 
 /// Messages applied in one transaction at most.
 const BATCH: usize = 64;
 const PAUSE: Duration = Duration::from_millis(500);
+/// Failures in a row that look like an outage while the database answers, after which they are
+/// put down to the messages.
+const DOUBTS: u32 = 10;
+const NOT_KEPT: &str = "it failed, and why can't be kept; the log has it";
 
 /// Consumes one queue for one service in one process.
 pub struct Receiver {
@@ -42,9 +49,28 @@ impl Receiver {
         }
     }
 
-    /// Consumes until `stop`; a batch that has begun is finished.
+    /// Consumes until `stop`, and never ends before; a batch that has begun is finished.
     pub async fn run(self, stop: CancellationToken) {
-        tokio::join!(self.consume(Side::Main, &stop), self.consume(Side::Dead, &stop));
+        tokio::join!(
+            self.keep_consuming(Side::Main, &stop),
+            self.keep_consuming(Side::Dead, &stop)
+        );
+    }
+
+    /// A panic of a handler is an error of its message. One from anywhere else must not end the
+    /// queue either: what was in hand comes again.
+    async fn keep_consuming(&self, side: Side, stop: &CancellationToken) {
+        while let Err(panic) = AssertUnwindSafe(self.consume(side, stop)).catch_unwind().await {
+            let why = handlers::message_of(&*panic);
+            tracing::error!(
+                queue = self.queue.name,
+                why,
+                "the receiver panicked and begins again"
+            );
+            if wait(PAUSE, stop).await.is_none() {
+                return;
+            }
+        }
     }
 
     async fn consume(&self, side: Side, stop: &CancellationToken) {
@@ -84,11 +110,11 @@ impl Receiver {
             match serde_json::from_slice::<Envelope>(&message.body) {
                 Ok(envelope) => envelopes.push(envelope),
                 Err(error) => {
-                    let error = format!("the envelope can't be read: {error}");
-                    if !self
-                        .until_kept(None, &message.body, &error, Status::Parked, stop)
-                        .await
-                    {
+                    let failed = Failed {
+                        error: &format!("the envelope can't be read: {error}"),
+                        ..Failed::for_good(&message.body)
+                    };
+                    if !self.until_kept(failed, stop).await {
                         return false;
                     }
                 }
@@ -119,110 +145,160 @@ impl Receiver {
                     HandleError::Unreadable(_) => Status::Parked,
                     _ => Status::Retry,
                 };
-                let body = serde_json::to_vec(envelope).unwrap_or_default();
-                self.until_kept(Some(envelope.id), &body, &describe(&error), status, stop)
-                    .await
+                let failed = Failed {
+                    id: envelope.id,
+                    traceparent: envelope.traceparent.as_deref(),
+                    body: &serde_json::to_vec(envelope).unwrap_or_default(),
+                    error: &describe(&error),
+                    status,
+                };
+                self.until_kept(failed, stop).await
             }
         }
     }
 
     /// Applies the messages in one transaction, for as often as the database is away.
+    ///
+    /// One message can make the database, or what lies between, behave as if it were away; it
+    /// would hold up all others for ever. So an outage in which the database answers again and
+    /// again is one no longer. If it is one after all (a full disk answers), nothing is lost:
+    /// then the failure can't be kept either, and that is waited for.
     async fn apply(&self, envelopes: &[&Envelope], stop: &CancellationToken) -> Applied {
         if envelopes.is_empty() {
             return Applied::Yes;
         }
+        let mut doubts = 0;
         loop {
-            match apply_once(&self.db, &self.handlers, envelopes).await {
-                Ok(()) => {
-                    for envelope in envelopes {
+            let error = match apply_once(&self.db, &self.handlers, envelopes).await {
+                Ok(fresh) => {
+                    for envelope in fresh {
                         log_applied(self.db.service(), envelope);
                     }
                     return Applied::Yes;
                 }
-                Err(error) if db::is_outage(&error) => {
-                    tracing::warn!(
-                        queue = self.queue.name,
-                        error = describe(&error),
-                        "the database is away; messages wait"
-                    );
-                    if wait(PAUSE, stop).await.is_none() {
-                        return Applied::Stopped;
-                    }
-                }
+                Err(error) if db::is_outage(&error) => error,
                 Err(error) => return Applied::No(error),
+            };
+            doubts = match self.db.ping().await {
+                Ok(()) => doubts + 1,
+                Err(_) => 0,
+            };
+            if doubts >= DOUBTS {
+                return Applied::No(error);
+            }
+            tracing::warn!(
+                queue = self.queue.name,
+                error = describe(&error),
+                "the database is away; messages wait"
+            );
+            if wait(PAUSE, stop).await.is_none() {
+                return Applied::Stopped;
             }
         }
     }
 
     async fn park_dead(&self, messages: &[Incoming], stop: &CancellationToken) -> bool {
         for message in messages {
-            let id = serde_json::from_slice::<Envelope>(&message.body)
-                .ok()
-                .map(|envelope| envelope.id);
-            let error = "the broker gave up delivering it";
-            if !self
-                .until_kept(id, &message.body, error, Status::Parked, stop)
-                .await
-            {
+            let envelope = serde_json::from_slice::<Envelope>(&message.body).ok();
+            let unknown = Failed {
+                error: "the broker gave up delivering it",
+                ..Failed::for_good(&message.body)
+            };
+            let failed = match &envelope {
+                Some(envelope) => Failed {
+                    id: envelope.id,
+                    traceparent: envelope.traceparent.as_deref(),
+                    ..unknown
+                },
+                None => unknown,
+            };
+            if !self.until_kept(failed, stop).await {
                 return false;
             }
         }
         true
     }
 
-    /// Keeps what failed, for as long as it takes; false if given up because of `stop`.
-    async fn until_kept(
-        &self,
-        id: Option<MessageId>,
-        body: &[u8],
-        error: &str,
-        status: Status,
-        stop: &CancellationToken,
-    ) -> bool {
-        loop {
-            match self.keep(id, body, error, status).await {
-                Ok(()) => {
-                    tracing::error!(
-                        queue = self.queue.name,
-                        ?id,
-                        ?status,
-                        error,
-                        "a message could not be applied"
-                    );
-                    return true;
-                }
-                Err(error) => {
-                    tracing::warn!(queue = self.queue.name, %error, "a failed message can't be kept yet");
-                    if wait(PAUSE, stop).await.is_none() {
-                        return false;
-                    }
-                }
+    /// Keeps what failed, for as long as the database is away; false if given up because of
+    /// `stop`. What it refuses for another reason is kept with a fixed text in the place of the
+    /// error; the message itself is never let go.
+    async fn until_kept(&self, mut failed: Failed<'_>, stop: &CancellationToken) -> bool {
+        let (id, status) = (failed.id, failed.status);
+        let trace_id = failed.traceparent.and_then(trace::trace_id);
+        tracing::error!(
+            queue = self.queue.name,
+            trace_id,
+            %id,
+            ?status,
+            error = failed.error,
+            "a message could not be applied"
+        );
+        while let Err(error) = self.keep(failed).await {
+            tracing::warn!(
+                queue = self.queue.name,
+                trace_id,
+                %id,
+                error = describe(&error),
+                "a failed message can't be kept yet"
+            );
+            if !db::is_outage(&error) && failed.error != NOT_KEPT {
+                failed.error = NOT_KEPT;
+            } else if wait(PAUSE, stop).await.is_none() {
+                return false;
             }
         }
+        true
     }
 
-    async fn keep(
-        &self,
-        id: Option<MessageId>,
-        body: &[u8],
-        error: &str,
-        status: Status,
-    ) -> Result<(), DbErr> {
+    async fn keep(&self, failed: Failed<'_>) -> Result<(), DbErr> {
+        let body = &String::from_utf8_lossy(failed.body);
         self.db
             .write(|tx| async move {
                 let now = tx.now();
                 let failure = Failure {
-                    id: id.unwrap_or_else(|| MessageId::new(now)),
-                    status,
-                    next_attempt_at: (status == Status::Retry).then(|| now + retry::pause(1)),
-                    error: error.to_owned(),
-                    // PostgreSQL's text takes no NUL.
-                    body: String::from_utf8_lossy(body).replace('\0', "\u{fffd}"),
+                    id: failed.id,
+                    status: failed.status,
+                    next_attempt_at: (failed.status == Status::Retry).then(|| now + retry::pause(1)),
+                    error: failed.error,
+                    body,
                 };
                 store::keep(tx.conn(), failure, now).await
             })
             .await
     }
+}
+
+/// A message that is to be kept with its error.
+#[derive(Clone, Copy)]
+struct Failed<'a> {
+    id: MessageId,
+    traceparent: Option<&'a str>,
+    body: &'a [u8],
+    error: &'a str,
+    status: Status,
+}
+
+impl<'a> Failed<'a> {
+    /// Bytes without an envelope, to be parked.
+    fn for_good(body: &'a [u8]) -> Self {
+        Self {
+            id: id_of_bytes(body),
+            traceparent: None,
+            body,
+            error: NOT_KEPT,
+            status: Status::Parked,
+        }
+    }
+}
+
+/// The id of what has none: always the same for the same bytes, so that they are parked once,
+/// however often they come.
+fn id_of_bytes(body: &[u8]) -> MessageId {
+    let mut bytes = Bytes::default();
+    for (byte, hashed) in bytes.iter_mut().zip(Sha256::digest(body)) {
+        *byte = hashed;
+    }
+    MessageId(Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 enum Applied {
@@ -231,7 +307,12 @@ enum Applied {
     Stopped,
 }
 
-async fn apply_once(db: &Db, handlers: &Handlers, envelopes: &[&Envelope]) -> Result<(), HandleError> {
+/// Applies the messages in one transaction; those of them that had not been applied before.
+async fn apply_once<'a>(
+    db: &Db,
+    handlers: &Handlers,
+    envelopes: &[&'a Envelope],
+) -> Result<Vec<&'a Envelope>, HandleError> {
     db.write(|tx| async move {
         let mut ids: Vec<_> = envelopes.iter().map(|envelope| envelope.id).collect();
         // Replicas that are handed the same messages wait for each other's rows in one order.
@@ -243,12 +324,14 @@ async fn apply_once(db: &Db, handlers: &Handlers, envelopes: &[&Envelope]) -> Re
             .copied()
             .filter(|envelope| fresh.remove(&envelope.id))
             .collect();
-        handlers.apply(&tx, &news).await
+        handlers.apply(&tx, &news).await?;
+        Ok(news)
     })
     .await
 }
 
 /// One line a message, so that a request can be followed through every service by its trace.
+/// For after the commit: before it, nothing is applied.
 pub(super) fn log_applied(service: ServiceName, envelope: &Envelope) {
     let trace_id = envelope.traceparent.as_deref().and_then(trace::trace_id);
     tracing::info!(
@@ -259,18 +342,6 @@ pub(super) fn log_applied(service: ServiceName, envelope: &Envelope) {
         id = %envelope.id,
         "applied"
     );
-}
-
-/// The error with its sources, on one line.
-pub(super) fn describe(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        next = source.source();
-    }
-    text
 }
 
 async fn wait(pause: Duration, stop: &CancellationToken) -> Option<()> {

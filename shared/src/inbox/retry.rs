@@ -1,6 +1,6 @@
 //! Tries again what failed alone, and parks what keeps failing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::Duration;
@@ -9,20 +9,25 @@ use sea_orm::DbErr;
 
 use super::{
     handlers::{HandleError, Handlers},
-    receiver::{describe, log_applied},
+    receiver::log_applied,
     store,
 };
 use crate::{
+    clock::Instant,
     contracts::Envelope,
     db::{self, Db, Tx},
     host::{Job, JobError},
     ids::MessageId,
+    telemetry::{describe, trace},
 };
 
 /// Failures after which a message is parked: with the pauses below, about twenty minutes.
 const ATTEMPTS: i32 = 12;
 const FIRST_PAUSE_MS: i64 = 500;
 const LONGEST_PAUSE_MS: i64 = 300_000;
+/// Messages tried in one run, so that a run ends soon after its service is told to stop. What is
+/// left comes in the next one.
+const A_RUN: usize = 100;
 
 /// How long a message that has failed `attempts` times waits: doubling, with jitter, so that
 /// what failed together does not come back together.
@@ -38,17 +43,25 @@ pub struct RetryInbox {
     handlers: Arc<Handlers>,
 }
 
-/// Carries the outcome of a failed try out of the transaction that is rolled back.
-#[derive(Debug, thiserror::Error)]
-enum TryError {
-    #[error("the database refused")]
-    Store(#[from] DbErr),
-    #[error("message {id} failed")]
-    Message {
-        id: MessageId,
-        attempts: i32,
-        source: HandleError,
-    },
+/// The message that a try has taken up; outlives the transaction, whatever becomes of it.
+#[derive(Default)]
+struct InHand(Mutex<Option<Taken>>);
+
+#[derive(Clone)]
+struct Taken {
+    id: MessageId,
+    attempts: i32,
+    traceparent: Option<String>,
+}
+
+impl InHand {
+    fn set(&self, taken: Option<Taken>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = taken;
+    }
+
+    fn take(self) -> Option<Taken> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl RetryInbox {
@@ -59,50 +72,66 @@ impl RetryInbox {
     }
 
     /// Tries one message; false when none is due.
-    async fn try_next(&self) -> Result<bool, DbErr> {
-        match self.db.write(|tx| async move { self.attempt(&tx).await }).await {
-            Ok(any) => Ok(any),
-            Err(TryError::Store(error)) => Err(error),
-            Err(TryError::Message {
-                source: HandleError::Store(error),
-                ..
-            }) if db::is_outage(&error) => Err(error),
-            Err(TryError::Message { id, attempts, source }) => {
-                self.record(id, attempts + 1, &source).await?;
+    async fn try_next(&self) -> Result<bool, HandleError> {
+        let in_hand = InHand::default();
+        let outcome = {
+            let in_hand = &in_hand;
+            self.db
+                .write(|tx| async move { self.attempt(&tx, in_hand).await })
+                .await
+        };
+        let error = match outcome {
+            Ok(None) => return Ok(false),
+            Ok(Some(envelope)) => {
+                log_applied(self.db.service(), &envelope);
+                return Ok(true);
+            }
+            Err(error) => error,
+        };
+        match in_hand.take() {
+            // What looks like an outage while the database answers counts as a failure too: the
+            // pause that follows gives the other messages their turn.
+            Some(taken) if !db::is_outage(&error) || self.db.ping().await.is_ok() => {
+                self.record(&taken, &error).await?;
                 Ok(true)
             }
+            _ => Err(error),
         }
     }
 
-    async fn attempt(&self, tx: &Tx) -> Result<bool, TryError> {
+    async fn attempt(&self, tx: &Tx, in_hand: &InHand) -> Result<Option<Envelope>, HandleError> {
+        // Not what an earlier run, which lost a race, had taken up.
+        in_hand.set(None);
         let Some(row) = store::lock_due(tx.conn(), tx.now()).await? else {
-            return Ok(false);
+            return Ok(None);
         };
-        let failed = |source| TryError::Message {
+        let envelope = serde_json::from_str::<Envelope>(row.body.as_deref().unwrap_or_default());
+        in_hand.set(Some(Taken {
             id: row.id,
             attempts: row.attempts,
-            source,
-        };
-        let envelope: Envelope = serde_json::from_str(row.body.as_deref().unwrap_or_default())
-            .map_err(|error| failed(HandleError::Unreadable(error.to_string())))?;
-        self.handlers.apply(tx, &[&envelope]).await.map_err(failed)?;
+            traceparent: envelope
+                .as_ref()
+                .ok()
+                .and_then(|envelope| envelope.traceparent.clone()),
+        }));
+        let envelope = envelope.map_err(|error| HandleError::Unreadable(error.to_string()))?;
+        self.handlers.apply(tx, &[&envelope]).await?;
         store::mark_done(tx.conn(), row.id).await?;
-        log_applied(self.db.service(), &envelope);
-        Ok(true)
+        Ok(Some(envelope))
     }
 
-    async fn record(&self, id: MessageId, attempts: i32, error: &HandleError) -> Result<(), DbErr> {
+    async fn record(&self, taken: &Taken, error: &HandleError) -> Result<(), DbErr> {
+        let attempts = taken.attempts + 1;
         let error = &describe(error);
-        let give_up = attempts >= ATTEMPTS;
-        if give_up {
-            tracing::error!(service = %self.db.service(), %id, error, "a message is parked");
-        }
+        let next = (attempts < ATTEMPTS).then(|| self.db.now() + pause(attempts));
         self.db
-            .write(|tx| async move {
-                let next = (!give_up).then(|| tx.now() + pause(attempts));
-                store::mark_failed(tx.conn(), id, attempts, next, error.clone()).await
-            })
-            .await
+            .write(|tx| async move { store::mark_failed(tx.conn(), taken.id, attempts, next, error).await })
+            .await?;
+        if next.is_none() {
+            let trace_id = taken.traceparent.as_deref().and_then(trace::trace_id);
+            tracing::error!(service = %self.db.service(), trace_id, id = %taken.id, error, "a message is parked");
+        }
+        Ok(())
     }
 }
 
@@ -117,13 +146,46 @@ impl Job for RetryInbox {
     }
 
     async fn run(&self) -> Result<(), JobError> {
-        while store::any_due(self.db.reader(), self.db.now()).await? && self.try_next().await? {}
+        for _ in 0..A_RUN {
+            // Looking costs no write transaction; most of the time there is nothing.
+            if !store::any_due(self.db.reader(), self.db.now()).await? || !self.try_next().await? {
+                break;
+            }
+        }
         Ok(())
     }
 }
 
+/// How long after the start nothing is forgotten; see [`ForgetInbox`].
+const SETTLING_IN: Duration = Duration::hours(1);
+
 /// The periodic job that forgets what was applied long ago.
-pub(crate) struct ForgetInbox(pub Db);
+///
+/// Not in the first hour: a platform that was off for longer than the inbox remembers still has
+/// in its outboxes what it had said, and perhaps applied, just before. These repeats come at the
+/// start, and must still be known then.
+pub struct ForgetInbox {
+    db: Db,
+    started_at: Instant,
+}
+
+impl ForgetInbox {
+    /// For the inbox in `db`, as of a service that starts now.
+    #[must_use]
+    pub fn new(db: Db) -> Self {
+        Self {
+            started_at: db.now(),
+            db,
+        }
+    }
+}
+
+/// The same as [`ForgetInbox::new`].
+#[allow(non_snake_case)] // what it was called when it was a tuple
+#[must_use]
+pub fn ForgetInbox(db: Db) -> ForgetInbox {
+    ForgetInbox::new(db)
+}
 
 #[async_trait]
 impl Job for ForgetInbox {
@@ -136,7 +198,10 @@ impl Job for ForgetInbox {
     }
 
     async fn run(&self) -> Result<(), JobError> {
-        self.0
+        if self.db.now() < self.started_at + SETTLING_IN {
+            return Ok(());
+        }
+        self.db
             .write(|tx| async move { store::forget(tx.conn(), tx.now()).await })
             .await?;
         Ok(())

@@ -37,7 +37,7 @@ pub mod entity {
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "inbox")]
     pub struct Model {
-        /// The envelope's id; one made here for what has none.
+        /// The envelope's id; for what has none, one derived from its bytes.
         #[sea_orm(primary_key, auto_increment = false)]
         pub id: MessageId,
         /// What became of it.
@@ -48,7 +48,7 @@ pub mod entity {
         pub attempts: i32,
         /// When it is tried again.
         pub next_attempt_at: Option<Instant>,
-        /// Why it failed last.
+        /// Why it failed last, in short.
         pub error: Option<String>,
         /// What came; kept only of what failed.
         pub body: Option<String>,
@@ -65,8 +65,23 @@ use entity::{ActiveModel, Column, Entity, Model};
 
 const CHUNK: usize = 1_000;
 
+/// Bytes of an error's text that are kept.
+const LONGEST_ERROR: usize = 4_096;
+
 /// For how long a repeat of a message is recognised.
 pub(super) const MEMORY: Duration = Duration::days(7);
+
+/// A text that both databases take: PostgreSQL's has no NUL. JSON escapes it, so that what is
+/// an envelope stays as it is.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn storable_error(text: &str) -> String {
+    let mut text = storable(text);
+    text.truncate(text.floor_char_boundary(LONGEST_ERROR));
+    text
+}
 
 /// Records `ids` as applied, and says which of them were new.
 pub(super) async fn claim(
@@ -99,24 +114,29 @@ pub(super) async fn claim(
 }
 
 /// A message that failed.
-pub(super) struct Failure {
+pub(super) struct Failure<'a> {
     pub id: MessageId,
     pub status: Status,
     pub next_attempt_at: Option<Instant>,
-    pub error: String,
-    pub body: String,
+    /// Of any length; what is too much is cut.
+    pub error: &'a str,
+    pub body: &'a str,
 }
 
 /// Keeps a message that failed alone. One that is here already stays as it is.
-pub(super) async fn keep(conn: &impl ConnectionTrait, failure: Failure, now: Instant) -> Result<(), DbErr> {
+pub(super) async fn keep(
+    conn: &impl ConnectionTrait,
+    failure: Failure<'_>,
+    now: Instant,
+) -> Result<(), DbErr> {
     let row = ActiveModel {
         id: Set(failure.id),
         status: Set(failure.status),
         received_at: Set(now),
         attempts: Set(1),
         next_attempt_at: Set(failure.next_attempt_at),
-        error: Set(Some(failure.error)),
-        body: Set(Some(failure.body)),
+        error: Set(Some(storable_error(failure.error))),
+        body: Set(Some(storable(failure.body))),
     };
     Entity::insert(row)
         .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
@@ -167,7 +187,7 @@ pub(super) async fn mark_failed(
     id: MessageId,
     attempts: i32,
     next_attempt_at: Option<Instant>,
-    error: String,
+    error: &str,
 ) -> Result<(), DbErr> {
     let status = if next_attempt_at.is_some() {
         Status::Retry
@@ -179,7 +199,7 @@ pub(super) async fn mark_failed(
             status: Set(status),
             attempts: Set(attempts),
             next_attempt_at: Set(next_attempt_at),
-            error: Set(Some(error)),
+            error: Set(Some(storable_error(error))),
             ..Default::default()
         })
         .filter(Column::Id.eq(id))

@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
+mod failures;
 mod messaging;
+mod outages;
+mod relay;
 mod timeouts;
+mod traces;
 mod transactions;
 
 use std::sync::Arc;
 
 use shared::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     contracts::{Envelope, ServiceName},
     db::Db,
     testing::new_postgres_database,
@@ -26,9 +30,13 @@ struct TestDb {
 }
 
 async fn sqlite() -> TestDb {
+    sqlite_at(Arc::new(SystemClock)).await
+}
+
+async fn sqlite_at(clock: Arc<dyn Clock>) -> TestDb {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("test.db").display());
-    let (db, committed) = open(&url).await;
+    let (db, committed) = open_at(&url, clock).await;
     migration::up(ServiceName::Loyalty, db.writer()).await.unwrap();
     TestDb {
         db,
@@ -39,8 +47,12 @@ async fn sqlite() -> TestDb {
 }
 
 async fn postgres() -> TestDb {
+    postgres_at(Arc::new(SystemClock)).await
+}
+
+async fn postgres_at(clock: Arc<dyn Clock>) -> TestDb {
     let url = new_postgres_database().await;
-    let (db, committed) = open(&url).await;
+    let (db, committed) = open_at(&url, clock).await;
     migration::up(ServiceName::Loyalty, db.writer()).await.unwrap();
     TestDb {
         db,
@@ -51,7 +63,9 @@ async fn postgres() -> TestDb {
 }
 
 async fn open(url: &str) -> (Db, mpsc::Receiver<Vec<Envelope>>) {
-    Db::connect(ServiceName::Loyalty, url, Arc::new(SystemClock))
-        .await
-        .unwrap()
+    open_at(url, Arc::new(SystemClock)).await
+}
+
+async fn open_at(url: &str, clock: Arc<dyn Clock>) -> (Db, mpsc::Receiver<Vec<Envelope>>) {
+    Db::connect(ServiceName::Loyalty, url, clock).await.unwrap()
 }

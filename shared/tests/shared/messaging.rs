@@ -72,14 +72,14 @@ impl Recorder {
     }
 }
 
-fn billing_queue() -> &'static Queue {
+pub(crate) fn billing_queue() -> &'static Queue {
     QUEUES
         .iter()
         .find(|queue| queue.service == ServiceName::Billing)
         .unwrap()
 }
 
-fn report() -> (Envelope, PurchaseId) {
+pub(crate) fn report() -> (Envelope, PurchaseId) {
     let now = SystemClock.now();
     let purchase_id = PurchaseId::new(now);
     let message = ReportPurchaseV1 { purchase_id };
@@ -89,7 +89,7 @@ fn report() -> (Envelope, PurchaseId) {
     )
 }
 
-fn outgoing(envelope: &Envelope) -> Outgoing {
+pub(crate) fn outgoing(envelope: &Envelope) -> Outgoing {
     let (exchange, key) = route_of(&envelope.message_type).unwrap();
     Outgoing {
         id: envelope.id,
@@ -140,7 +140,7 @@ impl Drop for Receiving {
     }
 }
 
-async fn inbox_rows(db: &Db) -> Vec<inbox::entity::Model> {
+pub(crate) async fn inbox_rows(db: &Db) -> Vec<inbox::entity::Model> {
     inbox::entity::Entity::find()
         .order_by_asc(inbox::entity::Column::ReceivedAt)
         .all(db.reader())

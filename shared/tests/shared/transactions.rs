@@ -1,13 +1,18 @@
 //! What pitfalls say about transactions, held by tests.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use migration::{pending, up};
 use sea_orm::{ConnectionTrait, DbErr};
 use shared::{
     clock::{Clock, SystemClock},
     contracts::{Locale, ServiceName, UserState, UserStatus},
+    db::race,
     ids::UserId,
+    inbox::HandleError,
     users,
 };
 
@@ -115,6 +120,47 @@ async fn transactions_that_deadlock_run_again_and_all_commit() {
         let row = users::find(test.db.reader(), user).await.unwrap().unwrap();
         assert_eq!(row.version, 3, "each transaction counts once");
     }
+}
+
+#[tokio::test]
+async fn a_transaction_that_calls_it_a_race_runs_again_from_the_start() {
+    for test in [sqlite().await, postgres().await] {
+        let runs = &AtomicU32::new(0);
+        let (first, second) = (&user(), &user());
+        let outcome: Result<u32, HandleError> = test
+            .db
+            .write(|tx| async move {
+                let run = runs.fetch_add(1, Ordering::SeqCst);
+                let state = if run == 0 { first } else { second };
+                users::replicate(tx.conn(), std::slice::from_ref(state)).await?;
+                match run {
+                    0 => Err(HandleError::rule(race("somebody was faster"))),
+                    1 => Err(HandleError::Store(race("and again"))),
+                    _ => Ok(run),
+                }
+            })
+            .await;
+        assert_eq!(outcome.unwrap(), 2);
+        let lost = users::find(test.db.reader(), first.user_id).await.unwrap();
+        assert!(lost.is_none(), "a run that lost leaves nothing behind");
+        let kept = users::find(test.db.reader(), second.user_id).await.unwrap();
+        assert!(kept.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_race_that_is_lost_for_ever_ends_as_an_error() {
+    let test = sqlite().await;
+    let runs = &AtomicU32::new(0);
+    let outcome: Result<(), DbErr> = test
+        .db
+        .write(|_| async move {
+            runs.fetch_add(1, Ordering::SeqCst);
+            Err(race("as always"))
+        })
+        .await;
+    assert_eq!(outcome, Err(race("as always")));
+    assert!(runs.load(Ordering::SeqCst) > 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
