@@ -182,9 +182,19 @@ async fn databases(setup: &Setup, name: &str) -> anyhow::Result<Vec<(String, Str
     Ok(variables)
 }
 
+/// A client for servers and processes of this machine: no proxy stands between, and what they
+/// answer is taken as it is.
+fn client() -> anyhow::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .context("the HTTP client can't be made")
+}
+
 /// A virtual host of its own; its URL.
 async fn virtual_host(setup: &Setup, name: &str) -> anyhow::Result<String> {
-    reqwest::Client::new()
+    client()?
         .put(format!("{}/api/vhosts/{name}", setup.rabbit_api))
         .send()
         .await

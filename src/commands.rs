@@ -49,6 +49,9 @@ enum Command {
         /// Run this service alone; may be repeated. Needs a message broker
         #[arg(long, value_name = "SERVICE")]
         only: Vec<Only>,
+        /// Stop when standard input ends, as it does when the parent process is gone
+        #[arg(long)]
+        until_input_ends: bool,
     },
     /// Bring the databases up to date, or show how they stand
     Migrate {
@@ -148,11 +151,15 @@ pub async fn execute(line: CommandLine) -> anyhow::Result<ExitCode> {
     shared::host::install_crypto();
     let options = line.options;
     match line.command {
-        None => run::run(load(&options)?, &[]).await,
-        Some(Command::Run { listen, only }) => {
+        None => run::run(load(&options)?, &[], &options, false).await,
+        Some(Command::Run {
+            listen,
+            only,
+            until_input_ends,
+        }) => {
             let mut config = load(&options)?;
             config.listen = listen.unwrap_or(config.listen);
-            run::run(config, &only).await
+            run::run(config, &only, &options, until_input_ends).await
         }
         Some(Command::Migrate {
             action: Migrate::Up { only },
@@ -174,6 +181,7 @@ fn load(options: &Options) -> anyhow::Result<Config> {
     let mut config = Config::load(options.config.as_deref())?;
     if let Some(data) = &options.data {
         config.data.clone_from(data);
+        config.check()?;
     }
     Ok(config)
 }
@@ -196,6 +204,18 @@ async fn open_up_to_date(config: &Config, service: ServiceName) -> anyhow::Resul
         migration::up(service, db.writer()).await?;
     }
     let pending = migration::pending(service, db.writer()).await?;
+    anyhow::ensure!(
+        pending == 0,
+        "the database of {service} lacks {pending} migrations: run `kopeck migrate up`"
+    );
+    Ok(db)
+}
+
+/// The same for a command that only looks: nothing is made and nothing is migrated.
+async fn open_existing(config: &Config, service: ServiceName) -> anyhow::Result<Db> {
+    let url = config.database_url(service);
+    let db = Db::open_existing(service, url.expose_secret(), Arc::new(SystemClock)).await?;
+    let pending = migration::pending(service, db.reader()).await?;
     anyhow::ensure!(
         pending == 0,
         "the database of {service} lacks {pending} migrations: run `kopeck migrate up`"

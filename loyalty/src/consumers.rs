@@ -17,8 +17,8 @@ use on_purchase_failed::OnPurchaseFailed;
 use on_purchase_paid::OnPurchasePaid;
 use on_tariff_changed::OnTariffChanged;
 
-/// All of them. Of what comes together, who is blocked is known before holds are decided, and a
-/// use that is given back is free before it is asked for again.
+/// All of them. Of what comes together, a use that is given back is free before it is asked for
+/// again.
 pub(crate) fn handlers(currency: Currency) -> Handlers {
     users::handlers(Handlers::new())
         .on::<TariffChangedV1>(OnTariffChanged { currency })

@@ -9,3 +9,6 @@ pub mod decision;
 pub mod discount;
 pub mod promocode;
 pub mod redemption;
+pub mod refusal;
+pub mod stale_hold;
+pub mod tariff;

@@ -16,7 +16,7 @@ use shared::{
     users::ReplicatedStatuses,
 };
 
-pub use app::reconcile::{SettledRedemption, reconcile, redemptions_before};
+pub use app::reconcile::{SettledRedemption, purchases_with_a_use, reconcile, redemptions_of};
 
 /// The service.
 #[must_use]

@@ -7,6 +7,7 @@ pub(crate) mod page;
 pub(crate) mod promocodes;
 pub(crate) mod redemptions;
 pub(crate) mod refusals;
+pub(crate) mod returned_uses;
 pub(crate) mod tariffs;
 
 use sea_orm::DbErr;

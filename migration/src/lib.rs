@@ -10,16 +10,20 @@ mod messaging;
 pub mod notifications;
 mod users;
 
+use std::collections::HashSet;
+
 use sea_orm_migration::{
-    MigrationStatus, MigratorTrait,
+    IntoSchemaManagerConnection, MigratorTrait, SchemaManager,
     sea_orm::{
-        ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
-        TransactionOptions, TransactionTrait,
+        ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _,
+        SqliteTransactionMode, TransactionOptions, TransactionTrait,
     },
+    seaql_migrations,
 };
 use shared::contracts::ServiceName;
 
-/// All replicas of all services that migrate on one PostgreSQL take this lock, one after another.
+/// Replicas of a service that migrate at once take this lock, one after another. PostgreSQL keeps
+/// such locks a database, so that services, which have one each, never wait for each other.
 const LOCK: i64 = 0x6b6f_7065_636b;
 
 /// Whether one migration was applied.
@@ -32,10 +36,12 @@ pub struct Applied {
 }
 
 /// Brings the database of `service` up to date. All or nothing, and safe to run in several
-/// processes at once.
+/// processes at once. A database that lacks nothing is left alone, also if a newer program has
+/// migrated it further.
 ///
 /// # Errors
-/// When the database refuses; then it is as it was.
+/// When the database refuses, or was migrated by another line of programs than this one; then it
+/// is as it was.
 pub async fn up(service: ServiceName, conn: &DatabaseConnection) -> Result<(), DbErr> {
     let sqlite = conn.get_database_backend() == DbBackend::Sqlite;
     let options = TransactionOptions {
@@ -44,13 +50,23 @@ pub async fn up(service: ServiceName, conn: &DatabaseConnection) -> Result<(), D
     };
     let transaction = conn.begin_with_options(options).await?;
     if !sqlite {
+        // A migration may rewrite a large table: the bounds of requests are not for it, nor for
+        // its wait for another replica's.
         transaction
             .execute_unprepared(&format!(
-                "SET LOCAL lock_timeout = '120s'; SELECT pg_advisory_xact_lock({LOCK})"
+                "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '120s'; \
+                 SELECT pg_advisory_xact_lock({LOCK})"
             ))
             .await?;
     }
-    apply(service, &transaction).await?;
+    // Looked at under the lock: another replica may have just done it.
+    if status(service, &transaction)
+        .await?
+        .iter()
+        .any(|migration| !migration.applied)
+    {
+        apply(service, &transaction).await?;
+    }
     transaction.commit().await
 }
 
@@ -63,36 +79,63 @@ async fn apply(service: ServiceName, transaction: &DatabaseTransaction) -> Resul
     }
 }
 
-/// Every migration of `service`, oldest first, and whether it was applied. Changes nothing.
+/// Every migration of `service` that this program knows, oldest first.
+#[must_use]
+pub fn known(service: ServiceName) -> Vec<String> {
+    let migrations = match service {
+        ServiceName::Auth => auth::Migrator::migrations(),
+        ServiceName::Loyalty => loyalty::Migrator::migrations(),
+        ServiceName::Billing => billing::Migrator::migrations(),
+        ServiceName::Notifications => notifications::Migrator::migrations(),
+    };
+    migrations
+        .iter()
+        .map(|migration| migration.name().to_owned())
+        .collect()
+}
+
+/// Every migration of `service` that this program knows, oldest first, and whether it was
+/// applied. Changes nothing.
 ///
 /// # Errors
-/// When the database does not answer, or has migrations that this program does not know.
-pub async fn status(service: ServiceName, conn: &DatabaseConnection) -> Result<Vec<Applied>, DbErr> {
-    let migrations = match service {
-        ServiceName::Auth => auth::Migrator::get_migration_with_status_read_only(conn).await,
-        ServiceName::Loyalty => loyalty::Migrator::get_migration_with_status_read_only(conn).await,
-        ServiceName::Billing => billing::Migrator::get_migration_with_status_read_only(conn).await,
-        ServiceName::Notifications => {
-            notifications::Migrator::get_migration_with_status_read_only(conn).await
-        }
-    }?;
-    Ok(migrations
-        .iter()
-        .map(|migration| Applied {
-            name: migration.name().to_owned(),
-            applied: migration.status() == MigrationStatus::Applied,
+/// When the database does not answer.
+pub async fn status<'c>(
+    service: ServiceName,
+    conn: impl IntoSchemaManagerConnection<'c>,
+) -> Result<Vec<Applied>, DbErr> {
+    let applied: HashSet<_> = applied(conn).await?.into_iter().collect();
+    Ok(known(service)
+        .into_iter()
+        .map(|name| Applied {
+            applied: applied.contains(&name),
+            name,
         })
         .collect())
 }
 
-/// How many migrations the database of `service` lacks.
+/// How many migrations the database of `service` lacks. One that a newer program has migrated
+/// further lacks none: migrations leave in place what the program before them needs, so that old
+/// replicas go on until they are replaced. That it is further goes to the log.
 ///
 /// # Errors
-/// As [`status`].
+/// When the database does not answer.
 pub async fn pending(service: ServiceName, conn: &DatabaseConnection) -> Result<usize, DbErr> {
-    Ok(status(service, conn)
-        .await?
-        .iter()
-        .filter(|migration| !migration.applied)
-        .count())
+    let known = known(service);
+    let applied = applied(conn).await?;
+    for name in applied.iter().filter(|name| !known.contains(name)) {
+        tracing::warn!(%service, migration = name, "the database was migrated by a newer program");
+    }
+    Ok(known.iter().filter(|name| !applied.contains(name)).count())
+}
+
+/// The names of all migrations that were applied, known or not.
+async fn applied<'c>(conn: impl IntoSchemaManagerConnection<'c>) -> Result<Vec<String>, DbErr> {
+    let manager = SchemaManager::new(conn);
+    if !manager.has_table("seaql_migrations").await? {
+        return Ok(Vec::new());
+    }
+    let rows = seaql_migrations::Entity::find()
+        .all(manager.get_connection())
+        .await?;
+    Ok(rows.into_iter().map(|row| row.version).collect())
 }

@@ -19,7 +19,7 @@ use shared::{
     users::ReplicatedStatuses,
 };
 
-pub use app::reconcile::letters_of_purchases;
+pub use app::reconcile::{letters_of_purchases, purchases_with_a_letter};
 
 /// The service, to be run by [`shared::host`].
 #[must_use]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
+    config,
     contracts::{Exchange, Queue, WakeUp},
     ids::MessageId,
 };
@@ -48,10 +49,12 @@ pub enum BusError {
     #[error("the message broker did not take the message: {0}")]
     NotTaken(String),
     /// The URL can't be read. It is not repeated here, since it may hold a password.
-    #[error("the message broker's URL can't be read")]
+    #[error(
+        "the URL in `bus.url` can't be read: it must be embedded: or amqp://USER:PASSWORD@HOST/VHOST, with characters like # / ? % @ of the password percent-encoded"
+    )]
     InvalidUrl,
     /// The URL is of no bus that there is.
-    #[error("`{0}` is no message bus: use amqp://, amqps:// or embedded:")]
+    #[error("`{0}:` is no message bus: use amqp://, amqps:// or embedded:")]
     UnknownScheme(String),
 }
 
@@ -124,19 +127,39 @@ pub trait Listener: Send {
 /// Whether the bus behind `url` stays within the process.
 #[must_use]
 pub fn is_embedded(url: &str) -> bool {
-    url.split(':').next() == Some("embedded")
+    config::scheme_of(url) == Some("embedded")
 }
 
 /// The bus behind `url`: `embedded:` within the process, `amqp://` or `amqps://` for RabbitMQ.
 ///
 /// # Errors
-/// When the scheme is unknown. A broker that is not there yet is no error: it is waited for.
+/// When the scheme is unknown, or the URL can't be read. A broker that is not there yet is no error: it is waited for.
 pub fn connect(url: &str) -> Result<Arc<dyn Bus>, BusError> {
-    match url.split(':').next() {
+    match config::scheme_of(url) {
         Some("embedded") => Ok(Arc::new(embedded::EmbeddedBus::new())),
+        Some("amqp" | "amqps") if !config::is_plain_server_url(url) => Err(BusError::InvalidUrl),
         Some("amqp" | "amqps") => Ok(Arc::new(rabbit::RabbitBus::new(url)?)),
-        _ => Err(BusError::UnknownScheme(
-            url.split(':').next().unwrap_or_default().to_owned(),
-        )),
+        Some(scheme) => Err(BusError::UnknownScheme(scheme.to_owned())),
+        None => Err(BusError::InvalidUrl),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_url_that_cannot_be_read_is_repeated() {
+        for url in [
+            "kopeck_hunter2_and_no_scheme",
+            "hunter2://rabbit",
+            "amqp://kopeck:hunter2/x@rabbit/kopeck",
+            "amqp://kopeck:#hunter2@rabbit/kopeck",
+            "",
+        ] {
+            let error = connect(url).err().unwrap();
+            assert!(matches!(error, BusError::InvalidUrl), "{url}: {error:?}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
     }
 }

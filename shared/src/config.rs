@@ -3,6 +3,9 @@
 //! Every key has a default that suits one process on one machine. A key that does not exist is
 //! refused, so that a typing mistake does not silently leave a default in force.
 
+mod error;
+mod url;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -11,6 +14,9 @@ use std::{
 use iso_currency::Currency;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+
+pub use error::ConfigError;
+pub(crate) use url::{is_plain_server_url, scheme_of};
 
 use crate::{bus, contracts::ServiceName, db};
 
@@ -101,7 +107,7 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
-            filter: "info,sqlx=warn,lapin=error".to_owned(),
+            filter: "info,sqlx=warn,sea_orm_migration=warn,lapin=error".to_owned(),
             format: LogFormat::Text,
         }
     }
@@ -189,22 +195,6 @@ pub struct NotificationsConfig {
     pub database_url: Option<SecretString>,
 }
 
-/// Why the configuration is not accepted.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A file or a variable can't be read, or has a key or a value that can't be.
-    #[error("the configuration can't be used: {0}")]
-    Unusable(#[from] config::ConfigError),
-    /// A value is understood, and wrong.
-    #[error("`{key}` can't be used: {why}")]
-    Value {
-        /// Which key.
-        key: &'static str,
-        /// What is wrong with it.
-        why: String,
-    },
-}
-
 impl Config {
     /// Reads `file` (or [`DEFAULT_FILE`], if there is one) and the environment, which wins.
     ///
@@ -220,7 +210,7 @@ impl Config {
         let environment = config::Environment::with_prefix("KOPECK")
             .prefix_separator("_")
             .separator("__")
-            .ignore_empty(true);
+            .ignore_empty(false);
         let config: Self = config::Config::builder()
             .add_source(named)
             .add_source(environment)
@@ -241,6 +231,11 @@ impl Config {
                 why: why.to_owned(),
             })
         };
+        for (key, value) in self.texts() {
+            if value.is_some_and(str::is_empty) {
+                return wrong(key, "it is empty; leave it out to have the default");
+            }
+        }
         if self.environment == Environment::Production && self.billing.sandbox == Some(true) {
             return wrong(
                 "billing.sandbox",
@@ -253,15 +248,34 @@ impl Config {
         if !(10..=86_400).contains(&self.auth.access_token_seconds) {
             return wrong("auth.access_token_seconds", "it must be from 10 to 86400");
         }
-        if self.auth.issuer.is_empty() {
-            return wrong("auth.issuer", "it must not be empty");
-        }
         if let Some(url) = &self.auth.url
             && !(url.starts_with("http://") || url.starts_with("https://"))
         {
             return wrong("auth.url", "it must begin with http:// or https://");
         }
         Ok(())
+    }
+
+    /// What may be any text, but an empty one. An empty variable is mostly one that somebody
+    /// forgot to fill.
+    fn texts(&self) -> [(&'static str, Option<&str>); 9] {
+        fn secret(text: Option<&SecretString>) -> Option<&str> {
+            text.map(|text| text.expose_secret())
+        }
+        [
+            ("data", self.data.to_str()),
+            ("bus.url", secret(Some(&self.bus.url))),
+            ("log.filter", Some(&self.log.filter)),
+            ("auth.url", self.auth.url.as_deref()),
+            ("auth.issuer", Some(&self.auth.issuer)),
+            ("auth.database_url", secret(self.auth.database_url.as_ref())),
+            ("loyalty.database_url", secret(self.loyalty.database_url.as_ref())),
+            ("billing.database_url", secret(self.billing.database_url.as_ref())),
+            (
+                "notifications.database_url",
+                secret(self.notifications.database_url.as_ref()),
+            ),
+        ]
     }
 
     /// The database of `service`: as configured, else a file in the data folder.
@@ -297,7 +311,7 @@ mod tests {
 
     use super::*;
 
-    fn load(text: &str) -> Result<Config, ConfigError> {
+    pub(super) fn load(text: &str) -> Result<Config, ConfigError> {
         let mut file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
         file.write_all(text.as_bytes()).unwrap();
         Config::load(Some(file.path()))
@@ -347,6 +361,22 @@ mod tests {
     fn secrets_are_not_printed() {
         let config = load("[bus]\nurl = \"amqp://kopeck:hunter2@localhost\"").unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn an_empty_value_is_refused_by_name() {
+        for (text, key) in [
+            ("[loyalty]\ndatabase_url = \"\"", "loyalty.database_url"),
+            ("[bus]\nurl = \"\"", "bus.url"),
+            ("[auth]\nissuer = \"\"", "auth.issuer"),
+            ("data = \"\"", "data"),
+        ] {
+            let error = load(text).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("`{key}`")) && error.contains("empty"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

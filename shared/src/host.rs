@@ -1,7 +1,9 @@
 //! Runs services: any number of them in one process, in the same way.
 
+mod background;
 mod health;
 mod run;
+mod serve;
 
 use std::{sync::Arc, time::Duration};
 
@@ -61,7 +63,7 @@ pub struct Definition {
     pub build: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<Service, JobError>>,
     /// Brings its database up to date; safe to run in several replicas at once.
     pub migrate: for<'a> fn(&'a DatabaseConnection) -> BoxFuture<'a, Result<(), DbErr>>,
-    /// How many migrations its database still lacks.
+    /// How many migrations its database still lacks; none if a newer program has migrated it.
     pub pending: for<'a> fn(&'a DatabaseConnection) -> BoxFuture<'a, Result<usize, DbErr>>,
 }
 

@@ -99,7 +99,9 @@ impl<'de> Visitor<'de> for MoneyVisitor {
         }
         let Fields { amount, currency } = Fields::deserialize(MapAccessDeserializer::new(map))?;
         let currency = Currency::from_code(&currency).ok_or_else(|| {
-            de::Error::custom(format!("`{currency}` is no currency: it must be a code of ISO 4217, such as RUB"))
+            de::Error::custom(format!(
+                "`{currency}` is no currency: it must be a code of ISO 4217, such as RUB"
+            ))
         })?;
         Ok(Money { amount, currency })
     }

@@ -44,7 +44,7 @@ pub(super) async fn serve(
     let gateway = Gateway {
         routes,
         turn: Arc::default(),
-        client: reqwest::Client::new(),
+        client: super::client()?,
     };
     let router = Router::new().fallback(forward).with_state(gateway);
     let task = tokio::spawn(async move {

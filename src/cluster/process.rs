@@ -61,7 +61,7 @@ impl ServiceProcess {
     /// When it does not become so in a minute; with the end of its log.
     pub async fn ready(&self) -> anyhow::Result<()> {
         let url = format!("http://{}/{}/health/ready", self.address, self.service);
-        let client = reqwest::Client::new();
+        let client = super::client()?;
         let poll = async {
             loop {
                 match client.get(&url).send().await {
@@ -137,9 +137,11 @@ async fn spawn(
     let errors = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
     let mut child = Command::new(program)
         .args(["run", "--only", service.as_str(), "--listen", &listen.to_string()])
+        // Its other end is ours: it ends when we do, however that comes about.
+        .arg("--until-input-ends")
         .envs(environment.iter().cloned())
         .current_dir(folder)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(errors)
         .kill_on_drop(true)

@@ -6,16 +6,19 @@ use std::{
 };
 
 use anyhow::Context as _;
-use secrecy::SecretString;
-use shared::{config::Config, contracts::ServiceName};
+use secrecy::{ExposeSecret as _, SecretString};
+use shared::{config::Config, contracts::ServiceName, db};
 
 use super::open_up_to_date;
 
 pub(super) async fn create(config: &Config, email: &str) -> anyhow::Result<ExitCode> {
-    let db = open_up_to_date(config, ServiceName::Auth).await?;
+    let database = open_up_to_date(config, ServiceName::Auth).await?;
     let password = tokio::task::spawn_blocking(read_password).await??;
-    let user = auth::create_admin(&db, email, password).await?;
-    println!("{user} is an administrator now.");
+    let user = auth::create_admin(&database, email, password).await?;
+    let url = config.database_url(ServiceName::Auth);
+    let place = db::place(ServiceName::Auth, url.expose_secret())?;
+    println!("{user} is an administrator now, in the database {place}.");
+    database.close().await;
     Ok(ExitCode::SUCCESS)
 }
 

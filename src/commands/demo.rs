@@ -8,6 +8,7 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use secrecy::SecretString;
 use shared::{clock::SystemClock, config::Config, contracts::ServiceName, host};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::client::Client;
 use crate::definitions;
@@ -29,10 +30,23 @@ pub(super) async fn demo() -> anyhow::Result<ExitCode> {
     let running = host::start(config.clone(), &definitions(), Arc::new(SystemClock)).await?;
 
     let client = Client::new(format!("http://{}", running.address()));
-    let told = story::tell(&client).await;
+    let told = tokio::select! {
+        told = story::tell(&client) => told,
+        signal = interrupted() => signal.and_then(|()| anyhow::bail!("interrupted")),
+    };
     running.stop().await;
     told?;
     println!();
     println!("And the books, recomputed from every posting:");
     super::reconcile::reconcile(&config, Some(0)).await
+}
+
+/// Waits for Ctrl-C or a request to end: the throw-away platform goes with us.
+async fn interrupted() -> anyhow::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }

@@ -1,9 +1,14 @@
 //! `kopeck migrate up` and `status`
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
-use shared::config::Config;
+use secrecy::ExposeSecret as _;
+use shared::{
+    clock::SystemClock,
+    config::Config,
+    db::{ConnectError, Db},
+};
 
 use super::{Only, open, services};
 
@@ -14,6 +19,7 @@ pub(super) async fn up(config: &Config, only: &[Only]) -> anyhow::Result<ExitCod
         migration::up(service, db.writer())
             .await
             .with_context(|| format!("the database of {service} can't be brought up to date"))?;
+        db.close().await;
         println!("{service}: {pending} applied, up to date");
     }
     Ok(ExitCode::SUCCESS)
@@ -22,8 +28,25 @@ pub(super) async fn up(config: &Config, only: &[Only]) -> anyhow::Result<ExitCod
 pub(super) async fn status(config: &Config, only: &[Only]) -> anyhow::Result<ExitCode> {
     let mut complete = true;
     for service in services(only) {
-        let db = open(config, service).await?;
-        for migration in migration::status(service, db.writer()).await? {
+        let url = config.database_url(service);
+        let opened = Db::open_existing(service, url.expose_secret(), Arc::new(SystemClock)).await;
+        let migrations = match opened {
+            Ok(db) => {
+                let status = migration::status(service, db.reader()).await?;
+                db.close().await;
+                status
+            }
+            // Looking makes nothing: what is not there yet lacks everything.
+            Err(ConnectError::Missing { file, .. }) => {
+                println!("{service}: no database yet in {}", file.display());
+                migration::known(service)
+                    .into_iter()
+                    .map(|name| migration::Applied { name, applied: false })
+                    .collect()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for migration in migrations {
             complete &= migration.applied;
             let mark = if migration.applied { "applied" } else { "pending" };
             println!("{service}: {mark} {}", migration.name);

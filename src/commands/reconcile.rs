@@ -1,12 +1,13 @@
 //! `kopeck reconcile`: holds every service's tables against each other, and the services against
 //! one another.
 
-use std::process::ExitCode;
+use std::{collections::HashSet, process::ExitCode};
 
 use billing::{
     app::{
+        read_purchase::{read_ended, read_purchase},
         reconcile::reconcile as reconcile_billing,
-        report_settled::{SettledPurchase, settled_purchases},
+        report_settled::{SettledPurchase, settled_page},
     },
     domain::purchase::PurchaseState,
 };
@@ -14,43 +15,39 @@ use chrono::Duration;
 use loyalty::{SettledRedemption, domain::redemption::RedemptionStatus};
 use notifications::domain::letter::LetterKind;
 use shared::{
-    clock::{Clock as _, SystemClock},
+    clock::{Clock as _, Instant, SystemClock},
     config::Config,
     contracts::ServiceName,
+    db::Db,
     ids::PurchaseId,
     reconcile::Finding,
 };
 
-use super::open_up_to_date;
+use super::open_existing;
 
 /// For how long after its deadline a purchase may still be on its way through the services.
 const MARGIN_SECONDS: u32 = 30;
 
+/// What is held against each other at once.
+const PAGE: u64 = 1_000;
+
+/// Reads only, and looks at nothing that is younger than `older_than` seconds.
 pub(super) async fn reconcile(config: &Config, older_than: Option<u32>) -> anyhow::Result<ExitCode> {
     let older_than = older_than.unwrap_or(config.billing.purchase_deadline_seconds + MARGIN_SECONDS);
     let now = SystemClock.now();
     let before = now - Duration::seconds(i64::from(older_than));
+    let books = Books {
+        billing: open_existing(config, ServiceName::Billing).await?,
+        loyalty: open_existing(config, ServiceName::Loyalty).await?,
+        notifications: open_existing(config, ServiceName::Notifications).await?,
+        before,
+    };
 
-    let billing = open_up_to_date(config, ServiceName::Billing).await?;
-    let loyalty = open_up_to_date(config, ServiceName::Loyalty).await?;
-    let notifications = open_up_to_date(config, ServiceName::Notifications).await?;
-
-    let mut findings = reconcile_billing(billing.reader(), now).await?;
-    findings.extend(loyalty::reconcile(loyalty.reader(), before).await?);
-    // Purchases first: what the others know of them is at least as new.
-    let purchases = settled_purchases(billing.reader(), before).await?;
-    let redemptions = loyalty::redemptions_before(loyalty.reader(), now).await?;
-    let letters = notifications::letters_of_purchases(notifications.reader()).await?;
-    for purchase in &purchases {
-        findings.extend(redemption_follows(
-            purchase,
-            redemptions.get(&purchase.purchase_id),
-        ));
-        findings.extend(letter_follows(
-            purchase,
-            letters.get(&purchase.purchase_id).copied(),
-        ));
-    }
+    let mut findings = reconcile_billing(books.billing.reader(), now).await?;
+    findings.extend(loyalty::reconcile(books.loyalty.reader(), before).await?);
+    let purchases = books.purchases(&mut findings).await?;
+    books.redemptions_without_purchase(&mut findings).await?;
+    books.letters_without_purchase(&mut findings).await?;
 
     for finding in &findings {
         println!("{}: {} ({})", finding.rule, finding.detail, finding.id);
@@ -61,8 +58,7 @@ pub(super) async fn reconcile(config: &Config, older_than: Option<u32>) -> anyho
         format!(" older than {older_than} s")
     };
     println!(
-        "{} purchases{older} reconciled, {} findings",
-        purchases.len(),
+        "{purchases} purchases{older} reconciled, {} findings",
         findings.len()
     );
     Ok(if findings.is_empty() {
@@ -70,6 +66,89 @@ pub(super) async fn reconcile(config: &Config, older_than: Option<u32>) -> anyho
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The services' databases.
+struct Books {
+    billing: Db,
+    loyalty: Db,
+    notifications: Db,
+    /// What is younger may still be on its way.
+    before: Instant,
+}
+
+impl Books {
+    /// Holds what became of each purchase against its redemption and its letter, and says how many
+    /// purchases there are.
+    async fn purchases(&self, findings: &mut Vec<Finding>) -> anyhow::Result<usize> {
+        let (mut after, mut purchases) = (None, 0);
+        loop {
+            // Purchases first: what the others know of them is at least as new.
+            let page = settled_page(self.billing.reader(), self.before, after, PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(purchases);
+            };
+            after = Some(last.purchase_id);
+            purchases += page.len();
+            let ids: Vec<_> = page.iter().map(|purchase| purchase.purchase_id).collect();
+            let redemptions = loyalty::redemptions_of(self.loyalty.reader(), &ids).await?;
+            let letters = notifications::letters_of_purchases(self.notifications.reader(), &ids).await?;
+            for purchase in &page {
+                let id = purchase.purchase_id;
+                findings.extend(redemption_follows(purchase, redemptions.get(&id)));
+                findings.extend(letter_follows(purchase, letters.get(&id).copied()));
+            }
+        }
+    }
+
+    /// Finds uses that are taken for purchases that billing does not have.
+    async fn redemptions_without_purchase(&self, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+        let mut after = None;
+        loop {
+            let page = loyalty::purchases_with_a_use(self.loyalty.reader(), self.before, after, PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(*last);
+            for id in self.unknown_to_billing(page).await? {
+                let detail = "a use is taken, and billing has no such purchase".to_owned();
+                findings.push(finding("a redemption has its purchase", id, detail));
+            }
+        }
+    }
+
+    /// The same of letters.
+    async fn letters_without_purchase(&self, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+        let mut after = None;
+        loop {
+            let page =
+                notifications::purchases_with_a_letter(self.notifications.reader(), self.before, after, PAGE)
+                    .await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            after = Some(*last);
+            let purchases = page.into_iter().map(|(_, purchase)| purchase).collect();
+            for id in self.unknown_to_billing(purchases).await? {
+                let detail = "a letter, and billing has no such purchase".to_owned();
+                findings.push(finding("a letter has its purchase", id, detail));
+            }
+        }
+    }
+
+    /// Those that billing does not have. Nobody else hears of a purchase before billing has it.
+    async fn unknown_to_billing(&self, ids: Vec<PurchaseId>) -> anyhow::Result<Vec<PurchaseId>> {
+        let ended = read_ended(self.billing.reader(), ids.clone()).await?;
+        let ended: HashSet<_> = ended.into_iter().map(|view| view.purchase.id).collect();
+        let mut unknown = Vec::new();
+        // Few are pending at any time.
+        for id in ids.into_iter().filter(|id| !ended.contains(id)) {
+            if read_purchase(self.billing.reader(), id).await?.is_none() {
+                unknown.push(id);
+            }
+        }
+        Ok(unknown)
+    }
 }
 
 fn finding(rule: &'static str, id: PurchaseId, detail: String) -> Finding {
@@ -143,4 +222,97 @@ fn letter_follows(purchase: &SettledPurchase, letter: Option<LetterKind>) -> Opt
         let detail = format!("the purchase is {}, the letter {found}", purchase.state.as_str());
         finding("every outcome has its letter", purchase.purchase_id, detail)
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test fails by panicking
+mod tests {
+    use std::{path::Path, sync::Arc};
+
+    use sea_orm::ConnectionTrait as _;
+    use shared::db::url_of_file;
+
+    use super::*;
+
+    async fn database(folder: &Path, service: ServiceName) -> Db {
+        let url = url_of_file(&folder.join(format!("{service}.db")));
+        let (db, _) = Db::connect(service, &url, Arc::new(SystemClock)).await.unwrap();
+        migration::up(service, db.writer()).await.unwrap();
+        db
+    }
+
+    async fn books(folder: &Path) -> Books {
+        Books {
+            billing: database(folder, ServiceName::Billing).await,
+            loyalty: database(folder, ServiceName::Loyalty).await,
+            notifications: database(folder, ServiceName::Notifications).await,
+            before: SystemClock.now(),
+        }
+    }
+
+    /// A use that is taken and a letter, about a purchase that nobody made.
+    async fn make_orphans(books: &Books, purchase: PurchaseId, created_at: Instant) {
+        let (id, at) = (purchase.0.simple(), created_at.to_rfc3339());
+        let use_taken = format!(
+            "INSERT INTO redemptions (purchase_id, status, user_id, tariff_id, promocode_id, campaign_id, \
+             campaign_version, list_price, discount, final_price, purchase_version, counted_campaign, \
+             counted_promocode, counted_user, reports, created_at, updated_at) VALUES \
+             (x'{id}', 'confirmed', x'{id}', x'{id}', x'{id}', x'{id}', 1, 1, 0, 1, 2, 0, 0, 0, 0, '{at}', '{at}')"
+        );
+        books
+            .loyalty
+            .writer()
+            .execute_unprepared(&use_taken)
+            .await
+            .unwrap();
+        let letter = format!(
+            "INSERT INTO letters (id, user_id, kind, about, subject, body, data, occurred_at, created_at) \
+             VALUES (x'{id}', x'{id}', 'purchase_failed', 'purchase_ended:{purchase}', 'S', 'B', '{{}}', \
+             '{at}', '{at}')"
+        );
+        books
+            .notifications
+            .writer()
+            .execute_unprepared(&letter)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn uses_and_letters_of_purchases_that_billing_does_not_have_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let books = books(folder.path()).await;
+        let (before, second) = (books.before, Duration::seconds(1));
+        let old = PurchaseId::new(before - second);
+        make_orphans(&books, old, before - second).await;
+        // May still be on its way.
+        make_orphans(&books, PurchaseId::new(before + second), before + second).await;
+
+        let mut findings = Vec::new();
+        books.redemptions_without_purchase(&mut findings).await.unwrap();
+        books.letters_without_purchase(&mut findings).await.unwrap();
+        let found: Vec<_> = findings
+            .iter()
+            .map(|finding| (finding.rule, finding.id))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("a redemption has its purchase", old.0),
+                ("a letter has its purchase", old.0)
+            ]
+        );
+        assert_eq!(books.purchases(&mut findings).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn reconciling_nothing_makes_no_databases() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            data: folder.path().join("data"),
+            ..Config::default()
+        };
+        assert!(reconcile(&config, None).await.is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }

@@ -1,14 +1,22 @@
 //! `kopeck run`
 
-use std::{process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
-use shared::{clock::SystemClock, config::Config, host, telemetry};
-use tokio::signal::unix::{SignalKind, signal};
+use shared::{clock::SystemClock, config::Config, contracts::ServiceName, host, telemetry};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Only, services};
+use super::{Only, Options, services};
 use crate::definition;
 
-pub(super) async fn run(config: Config, only: &[Only]) -> anyhow::Result<ExitCode> {
+/// What a shell says of a program that Ctrl-C has ended.
+const INTERRUPTED: i32 = 130;
+
+pub(super) async fn run(
+    config: Config,
+    only: &[Only],
+    options: &Options,
+    until_input_ends: bool,
+) -> anyhow::Result<ExitCode> {
     telemetry::init(&config.log)?;
     // Listened to before anything starts: a stop that comes early is a stop too.
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -26,33 +34,70 @@ pub(super) async fn run(config: Config, only: &[Only]) -> anyhow::Result<ExitCod
     if embedded {
         println!("  Data  {}", data.display());
     }
-    println!("  The first administrator is made by (the password is read from standard input):");
-    println!(
-        "        {} admin create --email you@example.com{}",
-        program(),
-        folder_option(&data)
-    );
+    if services.contains(&ServiceName::Auth) {
+        println!("  The first administrator is made by (the password is read from standard input):");
+        println!("        {}", admin_command(options));
+    }
     println!("  Ctrl-C stops it.");
 
+    let failed = tokio::select! {
+        () = told(&mut interrupt, &mut terminate) => false,
+        () = end_of_input(), if until_input_ends => false,
+        () = running.failed() => true,
+    };
+    println!("Stopping.");
+    tokio::select! {
+        () = running.stop() => {}
+        // Whoever says it twice does not want to wait.
+        () = told(&mut interrupt, &mut terminate) => std::process::exit(INTERRUPTED),
+    }
+    println!("Stopped.");
+    // Its supervisor, or whoever reads the log, is to start it again.
+    anyhow::ensure!(
+        !failed,
+        "a part of the platform has ended by itself; the log says which"
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until standard input ends: whoever holds its other end is gone. On a thread of its own,
+/// which unlike the runtime's keeps nobody from ending.
+async fn end_of_input() {
+    let (say, ended) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = say.send(());
+    });
+    let _ = ended.await;
+}
+
+async fn told(interrupt: &mut Signal, terminate: &mut Signal) {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    println!("Stopping.");
-    running.stop().await;
-    println!("Stopped.");
-    Ok(ExitCode::SUCCESS)
 }
 
-/// How this program was called, so that the hint can be pasted.
-fn program() -> String {
-    std::env::args().next().unwrap_or_else(|| "kopeck".to_owned())
-}
-
-fn folder_option(data: &std::path::Path) -> String {
-    if data == std::path::Path::new("data") {
-        String::new()
-    } else {
-        format!(" --data {}", data.display())
+/// The command that makes an administrator of this platform, to be pasted: this program, as it
+/// was called and with the configuration that it was given.
+fn admin_command(options: &Options) -> String {
+    let program = std::env::args_os().next().unwrap_or_else(|| "kopeck".into());
+    let mut command = quoted(Path::new(&program));
+    command.push_str(" admin create --email you@example.com");
+    for (name, path) in [("--config", &options.config), ("--data", &options.data)] {
+        if let Some(path) = path {
+            command.push_str(&format!(" {name} {}", quoted(path)));
+        }
     }
+    command
+}
+
+/// The path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
+    if !path.is_empty() && path.chars().all(plain) {
+        return path;
+    }
+    format!("'{}'", path.replace('\'', "'\\''"))
 }

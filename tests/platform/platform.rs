@@ -237,17 +237,23 @@ impl Platform {
 
     /// The redemptions of a campaign with this status.
     pub async fn redemptions(&self, campaign: &Value, status: &str) -> usize {
-        let path = format!(
+        let first = format!(
             "/loyalty/v1/campaigns/{}/redemptions?limit=200",
             campaign["id"].as_str().unwrap()
         );
-        let page = self.admin.get(&path).await.expect(200);
-        page["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|redemption| redemption["status"] == status)
-            .count()
+        let (mut path, mut count) = (first.clone(), 0);
+        loop {
+            let page = self.admin.get(&path).await.expect(200);
+            let items = page["items"].as_array().unwrap();
+            count += items
+                .iter()
+                .filter(|redemption| redemption["status"] == status)
+                .count();
+            match page["next_cursor"].as_str() {
+                Some(cursor) => path = format!("{first}&cursor={cursor}"),
+                None => return count,
+            }
+        }
     }
 
     /// Ends the story: everything comes to rest, the books are right, the platform stops cleanly.

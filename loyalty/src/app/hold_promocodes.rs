@@ -5,14 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use iso_currency::Currency;
 use sea_orm::DbErr;
 use shared::{
-    contracts::{HoldPromocodeV1, PromocodeHeldV1, PromocodeRefusedV1, Reason, UserStatus},
+    contracts::{HoldPromocodeV1, PromocodeHeldV1, PromocodeRefusedV1, Reason},
     db::{Tx, race},
     ids::{CampaignId, PurchaseId, RefusalId, UserId},
     money::Money,
-    users,
 };
 
-use super::report_stale_holds::first_report_at;
 use crate::{
     domain::{
         batch::{CounterNotLoaded, Hold, InBatch, counters_needed, decide_batch, limits},
@@ -20,6 +18,7 @@ use crate::{
         decision::{Decision, Found, HoldRequest, ImpossiblePrice, mask},
         promocode::{Promocode, PromocodeCode, as_shown},
         redemption::{AnswerAgain, RedemptionStatus, answer_again},
+        stale_hold::first_report_at,
     },
     store::{self, counters::Limits, redemptions::Redemption, refusals::Refusal},
 };
@@ -37,6 +36,10 @@ pub(crate) enum HoldPromocodesError {
 
 /// Answers every command: with the answer that its purchase has got already, or with a new
 /// decision. The slice may hold the same purchase, promocode and user several times.
+///
+/// Nothing else in its transaction has locked a count, so that replicas wait for each other's
+/// counts in one direction only. They can still meet in a circle where a purchase fails in one while it is
+/// decided in another; then the database ends one of them, and `Db::write` runs it again.
 pub(crate) async fn hold_promocodes(
     tx: &Tx,
     commands: &[HoldPromocodeV1],
@@ -53,8 +56,8 @@ pub(crate) async fn hold_promocodes(
     let holds: Vec<_> = asked.holds().collect();
     let limits = limits_of(&holds);
     // From here on others wait for this transaction.
-    let mut counters = store::counters::lock(tx.conn(), &limits).await?;
-    let decisions = decide_batch(&holds, &mut counters)?;
+    let mut locked = store::counters::lock(tx.conn(), &limits).await?;
+    let decisions = decide_batch(&holds, &mut locked.counters)?;
 
     let outcome = Outcome::of(tx, &asked.commands, &holds, &decisions);
     let expected = outcome.redemptions.len() as u64;
@@ -63,7 +66,7 @@ pub(crate) async fn hold_promocodes(
         return Err(race("a purchase was decided elsewhere meanwhile").into());
     }
     store::refusals::insert(tx.conn(), &outcome.refusals).await?;
-    store::counters::write(tx.conn(), &counters, &limits).await?;
+    store::counters::write(tx.conn(), &locked).await?;
     outcome.say(tx, currency)?;
     Ok(())
 }
@@ -97,7 +100,6 @@ struct Asked<'a> {
     requests: Vec<HoldRequest>,
     promocodes: HashMap<PromocodeCode, Promocode>,
     campaigns: HashMap<CampaignId, Campaign>,
-    users: HashMap<UserId, UserStatus>,
 }
 
 impl<'a> Asked<'a> {
@@ -117,7 +119,6 @@ impl<'a> Asked<'a> {
             requests,
             promocodes: HashMap::new(),
             campaigns: HashMap::new(),
-            users: HashMap::new(),
         };
         if asked.commands.is_empty() {
             return Ok(asked);
@@ -130,9 +131,6 @@ impl<'a> Asked<'a> {
             .collect();
         let campaigns: BTreeSet<_> = asked.promocodes.values().map(|found| found.campaign_id).collect();
         asked.campaigns = store::campaigns::find_many(tx.conn(), campaigns).await?;
-        let users: BTreeSet<_> = asked.requests.iter().map(|request| request.user_id).collect();
-        let users = users::find_many(tx.conn(), users).await?;
-        asked.users = users.into_iter().map(|(id, user)| (id, user.status)).collect();
         Ok(asked)
     }
 
@@ -155,7 +153,6 @@ impl<'a> Asked<'a> {
             purchase_id: command.purchase_id,
             request,
             found: self.found(code),
-            user_status: self.users.get(&request.user_id).copied(),
         })
     }
 }
@@ -189,12 +186,12 @@ impl Outcome {
 
     fn add(&mut self, tx: &Tx, command: &HoldPromocodeV1, hold: &Hold<'_>, decision: &Decision) {
         let mut redemption = undecided(tx, command);
+        redemption.promocode_id = hold.found.map(|found| found.promocode.id);
+        redemption.campaign_id = hold.found.map(|found| found.campaign.id);
         match (decision, hold.found) {
             (Decision::Held(priced), Some(found)) => {
                 redemption.status = RedemptionStatus::Held.as_str().to_owned();
                 redemption.promocode = Some(found.promocode.code.as_str().to_owned());
-                redemption.promocode_id = Some(found.promocode.id);
-                redemption.campaign_id = Some(found.campaign.id);
                 redemption.campaign_version = Some(found.campaign.version);
                 redemption.discount = Some(priced.discount);
                 redemption.final_price = Some(priced.final_price);

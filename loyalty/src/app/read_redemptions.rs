@@ -14,12 +14,22 @@ use crate::{
 
 pub(crate) use crate::store::redemptions::Redemption;
 
-/// A redemption as a customer may see it.
+/// Who looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Viewer {
+    /// Sees of a refused one only the masked reasons, and nothing of whose promocode it was:
+    /// they may not know that there is such a one.
+    Customer,
+    /// Sees everything.
+    Administrator,
+}
+
+/// A redemption as its viewer may see it.
 #[derive(Clone, Debug)]
 pub(crate) struct ShownRedemption {
     pub redemption: Redemption,
     pub status: RedemptionStatus,
-    /// Why it was refused, in the customer's copy; empty if it was not.
+    /// Why it was refused; empty if it was not.
     pub reasons: Vec<Reason>,
 }
 
@@ -27,12 +37,15 @@ pub(crate) struct ShownRedemption {
 pub(crate) async fn read_redemptions_of_user(
     conn: &impl ConnectionTrait,
     user: UserId,
+    viewer: Viewer,
     part: Part,
 ) -> Result<Vec<ShownRedemption>, DbErr> {
-    show(conn, store::redemptions::list_of_user(conn, user, part).await?).await
+    let redemptions = store::redemptions::list_of_user(conn, user, part).await?;
+    show(conn, redemptions, viewer).await
 }
 
-/// The redemptions of a campaign's promocodes, newest first; none if there is no such campaign.
+/// The redemptions of a campaign's promocodes, refused ones too, newest first, for
+/// administrators; none if there is no such campaign.
 pub(crate) async fn read_redemptions_of_campaign(
     conn: &impl ConnectionTrait,
     campaign: CampaignId,
@@ -42,12 +55,13 @@ pub(crate) async fn read_redemptions_of_campaign(
         return Ok(None);
     }
     let redemptions = store::redemptions::list_of_campaign(conn, campaign, part).await?;
-    show(conn, redemptions).await.map(Some)
+    show(conn, redemptions, Viewer::Administrator).await.map(Some)
 }
 
 async fn show(
     conn: &impl ConnectionTrait,
     redemptions: Vec<Redemption>,
+    viewer: Viewer,
 ) -> Result<Vec<ShownRedemption>, DbErr> {
     let refused = RedemptionStatus::Refused.as_str();
     let refused: Vec<_> = redemptions
@@ -56,11 +70,19 @@ async fn show(
         .map(|row| row.purchase_id)
         .collect();
     let mut reasons = store::refusals::reasons_of(conn, &refused).await?;
-    let shown = redemptions.into_iter().map(|redemption| {
+    let shown = redemptions.into_iter().map(|mut redemption| {
+        let status = redemption.stands()?;
+        let mut reasons = reasons.remove(&redemption.purchase_id).unwrap_or_default();
+        if viewer == Viewer::Customer {
+            reasons = mask(&reasons);
+            if status == RedemptionStatus::Refused {
+                (redemption.promocode_id, redemption.campaign_id) = (None, None);
+            }
+        }
         Ok(ShownRedemption {
-            status: redemption.stands()?,
-            reasons: mask(&reasons.remove(&redemption.purchase_id).unwrap_or_default()),
             redemption,
+            status,
+            reasons,
         })
     });
     shown.collect()

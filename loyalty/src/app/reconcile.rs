@@ -25,22 +25,36 @@ pub async fn reconcile(conn: &impl ConnectionTrait, before: Instant) -> Result<V
     shared::reconcile::run(conn, store::audit::CHECKS, before).await
 }
 
-/// Every redemption that was made before `before`.
+/// The redemptions of these purchases, as far as there are.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn redemptions_before(
+pub async fn redemptions_of(
     conn: &impl ConnectionTrait,
-    before: Instant,
+    purchases: &[PurchaseId],
 ) -> Result<HashMap<PurchaseId, SettledRedemption>, DbErr> {
-    let rows = store::redemptions::list_before(conn, before).await?;
+    let rows = store::redemptions::find_many(conn, purchases.iter().copied()).await?;
     rows.into_iter()
-        .map(|row| {
+        .map(|(id, row)| {
             let settled = SettledRedemption {
                 status: row.stands()?,
                 final_price: row.final_price,
             };
-            Ok((row.purchase_id, settled))
+            Ok((id, settled))
         })
         .collect()
+}
+
+/// At most `limit` purchases for which a use has been taken since before `before`, by id, from
+/// behind `after` on.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn purchases_with_a_use(
+    conn: &impl ConnectionTrait,
+    before: Instant,
+    after: Option<PurchaseId>,
+    limit: u64,
+) -> Result<Vec<PurchaseId>, DbErr> {
+    store::redemptions::taken_before(conn, before, after, limit).await
 }

@@ -11,10 +11,7 @@ use shared::{
 };
 
 use crate::{
-    domain::{
-        batch::Counters,
-        redemption::{PurchaseOutcome, RedemptionStatus, settle},
-    },
+    domain::redemption::{PurchaseOutcome, RedemptionStatus, settle},
     store::{self, redemptions::Redemption},
 };
 
@@ -80,6 +77,8 @@ impl PurchaseEnded {
 }
 
 /// May hold the same purchase several times; the highest version of each wins.
+///
+/// Locks these redemptions and no count of uses: see [`store::returned_uses`].
 pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Result<(), DbErr> {
     if ended.is_empty() {
         return Ok(());
@@ -88,7 +87,7 @@ pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Resu
     let mut kept = store::redemptions::lock_many(tx.conn(), purchases).await?;
     let mut new: BTreeMap<PurchaseId, Redemption> = BTreeMap::new();
     let mut changed = BTreeSet::new();
-    let mut given_back = Counters::new();
+    let mut given_back = Vec::new();
     for purchase in ended {
         let id = purchase.purchase_id;
         let known = kept.get_mut(&id).or_else(|| new.get_mut(&id));
@@ -105,9 +104,7 @@ pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Resu
             continue;
         };
         if settlement.use_given_back {
-            for counter in redemption.counted_in() {
-                *given_back.entry(counter).or_default() += 1;
-            }
+            given_back.extend(redemption.counted_in().map(|counter| (id, counter)));
         }
         redemption.status = status.as_str().to_owned();
         redemption.purchase_version = settlement.purchase_version;
@@ -122,5 +119,5 @@ pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Resu
     }
     kept.retain(|id, _| changed.contains(id));
     store::redemptions::update(tx.conn(), kept.into_values().collect()).await?;
-    store::counters::give_back(tx.conn(), &given_back).await
+    store::returned_uses::insert(tx.conn(), &given_back).await
 }

@@ -1,9 +1,10 @@
-//! A dry run: prices a tariff with a promocode and changes nothing. A refusal is kept, so that an
-//! administrator can look it up.
+//! A dry run: prices a tariff with a promocode and changes nothing. Only a refusal that tells
+//! something new is written, so that the others cost no write transaction.
 
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbErr};
 use shared::{
-    contracts::{Reason, TariffStatus},
+    clock::Instant,
+    contracts::Reason,
     db::Tx,
     ids::{RefusalId, TariffId, UserId},
     users,
@@ -15,8 +16,10 @@ use crate::{
         decision::{Decision, Found, HoldRequest, Usage, decide, mask},
         discount::Priced,
         promocode::{Promocode, PromocodeCode, as_shown},
+        refusal::{MOST_KEPT, RefusedDryRun, WINDOW, is_worth_keeping},
+        tariff::is_sold,
     },
-    store::{self, campaigns::KeptCampaign, refusals::Refusal, tariffs::Tariff},
+    store::{self, campaigns::KeptCampaign, refusals::Refusal},
 };
 
 /// What a customer asks.
@@ -33,8 +36,13 @@ pub(crate) struct ValidatePromocode {
 pub(crate) enum Validation {
     /// What the tariff would cost.
     Priced { code: PromocodeCode, priced: Priced },
-    /// Why the promocode can't be used: the customer's copy.
-    Refused(Vec<Reason>),
+    /// The promocode can't be used.
+    Refused {
+        /// Why: the customer's copy.
+        reasons: Vec<Reason>,
+        /// What [`keep_refusal`] is to keep; nothing where enough of the kind was kept just now.
+        to_keep: Option<Refusal>,
+    },
 }
 
 /// Why there is no answer.
@@ -48,26 +56,34 @@ pub(crate) enum ValidatePromocodeError {
     Store(#[from] DbErr),
 }
 
-/// Takes no use and no lock: what it says may be otherwise a moment later.
+/// Takes no use and no lock: what it says may be otherwise a moment later. `now` is the present.
 pub(crate) async fn validate_promocode(
-    tx: &Tx,
+    conn: &impl ConnectionTrait,
+    now: Instant,
     input: &ValidatePromocode,
 ) -> Result<Validation, ValidatePromocodeError> {
-    let tariff = store::tariffs::find(tx.conn(), input.tariff_id)
+    let tariff = store::tariffs::find(conn, input.tariff_id)
         .await?
-        .filter(|tariff| tariff.status == TariffStatus::Active)
+        .filter(|tariff| is_sold(tariff.status))
         .ok_or(ValidatePromocodeError::TariffNotFound)?;
-    let kept = find(tx, &input.promocode).await?;
+    let kept = find(conn, &input.promocode).await?;
     let found = kept.as_ref().map(|(promocode, campaign)| Found {
         promocode,
         campaign: &campaign.campaign,
     });
     let usage = match found {
-        Some(found) => count(tx, found, input.user_id).await?,
+        Some(found) => count(conn, found, input.user_id).await?,
         None => Usage::default(),
     };
-    let user = users::find(tx.conn(), input.user_id).await?;
-    let request = request(tx, input, &tariff, user.as_ref());
+    let user = users::find(conn, input.user_id).await?;
+    let request = HoldRequest {
+        promocode: input.promocode.clone(),
+        user_id: input.user_id,
+        user_registered_at: user.as_ref().map(|user| user.registered_at),
+        tariff_id: tariff.id,
+        price: tariff.price,
+        requested_at: now,
+    };
     match (
         decide(&request, found, &usage, user.map(|user| user.status)),
         found,
@@ -79,56 +95,68 @@ pub(crate) async fn validate_promocode(
         (Decision::Refused(reasons), found) => {
             let masked = mask(&reasons);
             let refusal = Refusal {
-                id: RefusalId::new(tx.now()),
+                id: RefusalId::new(now),
                 purchase_id: None,
                 user_id: input.user_id,
                 tariff_id: input.tariff_id,
                 promocode: as_shown(&input.promocode),
                 found: found.map(|found| (found.promocode.id, found.campaign.id)),
                 reasons,
-                refused_at: tx.now(),
+                refused_at: now,
             };
-            store::refusals::insert(tx.conn(), &[refusal]).await?;
-            Ok(Validation::Refused(masked))
+            let to_keep = tells_something_new(conn, &refusal).await?.then_some(refusal);
+            Ok(Validation::Refused {
+                reasons: masked,
+                to_keep,
+            })
         }
         // The domain prices nothing that was not found.
         (Decision::Held(_), None) => Err(DbErr::RecordNotFound(input.promocode.clone()).into()),
     }
 }
 
-async fn find(tx: &Tx, typed: &str) -> Result<Option<(Promocode, KeptCampaign)>, DbErr> {
+/// Keeps why a promocode was refused, so that an administrator can look it up.
+pub(crate) async fn keep_refusal(tx: &Tx, refusal: &Refusal) -> Result<(), DbErr> {
+    store::refusals::insert(tx.conn(), std::slice::from_ref(refusal)).await
+}
+
+/// Whether it is to be kept beside what was kept of this user's dry runs just now.
+async fn tells_something_new(conn: &impl ConnectionTrait, refusal: &Refusal) -> Result<bool, DbErr> {
+    let since = refusal.refused_at - WINDOW;
+    let recent = store::refusals::dry_runs_since(conn, refusal.user_id, since, MOST_KEPT as u64).await?;
+    let recent: Vec<_> = recent.iter().map(as_dry_run).collect();
+    Ok(is_worth_keeping(&as_dry_run(refusal), &recent))
+}
+
+fn as_dry_run(refusal: &Refusal) -> RefusedDryRun<'_> {
+    RefusedDryRun {
+        promocode: &refusal.promocode,
+        tariff_id: refusal.tariff_id,
+        reasons: &refusal.reasons,
+    }
+}
+
+async fn find(conn: &impl ConnectionTrait, typed: &str) -> Result<Option<(Promocode, KeptCampaign)>, DbErr> {
     let Ok(code) = PromocodeCode::parse(typed) else {
         return Ok(None);
     };
-    let Some(promocode) = store::promocodes::find_by_codes(tx.conn(), [&code]).await?.pop() else {
+    let Some(promocode) = store::promocodes::find_by_codes(conn, [&code]).await?.pop() else {
         return Ok(None);
     };
-    let campaign = store::campaigns::find(tx.conn(), promocode.campaign_id).await?;
+    let campaign = store::campaigns::find(conn, promocode.campaign_id).await?;
     Ok(campaign.map(|campaign| (promocode, campaign)))
 }
 
 /// What is counted by now; nothing where no use was ever taken.
-async fn count(tx: &Tx, found: Found<'_>, user: UserId) -> Result<Usage, ValidatePromocodeError> {
+async fn count(
+    conn: &impl ConnectionTrait,
+    found: Found<'_>,
+    user: UserId,
+) -> Result<Usage, ValidatePromocodeError> {
     let needed = counters_needed(found, user);
-    let mut counters = store::counters::find(tx.conn(), needed.iter().copied()).await?;
+    let mut counters = store::counters::find(conn, &needed).await?;
     for key in needed {
         counters.entry(key).or_default();
     }
     Ok(usage(found, user, &counters)?)
-}
-
-fn request(
-    tx: &Tx,
-    input: &ValidatePromocode,
-    tariff: &Tariff,
-    user: Option<&users::entity::Model>,
-) -> HoldRequest {
-    HoldRequest {
-        promocode: input.promocode.clone(),
-        user_id: input.user_id,
-        user_registered_at: user.map(|user| user.registered_at),
-        tariff_id: tariff.id,
-        price: tariff.price,
-        requested_at: tx.now(),
-    }
 }

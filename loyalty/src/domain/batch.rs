@@ -3,15 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use shared::{
-    contracts::UserStatus,
-    ids::{CampaignId, PromocodeId, PurchaseId, UserId},
-};
+use shared::ids::{CampaignId, PromocodeId, PurchaseId, UserId};
 
 use super::decision::{Decision, Found, HoldRequest, Usage, decide};
 
-/// What a count of taken uses is about. Counters are locked in this order, so that two batches
-/// never wait for each other.
+/// What a count of taken uses is about. The counters of a batch are locked in this order, all at
+/// once, so that batches wait for each other in one direction only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CounterKey {
     /// All promocodes of a campaign.
@@ -71,6 +68,9 @@ pub fn usage(found: Found<'_>, user_id: UserId, counters: &Counters) -> Result<U
 }
 
 /// One hold in a batch. None of its purchases has been decided before the batch.
+///
+/// Nothing of whether the user may act: billing judges that when it charges. What loyalty knows
+/// may be late, and a purchase must not fail because a user's unblocking has not arrived here.
 #[derive(Clone, Copy, Debug)]
 pub struct Hold<'a> {
     /// For which purchase; decided once however often it comes.
@@ -79,8 +79,6 @@ pub struct Hold<'a> {
     pub request: &'a HoldRequest,
     /// The promocode, if there is such a one.
     pub found: Option<Found<'a>>,
-    /// Whether the user may act; none if loyalty has not heard of them yet.
-    pub user_status: Option<UserStatus>,
 }
 
 /// What became of one hold in a batch.
@@ -116,7 +114,7 @@ fn decide_one(hold: &Hold<'_>, counters: &mut Counters) -> Result<Decision, Coun
         Some(found) => usage(found, user_id, counters)?,
         None => Usage::default(),
     };
-    let decision = decide(hold.request, hold.found, &usage, hold.user_status);
+    let decision = decide(hold.request, hold.found, &usage, None);
     if let (Decision::Held(_), Some(found)) = (&decision, hold.found) {
         for key in counters_needed(found, user_id) {
             *counters.entry(key).or_default() += 1;
@@ -145,7 +143,7 @@ mod tests {
             version: 1,
             name: format!("Campaign {number}"),
             discount: Discount::Free {},
-            starts_at: DateTime::UNIX_EPOCH,
+            starts_at: None,
             ends_at: None,
             timezone: None,
             status: CampaignStatus::Active,
@@ -180,7 +178,6 @@ mod tests {
             purchase_id: PurchaseId(Uuid::from_u128(purchase as u128)),
             request,
             found: Some(found),
-            user_status: None,
         }
     }
 
@@ -257,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_unknown_promocodes_and_blocked_users_counts_nothing() {
+    fn unknown_promocodes_in_a_batch_count_nothing() {
         let campaign = campaign(1, Some(1), None);
         let promocode = promocode(1, &campaign, None);
         let found = Found {
@@ -269,15 +266,11 @@ mod tests {
             found: None,
             ..hold(1, &ann, found)
         };
-        let blocked = Hold {
-            user_status: Some(UserStatus::Blocked),
-            ..hold(2, &ann, found)
-        };
-        let holds = [unknown, blocked, hold(3, &ann, found)];
+        let holds = [unknown, hold(2, &ann, found)];
         let mut counters = counters_at_zero(&holds);
         let decided = decide_batch(&holds, &mut counters).unwrap();
         let held: Vec<_> = decided.iter().map(is_held).collect();
-        assert_eq!(held, [false, false, true]);
+        assert_eq!(held, [false, true]);
     }
 
     fn limit() -> impl Strategy<Value = Option<i64>> {

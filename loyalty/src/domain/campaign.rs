@@ -57,8 +57,8 @@ pub struct Campaign {
     pub name: String,
     /// What its promocodes take off.
     pub discount: Discount,
-    /// The first instant at which they are taken.
-    pub starts_at: Instant,
+    /// The first instant at which they are taken; none is since ever.
+    pub starts_at: Option<Instant>,
     /// The first instant at which they are no longer taken; none is open-ended.
     pub ends_at: Option<Instant>,
     /// The zone in which its administrators think; none is UTC.
@@ -78,8 +78,9 @@ pub struct NewCampaign {
     pub name: String,
     /// What its promocodes are to take off.
     pub discount: Discount,
-    /// From when (the present, where they did not say).
-    pub starts_at: Instant,
+    /// From when; none is since ever. The present would be the present of this machine's clock,
+    /// and who asks a moment later may be judged by another one that lags behind.
+    pub starts_at: Option<Instant>,
     /// Until when; none is open-ended.
     pub ends_at: Option<Instant>,
     /// The IANA name of the zone in which they think; none is UTC.
@@ -180,12 +181,13 @@ impl NewCampaign {
         if let Err(error) = self.discount.validate(currency) {
             errors.push(error.into());
         }
-        for (field, instant) in [("starts_at", Some(self.starts_at)), ("ends_at", self.ends_at)] {
+        for (field, instant) in [("starts_at", self.starts_at), ("ends_at", self.ends_at)] {
             if instant.is_some_and(|instant| !YEARS.contains(&instant.year())) {
                 errors.push(CampaignError::InstantOutOfRange { field });
             }
         }
-        if self.ends_at.is_some_and(|ends_at| ends_at <= self.starts_at) {
+        let both = self.starts_at.zip(self.ends_at);
+        if both.is_some_and(|(starts_at, ends_at)| ends_at <= starts_at) {
             errors.push(CampaignError::EndsBeforeItStarts);
         }
         for (field, limit) in [
@@ -215,7 +217,7 @@ mod tests {
         NewCampaign {
             name: " Summer ".to_owned(),
             discount: Discount::Free {},
-            starts_at,
+            starts_at: Some(starts_at),
             ends_at: Some(starts_at + Duration::days(1)),
             timezone: Some("Europe/Moscow".to_owned()),
             max_redemptions: Some(1),
@@ -239,7 +241,7 @@ mod tests {
             discount: Discount::AmountOff {
                 amount: Money::new(Amount(0), Currency::RUB),
             },
-            starts_at: DateTime::UNIX_EPOCH - Duration::seconds(1),
+            starts_at: Some(DateTime::UNIX_EPOCH - Duration::seconds(1)),
             ends_at: Some(DateTime::UNIX_EPOCH - Duration::seconds(1)),
             timezone: Some("Mars/Olympus".to_owned()),
             max_redemptions: Some(0),
@@ -261,6 +263,16 @@ mod tests {
                 "timezone"
             ]
         );
+    }
+
+    #[test]
+    fn a_campaign_without_a_start_may_end_whenever() {
+        let summer = NewCampaign {
+            starts_at: None,
+            ends_at: Some(DateTime::UNIX_EPOCH),
+            ..summer()
+        };
+        assert_eq!(summer.into_campaign(ID, Currency::RUB).unwrap().starts_at, None);
     }
 
     #[test]

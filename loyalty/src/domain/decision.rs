@@ -98,7 +98,8 @@ pub enum Decision {
 /// Looks at every condition and prices the purchase.
 ///
 /// `found` is none where nobody made such a promocode (or what was typed can't be one);
-/// `user_status` is none where loyalty has not heard of the user yet, which is no refusal.
+/// `user_status` is none where loyalty has not heard of the user yet, or where it is not loyalty
+/// who judges it (a hold); neither is a refusal.
 #[must_use]
 pub fn decide(
     request: &HoldRequest,
@@ -194,7 +195,7 @@ fn promocode_is_enabled(case: &Case<'_>) -> Option<Reason> {
 }
 
 fn campaign_has_started(case: &Case<'_>) -> Option<Reason> {
-    let (starts_at, requested_at) = (case.campaign.starts_at, case.request.requested_at);
+    let (starts_at, requested_at) = (case.campaign.starts_at?, case.request.requested_at);
     (requested_at < starts_at).then(|| {
         reason(
             RefusalCode::CampaignNotStarted,

@@ -30,7 +30,7 @@ fn campaign() -> Campaign {
         discount: Discount::Percent {
             percent: "50".parse().unwrap(),
         },
-        starts_at: noon(),
+        starts_at: Some(noon()),
         ends_at: Some(noon() + Duration::hours(1)),
         timezone: None,
         status: CampaignStatus::Active,
@@ -116,6 +116,18 @@ fn the_start_is_inclusive_and_the_end_exclusive() {
         None,
     );
     assert!(matches!(open_ended, Decision::Held(_)));
+}
+
+#[test]
+fn a_campaign_without_a_start_is_open_since_ever() {
+    let decision = decide_with(
+        |request, _, campaign, _| {
+            campaign.starts_at = None;
+            request.requested_at = DateTime::<chrono::Utc>::MIN_UTC;
+        },
+        None,
+    );
+    assert!(matches!(decision, Decision::Held(_)));
 }
 
 #[test]

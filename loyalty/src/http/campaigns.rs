@@ -15,7 +15,7 @@ use shared::{
 };
 
 use super::{
-    AppState, part, promocode_exists,
+    AppState, part, present, promocode_exists,
     promocodes::{NewPromocodeBody, PromocodeTerms, promocode_errors},
 };
 use crate::{
@@ -32,11 +32,17 @@ use crate::{
 pub(super) struct NewCampaignBody {
     name: String,
     discount: Discount,
+    #[serde(default, deserialize_with = "present")]
     starts_at: Option<Instant>,
+    #[serde(default, deserialize_with = "present")]
     ends_at: Option<Instant>,
+    #[serde(default, deserialize_with = "present")]
     timezone: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     max_redemptions: Option<i64>,
+    #[serde(default, deserialize_with = "present")]
     max_per_user: Option<i64>,
+    #[serde(default, deserialize_with = "present")]
     promocode: Option<NewPromocodeBody>,
 }
 
@@ -48,7 +54,8 @@ pub(super) struct CampaignBody {
     name: String,
     status: &'static str,
     discount: Discount,
-    starts_at: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starts_at: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_at: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,7 +107,7 @@ pub(super) async fn create_campaign(
         campaign: NewCampaign {
             name: body.name,
             discount: body.discount,
-            starts_at: to_micros(body.starts_at.unwrap_or_else(|| state.db.now())),
+            starts_at: body.starts_at.map(to_micros),
             ends_at: body.ends_at.map(to_micros),
             timezone: body.timezone,
             max_redemptions: body.max_redemptions,

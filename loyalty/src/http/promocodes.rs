@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use shared::{
     money::Money,
 };
 
-use super::{AppState, part, promocode_exists};
+use super::{AppState, part, present, promocode_exists};
 use crate::{
     app::{
         create_promocode::{self, CreatePromocode, CreatePromocodeError, KeptPromocode},
@@ -29,6 +29,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct NewPromocodeBody {
     code: String,
+    #[serde(default, deserialize_with = "present")]
     max_uses: Option<i64>,
 }
 
@@ -105,9 +106,8 @@ pub(super) async fn create_promocode(
         .db
         .write(|tx| async move { create_promocode::create_promocode(&tx, input.clone()).await })
         .await?;
-    let location = format!("/loyalty/v1/campaigns/{campaign_id}/promocodes");
-    let body = PromocodeBody::from(created);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(body)).into_response())
+    // No Location: a promocode alone has no address.
+    Ok((StatusCode::CREATED, Json(PromocodeBody::from(created))).into_response())
 }
 
 /// `GET /campaigns/{id}/promocodes`
@@ -163,10 +163,8 @@ pub(super) async fn validate_promocode(
         promocode: body.promocode,
         tariff_id,
     };
-    let validation = state
-        .db
-        .write(|tx| async move { validate_promocode::validate_promocode(&tx, input).await })
-        .await?;
+    let db = &state.db;
+    let validation = validate_promocode::validate_promocode(db.reader(), db.now(), input).await?;
     match validation {
         Validation::Priced { code, priced } => {
             let money = |amount| Money::new(amount, state.currency);
@@ -178,12 +176,19 @@ pub(super) async fn validate_promocode(
                 final_price: money(priced.final_price),
             }))
         }
-        Validation::Refused(reasons) => Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "promocode_refused",
-            "The promocode can't be used",
-        )
-        .reasons(&reasons)),
+        Validation::Refused { reasons, to_keep } => {
+            if let Some(refusal) = &to_keep {
+                db.write(|tx| async move { validate_promocode::keep_refusal(&tx, refusal).await })
+                    .await
+                    .map_err(ValidatePromocodeError::from)?;
+            }
+            Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "promocode_refused",
+                "The promocode can't be used",
+            )
+            .reasons(&reasons))
+        }
     }
 }
 

@@ -13,7 +13,9 @@ use shared::{
 
 use super::{AppState, part};
 use crate::{
-    app::read_redemptions::{ShownRedemption, read_redemptions_of_campaign, read_redemptions_of_user},
+    app::read_redemptions::{
+        ShownRedemption, Viewer, read_redemptions_of_campaign, read_redemptions_of_user,
+    },
     domain::redemption::RedemptionStatus,
 };
 
@@ -96,7 +98,12 @@ pub(super) async fn list_redemptions(
 ) -> Result<Json<Page<RedemptionBody>>, Problem> {
     let user = caller.own_or(whose.user_id, Permission::CampaignsRead)?;
     let part = part(&query)?;
-    let redemptions = read_redemptions_of_user(state.db.reader(), user, part).await?;
+    let viewer = if user == caller.user_id {
+        Viewer::Customer
+    } else {
+        Viewer::Administrator
+    };
+    let redemptions = read_redemptions_of_user(state.db.reader(), user, viewer, part).await?;
     Ok(page(redemptions, part.limit, state.currency))
 }
 

@@ -6,16 +6,19 @@ use shared::reconcile::{Check, check, check_before};
 pub(crate) const CHECKS: &[Check] = &[
     check(
         "a counter of uses is the number of redemptions that take one",
-        "SELECT c.scope_id AS id, c.scope || ' counts ' || CAST(c.used AS TEXT) || ', redemptions are ' || CAST(( \
-         SELECT COUNT(*) FROM redemptions r WHERE r.status IN ('held', 'confirmed') AND ( \
-         (c.scope = 'campaign' AND r.counted_campaign AND r.campaign_id = c.scope_id) OR \
-         (c.scope = 'promocode' AND r.counted_promocode AND r.promocode_id = c.scope_id) OR \
-         (c.scope = 'user' AND r.counted_user AND r.campaign_id = c.scope_id AND r.user_id = c.user_id))) AS TEXT) AS detail \
-         FROM counters c WHERE c.used <> ( \
-         SELECT COUNT(*) FROM redemptions r WHERE r.status IN ('held', 'confirmed') AND ( \
-         (c.scope = 'campaign' AND r.counted_campaign AND r.campaign_id = c.scope_id) OR \
-         (c.scope = 'promocode' AND r.counted_promocode AND r.promocode_id = c.scope_id) OR \
-         (c.scope = 'user' AND r.counted_user AND r.campaign_id = c.scope_id AND r.user_id = c.user_id)))",
+        // One pass over each table, both ways round: a counter without redemptions and redemptions
+        // without a counter are found too.
+        "SELECT scope_id AS id, scope || ' counts ' || CAST(SUM(used) AS TEXT) || ', redemptions are ' \
+         || CAST(SUM(taken) AS TEXT) AS detail FROM ( \
+         SELECT scope, scope_id, CASE WHEN scope = 'user' THEN user_id END AS user_id, used, 0 AS taken FROM counters \
+         UNION ALL SELECT scope, scope_id, CASE WHEN scope = 'user' THEN user_id END, -1, 0 FROM returned_uses \
+         UNION ALL SELECT 'campaign', campaign_id, NULL, 0, 1 FROM redemptions \
+         WHERE status IN ('held', 'confirmed') AND counted_campaign \
+         UNION ALL SELECT 'promocode', promocode_id, NULL, 0, 1 FROM redemptions \
+         WHERE status IN ('held', 'confirmed') AND counted_promocode \
+         UNION ALL SELECT 'user', campaign_id, user_id, 0, 1 FROM redemptions \
+         WHERE status IN ('held', 'confirmed') AND counted_user \
+         ) AS uses GROUP BY scope, scope_id, user_id HAVING SUM(used) <> SUM(taken)",
     ),
     check(
         "a promocode is not used more often than it may be",

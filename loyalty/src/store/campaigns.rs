@@ -28,7 +28,7 @@ mod entity {
         pub status: String,
         pub name: String,
         pub discount: String,
-        pub starts_at: Instant,
+        pub starts_at: Option<Instant>,
         pub ends_at: Option<Instant>,
         pub timezone: Option<String>,
         pub max_redemptions: Option<i64>,
@@ -83,7 +83,8 @@ pub(crate) struct KeptCampaign {
 struct Terms<'a> {
     name: &'a str,
     discount: Discount,
-    starts_at: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starts_at: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_at: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,17 +1,20 @@
 //! How many uses are taken, where there is a limit.
 //!
-//! Whoever changes a count holds its row's lock; rows are locked in the order of their keys.
+//! Whoever changes a count holds its row's lock; rows are locked in the order of their keys, and
+//! once in a transaction. A use that is given back waits for none of these locks: it is kept as a
+//! row of its own (see [`returned_uses`]), which whoever locks the count next takes off it. So
+//! what a count says is right only together with those rows.
 
 use std::collections::BTreeMap;
 
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::OnConflict,
+    Condition, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait as _, OnConflict},
 };
 use shared::ids::{CampaignId, PromocodeId, UserId};
 use uuid::Uuid;
 
-use super::{CHUNK, unreadable};
+use super::{CHUNK, returned_uses, unreadable};
 use crate::domain::batch::{CounterKey, Counters};
 
 mod entity {
@@ -41,15 +44,19 @@ mod entity {
 use entity::{Column, Entity, Model};
 
 const EVERYBODY: UserId = UserId(Uuid::nil());
+const SCOPE: &str = "scope";
+const SCOPE_ID: &str = "scope_id";
+const USER_ID: &str = "user_id";
 // In alphabetical order these sort as their variants of `CounterKey` do.
 const CAMPAIGN: &str = "campaign";
 const PROMOCODE: &str = "promocode";
 const USER: &str = "user";
 
-/// Counts of uses that are to be written, each with the limit that it is kept under.
+/// Counts of uses that are to be locked, each with the limit that it is kept under if it is new.
 pub(crate) type Limits = BTreeMap<CounterKey, i64>;
 
-fn columns(key: CounterKey) -> (&'static str, Uuid, UserId) {
+/// How a key is stored: kind, id, user.
+pub(super) fn columns(key: CounterKey) -> (&'static str, Uuid, UserId) {
     match key {
         CounterKey::Campaign(campaign) => (CAMPAIGN, campaign.0, EVERYBODY),
         CounterKey::Promocode(promocode) => (PROMOCODE, promocode.0, EVERYBODY),
@@ -57,17 +64,19 @@ fn columns(key: CounterKey) -> (&'static str, Uuid, UserId) {
     }
 }
 
-fn key(row: &Model) -> Result<CounterKey, DbErr> {
-    match row.scope.as_str() {
-        CAMPAIGN => Ok(CounterKey::Campaign(CampaignId(row.scope_id))),
-        PROMOCODE => Ok(CounterKey::Promocode(PromocodeId(row.scope_id))),
-        USER => Ok(CounterKey::User(CampaignId(row.scope_id), row.user_id)),
+/// Reads what [`columns`] made.
+pub(super) fn key(scope: &str, scope_id: Uuid, user_id: UserId) -> Result<CounterKey, DbErr> {
+    match scope {
+        CAMPAIGN => Ok(CounterKey::Campaign(CampaignId(scope_id))),
+        PROMOCODE => Ok(CounterKey::Promocode(PromocodeId(scope_id))),
+        USER => Ok(CounterKey::User(CampaignId(scope_id), user_id)),
         other => Err(unreadable("counter", other)),
     }
 }
 
-/// Rows with these keys: a list of ids for each kind, which both databases look up by index.
-fn with_keys(keys: impl Iterator<Item = CounterKey>) -> Condition {
+/// Rows with these keys, of any table that has these columns: a list of ids for each kind, which
+/// both databases look up by index.
+pub(super) fn with_keys(keys: impl Iterator<Item = CounterKey>) -> Condition {
     let (mut campaigns, mut promocodes) = (Vec::new(), Vec::new());
     let mut users: BTreeMap<CampaignId, Vec<UserId>> = BTreeMap::new();
     for key in keys {
@@ -79,9 +88,9 @@ fn with_keys(keys: impl Iterator<Item = CounterKey>) -> Condition {
     }
     let of_kind = |scope: &str, ids: Vec<Uuid>, users: Vec<UserId>| {
         Condition::all()
-            .add(Column::Scope.eq(scope))
-            .add(Column::ScopeId.is_in(ids))
-            .add(Column::UserId.is_in(users))
+            .add(Expr::col(SCOPE).eq(scope))
+            .add(Expr::col(SCOPE_ID).is_in(ids))
+            .add(Expr::col(USER_ID).is_in(users))
     };
     let mut any = Condition::any();
     for (scope, ids) in [(CAMPAIGN, campaigns), (PROMOCODE, promocodes)] {
@@ -97,70 +106,93 @@ fn with_keys(keys: impl Iterator<Item = CounterKey>) -> Condition {
 
 fn read(rows: Vec<Model>) -> Result<Counters, DbErr> {
     rows.into_iter()
-        .map(|row| key(&row).map(|key| (key, row.used)))
+        .map(|row| key(&row.scope, row.scope_id, row.user_id).map(|key| (key, row.used)))
         .collect()
 }
 
-/// The counts as they are at this moment; one that is not there yet is absent.
-pub(crate) async fn find(
-    conn: &impl ConnectionTrait,
-    keys: impl IntoIterator<Item = CounterKey>,
-) -> Result<Counters, DbErr> {
-    let mut keys = keys.into_iter().peekable();
-    if keys.peek().is_none() {
+/// Takes off `counters` what was given back.
+fn take_off(counters: &mut Counters, given_back: impl IntoIterator<Item = CounterKey>) -> Result<(), DbErr> {
+    for key in given_back {
+        *counters
+            .get_mut(&key)
+            .ok_or_else(|| DbErr::Custom("a use is given back that was never counted".to_owned()))? -= 1;
+    }
+    Ok(())
+}
+
+/// The counts as they are at this moment, for showing; one that is not there yet is absent.
+pub(crate) async fn find(conn: &impl ConnectionTrait, keys: &[CounterKey]) -> Result<Counters, DbErr> {
+    if keys.is_empty() {
         return Ok(Counters::new());
     }
-    read(Entity::find().filter(with_keys(keys)).all(conn).await?)
+    // In this order a count can only seem lower than it is: no use that is free is refused.
+    let given_back = returned_uses::find(conn, keys.iter().copied()).await?;
+    let rows = Entity::find().filter(with_keys(keys.iter().copied()));
+    let mut counters = read(rows.all(conn).await?)?;
+    take_off(&mut counters, given_back)?;
+    Ok(counters)
+}
+
+/// Counts that this transaction has locked.
+#[derive(Debug, Default)]
+pub(crate) struct Locked {
+    /// As they are in the table.
+    stored: Counters,
+    /// As they are, whatever was given back taken off; to be changed by who has locked them.
+    pub counters: Counters,
 }
 
 /// Locks the counts until the end of the transaction and says what they are; those that are not
-/// there yet begin at 0.
-pub(crate) async fn lock(conn: &impl ConnectionTrait, limits: &Limits) -> Result<Counters, DbErr> {
+/// there yet begin at 0, and stay there even if every use is refused then.
+///
+/// Two transactions that lock here never wait for each other in a circle, if each does it once.
+pub(crate) async fn lock(conn: &impl ConnectionTrait, limits: &Limits) -> Result<Locked, DbErr> {
     if limits.is_empty() {
-        return Ok(Counters::new());
+        return Ok(Locked::default());
     }
-    let missing: Vec<_> = limits.iter().map(|(key, limit)| row(*key, 0, *limit)).collect();
-    // Before any lock, and sorted: who waits here for another's new row holds no lock that the
-    // other could wait for.
+    let missing: Vec<_> = limits
+        .iter()
+        .map(|(key, limit)| row(*key, 0, Some(*limit)))
+        .collect();
+    // Before any count is locked, and sorted: who waits here for another's new row holds no lock
+    // that the other could wait for.
     for chunk in missing.chunks(CHUNK) {
         Entity::insert_many(chunk.iter().cloned().map(IntoActiveModel::into_active_model))
             .on_conflict(on_key().do_nothing().to_owned())
             .exec_without_returning(conn)
             .await?;
     }
-    read(lock_rows(conn, limits.keys().copied()).await?)
+    let stored = read(lock_rows(conn, limits.keys().copied()).await?)?;
+    // A statement of its own, begun under the locks: it sees all that was given back until now,
+    // and nobody else takes it off.
+    let mut counters = stored.clone();
+    take_off(
+        &mut counters,
+        returned_uses::take(conn, limits.keys().copied()).await?,
+    )?;
+    Ok(Locked { stored, counters })
 }
 
-/// Writes counts that this transaction has locked by [`lock`].
-pub(crate) async fn write(
-    conn: &impl ConnectionTrait,
-    counters: &Counters,
-    limits: &Limits,
-) -> Result<(), DbErr> {
-    let rows = limits
+/// Writes the counts that are not as they were.
+pub(crate) async fn write(conn: &impl ConnectionTrait, locked: &Locked) -> Result<(), DbErr> {
+    let changed = locked
+        .counters
         .iter()
-        .filter_map(|(key, limit)| Some(row(*key, *counters.get(key)?, *limit)));
-    overwrite(conn, rows.collect()).await
+        .filter(|(key, used)| locked.stored.get(key) != Some(used));
+    // Without the limit, which the row has kept since it was made: what this transaction read of
+    // the campaign's terms may be older than its lock.
+    let rows: Vec<_> = changed.map(|(key, used)| row(*key, *used, None)).collect();
+    for chunk in rows.chunks(CHUNK) {
+        // Absolute values, right because the rows are locked.
+        Entity::insert_many(chunk.iter().cloned().map(IntoActiveModel::into_active_model))
+            .on_conflict(on_key().update_column(Column::Used).to_owned())
+            .exec_without_returning(conn)
+            .await?;
+    }
+    Ok(())
 }
 
-/// Gives uses back: takes from each count what `given_back` says.
-pub(crate) async fn give_back(conn: &impl ConnectionTrait, given_back: &Counters) -> Result<(), DbErr> {
-    if given_back.is_empty() {
-        return Ok(());
-    }
-    let mut rows = lock_rows(conn, given_back.keys().copied()).await?;
-    if rows.len() != given_back.len() {
-        return Err(DbErr::Custom(
-            "a use is given back that was never counted".to_owned(),
-        ));
-    }
-    for row in &mut rows {
-        row.used -= given_back.get(&key(row)?).copied().unwrap_or(0);
-    }
-    overwrite(conn, rows).await
-}
-
-/// Sorted, so that two transactions never wait for each other.
+/// Sorted, so that two transactions wait for each other in one direction only.
 async fn lock_rows(
     conn: &impl ConnectionTrait,
     keys: impl Iterator<Item = CounterKey>,
@@ -175,32 +207,17 @@ async fn lock_rows(
         .await
 }
 
-/// Absolute values, right because the rows are locked.
-async fn overwrite(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
-    for chunk in rows.chunks(CHUNK) {
-        Entity::insert_many(chunk.iter().cloned().map(IntoActiveModel::into_active_model))
-            .on_conflict(
-                on_key()
-                    .update_columns([Column::Used, Column::MaxUses])
-                    .to_owned(),
-            )
-            .exec_without_returning(conn)
-            .await?;
-    }
-    Ok(())
-}
-
 fn on_key() -> OnConflict {
     OnConflict::columns([Column::Scope, Column::ScopeId, Column::UserId])
 }
 
-fn row(key: CounterKey, used: i64, limit: i64) -> Model {
+fn row(key: CounterKey, used: i64, max_uses: Option<i64>) -> Model {
     let (scope, scope_id, user_id) = columns(key);
     Model {
         scope: scope.to_owned(),
         scope_id,
         user_id,
         used,
-        max_uses: Some(limit),
+        max_uses,
     }
 }

@@ -35,6 +35,7 @@ mod entity {
         pub tariff_id: TariffId,
         /// The code; as it was typed if it was refused.
         pub promocode: Option<String>,
+        /// Of a refused one too, if there is such a promocode.
         pub promocode_id: Option<PromocodeId>,
         pub campaign_id: Option<CampaignId>,
         /// The version of the terms that priced it.
@@ -213,13 +214,29 @@ async fn list(
         .await
 }
 
-/// Every redemption that was made before `before`.
-pub(crate) async fn list_before(
+/// At most `limit` purchases whose redemptions take a use and were made before `before`, by id,
+/// from behind `after` on.
+pub(crate) async fn taken_before(
     conn: &impl ConnectionTrait,
     before: Instant,
-) -> Result<Vec<Redemption>, DbErr> {
-    Entity::find()
-        .filter(Column::CreatedAt.lt(before))
+    after: Option<PurchaseId>,
+    limit: u64,
+) -> Result<Vec<PurchaseId>, DbErr> {
+    let taken = RedemptionStatus::ALL
+        .into_iter()
+        .filter(|status| status.takes_a_use());
+    let mut select = Entity::find()
+        .select_only()
+        .column(Column::PurchaseId)
+        .filter(Column::Status.is_in(taken.map(RedemptionStatus::as_str)))
+        .filter(Column::CreatedAt.lt(before));
+    if let Some(after) = after {
+        select = select.filter(Column::PurchaseId.gt(after));
+    }
+    select
+        .order_by_asc(Column::PurchaseId)
+        .limit(limit)
+        .into_tuple()
         .all(conn)
         .await
 }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use shared::{
     clock::Instant,
     contracts::Reason,
@@ -111,6 +113,25 @@ pub(crate) async fn reasons_of(
         }
     }
     Ok(reasons)
+}
+
+/// At most `limit` of the user's dry runs that were refused since `since`, newest first.
+pub(crate) async fn dry_runs_since(
+    conn: &impl ConnectionTrait,
+    user: UserId,
+    since: Instant,
+    limit: u64,
+) -> Result<Vec<Refusal>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::UserId.eq(user))
+        .filter(Column::PurchaseId.is_null())
+        .filter(Column::RefusedAt.gt(since))
+        .order_by_desc(Column::RefusedAt)
+        .order_by_desc(Column::Id)
+        .limit(limit)
+        .all(conn)
+        .await?;
+    rows.into_iter().map(read).collect()
 }
 
 /// Which refusals are asked for; all where nothing is said.

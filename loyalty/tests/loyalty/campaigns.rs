@@ -71,12 +71,15 @@ async fn a_code_that_is_taken_is_refused_and_leaves_no_campaign_behind(loyalty: 
         .post(&path, &json!({"code": "free"}))
         .await
         .expect(201);
+    let made = loyalty.admin.post(&path, &json!({"code": "more"})).await;
+    assert!(made.headers.get("location").is_none(), "it has no address alone");
+    made.expect(201);
     assert_eq!(
         loyalty.admin.get(&path).await.expect(200)["items"]
             .as_array()
             .unwrap()
             .len(),
-        2
+        3
     );
 }
 
@@ -188,22 +191,45 @@ fn wrong_campaigns() -> Vec<(Value, &'static [&'static str])> {
             discount(json!({"type": "amount_off", "amount": {"amount": 5, "currency": "USD"}})),
             &["discount.amount"],
         ),
-        // What is no campaign at all names no fields, but says what is wrong.
-        (discount(json!({"type": "percent", "percent": "0"})), &[]),
-        (discount(json!({"type": "percent", "percent": "100.01"})), &[]),
-        (discount(json!({"type": "percent", "percent": 12.5})), &[]),
-        (discount(json!({"type": "percent"})), &[]),
-        (discount(json!({"type": "bargain"})), &[]),
-        (discount(json!({"type": "free", "percent": "5"})), &[]),
-        (but(json!({"max_redemptions": 1.5})), &[]),
+        // What is no campaign at all names the first such field.
+        (
+            discount(json!({"type": "percent", "percent": "0"})),
+            &["discount"],
+        ),
+        (
+            discount(json!({"type": "percent", "percent": "100.01"})),
+            &["discount"],
+        ),
+        (
+            discount(json!({"type": "percent", "percent": 12.5})),
+            &["discount"],
+        ),
+        (discount(json!({"type": "percent"})), &["discount"]),
+        (discount(json!({"type": "bargain"})), &["discount.type"]),
+        (discount(json!({"type": "free", "percent": "5"})), &["discount"]),
+        (but(json!({"max_redemptions": 1.5})), &["max_redemptions"]),
         (
             but(json!({"max_redemptions": 9_223_372_036_854_775_808_u64})),
-            &[],
+            &["max_redemptions"],
         ),
-        (but(json!({"starts_at": "tomorrow"})), &[]),
-        (but(json!({"starts_at": "2026-01-02"})), &[]),
-        (but(json!({"eligibility": {}})), &[]),
-        (but(json!({"promocode": {"code": "A", "uses": 1}})), &[]),
+        (but(json!({"starts_at": "tomorrow"})), &["starts_at"]),
+        (but(json!({"starts_at": "2026-01-02"})), &["starts_at"]),
+        // Absent is not null.
+        (but(json!({"starts_at": null})), &["starts_at"]),
+        (but(json!({"ends_at": null})), &["ends_at"]),
+        (but(json!({"timezone": null})), &["timezone"]),
+        (but(json!({"max_redemptions": null})), &["max_redemptions"]),
+        (but(json!({"max_per_user": null})), &["max_per_user"]),
+        (but(json!({"promocode": null})), &["promocode"]),
+        (
+            but(json!({"promocode": {"code": "A", "max_uses": null}})),
+            &["promocode.max_uses"],
+        ),
+        (but(json!({"eligibility": {}})), &["eligibility"]),
+        (
+            but(json!({"promocode": {"code": "A", "uses": 1}})),
+            &["promocode.uses"],
+        ),
         (json!({"name": "No discount"}), &[]),
         (json!([]), &[]),
     ]

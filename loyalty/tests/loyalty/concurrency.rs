@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 use shared::{
-    contracts::Message,
+    contracts::{HoldPromocodeV1, Message},
     testing::{eventually, new_postgres_database},
 };
 use tokio::sync::Semaphore;
@@ -242,6 +242,73 @@ async fn uses_given_back_while_others_are_taken_are_counted_exactly() {
         (300, 300)
     );
     one.nothing_failed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_use_is_given_back_without_waiting_for_who_counts_others() {
+    let [one, two] = two_copies().await;
+    one.campaign(&ten_percent_off(), "CODE", Some(5)).await;
+    let hold = one.hold_of_anybody("CODE");
+    one.ask(&hold).await.held();
+    let failed = one.failed(&hold);
+    let kept_open = one.service.db.write(|tx| {
+        let (one, two, failed) = (&one, &two, &failed);
+        async move {
+            tx.conn()
+                .execute_unprepared("SELECT used FROM counters FOR UPDATE")
+                .await?;
+            two.service.peers.say(failed).await;
+            eventually("the redemption is cancelled beside the lock", || async {
+                (one.count("cancelled").await == 1).then_some(())
+            })
+            .await;
+            Ok::<_, DbErr>(())
+        }
+    });
+    kept_open.await.unwrap();
+    assert_eq!(one.used("promocode").await, 0);
+    one.nothing_failed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_that_give_back_and_take_uses_crosswise_never_lock_each_other_up() {
+    let [one, two] = two_copies().await;
+    one.campaign(&ten_percent_off(), "LEFT", Some(1_000)).await;
+    one.campaign(&ten_percent_off(), "RIGHT", Some(1_000)).await;
+    let taken = |code: &'static str| (0..BUYERS).map(|_| one.hold_of_anybody(code)).collect::<Vec<_>>();
+    let (left, right) = (taken("LEFT"), taken("RIGHT"));
+    for holds in [&left, &right] {
+        one.service
+            .peers
+            .deliver(&one.service.peers.seal_all(holds))
+            .await;
+    }
+    // Each batch gives a use of one code back and takes one of the other.
+    let crosswise = async |copy: &Loyalty, given_back: &[HoldPromocodeV1], code: &str| {
+        let peers = &copy.service.peers;
+        for hold in given_back {
+            let failed = peers.seal_all(&[copy.failed(hold)]);
+            let next = peers.seal_all(&[copy.hold_of_anybody(code)]);
+            peers.deliver(&[failed, next].concat()).await;
+        }
+    };
+    tokio::join!(crosswise(&one, &left, "RIGHT"), crosswise(&two, &right, "LEFT"));
+    assert_eq!(
+        (one.count("held").await, one.count("cancelled").await),
+        (2 * BUYERS as i64, 2 * BUYERS as i64)
+    );
+    assert_eq!(one.used("promocode").await, 2 * BUYERS as i64);
+    one.nothing_failed().await;
+    // What the database has counted reaches its statistics within a second or so.
+    eventually("the statistics are there", || async {
+        let sql = "SELECT xact_commit >= 800 AS there, deadlocks FROM pg_stat_database \
+            WHERE datname = current_database()";
+        let row = &one.rows(sql).await[0];
+        let deadlocks: i64 = row.try_get("", "deadlocks").unwrap();
+        assert_eq!(deadlocks, 0);
+        row.try_get::<bool>("", "there").unwrap().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -231,6 +231,79 @@ async fn start_and_end_are_judged_at_the_moment_of_the_request(loyalty: Loyalty)
     );
 }
 
+async fn a_campaign_without_a_start_takes_what_was_asked_by_a_clock_that_lags_behind(loyalty: Loyalty) {
+    let campaign = loyalty.campaign(&ten_percent_off(), "CODE", None).await;
+    assert!(campaign.get("starts_at").is_none(), "{campaign}");
+    let mut hold = loyalty.hold_of_anybody("CODE");
+    hold.requested_at -= chrono::Duration::minutes(1);
+    loyalty.ask(&hold).await.held();
+}
+
+async fn administrators_find_what_was_refused_among_a_campaigns_redemptions_with_its_reasons(
+    loyalty: Loyalty,
+) {
+    let campaign = loyalty.campaign(&ten_percent_off(), "ONCE", Some(1)).await;
+    loyalty.ask(&loyalty.hold_of_anybody("ONCE")).await.held();
+    loyalty
+        .rows("UPDATE promocodes SET disabled = true RETURNING id")
+        .await;
+    let hold = loyalty.hold_of_anybody("ONCE");
+    assert_eq!(
+        loyalty.ask(&hold).await.refused(),
+        [RefusalCode::UnknownPromocode],
+        "masked"
+    );
+
+    let path = format!(
+        "/loyalty/v1/campaigns/{}/redemptions",
+        campaign["id"].as_str().unwrap()
+    );
+    let all = loyalty.admin.get(&path).await.expect(200);
+    let refused = &all["items"][0];
+    assert_eq!(
+        (&refused["status"], &refused["purchase_id"]),
+        (&json!("refused"), &json!(hold.purchase_id))
+    );
+    assert_eq!(
+        crate::codes(refused),
+        ["promocode_disabled", "uses_exhausted"],
+        "whole"
+    );
+    let of_user = format!("/loyalty/v1/redemptions?user_id={}", hold.user_id);
+    assert_eq!(
+        loyalty.admin.get(&of_user).await.expect(200)["items"][0],
+        *refused
+    );
+
+    let own = loyalty.service.api_of(hold.user_id);
+    let mine = own.get("/loyalty/v1/redemptions").await.expect(200);
+    assert_eq!(crate::codes(&mine["items"][0]), ["unknown_promocode"]);
+    assert!(
+        mine["items"][0].get("campaign_id").is_none(),
+        "that would tell that there is such a promocode"
+    );
+}
+
+async fn a_batch_that_is_refused_leaves_its_counters_alone(loyalty: Loyalty) {
+    loyalty.campaign(&ten_percent_off(), "ONCE", Some(1)).await;
+    loyalty.ask(&loyalty.hold_of_anybody("ONCE")).await.held();
+    // What an administrator sets meanwhile must not be overwritten by what a hold has read before.
+    loyalty
+        .rows("UPDATE counters SET max_uses = 7 RETURNING used")
+        .await;
+    loyalty.ask(&loyalty.hold_of_anybody("ONCE")).await.refused();
+    loyalty
+        .rows("UPDATE promocodes SET max_uses = 2 RETURNING id")
+        .await;
+    loyalty.ask(&loyalty.hold_of_anybody("ONCE")).await.held();
+    let row = &loyalty.rows("SELECT used, max_uses FROM counters").await[0];
+    let (used, limit): (i64, i64) = (
+        row.try_get("", "used").unwrap(),
+        row.try_get("", "max_uses").unwrap(),
+    );
+    assert_eq!((used, limit), (2, 7));
+}
+
 async fn a_purchase_without_a_promocode_is_none_of_loyaltys_business(loyalty: Loyalty) {
     let hold = loyalty.hold_of_anybody("ANY");
     let before = loyalty.standing().await;
@@ -265,6 +338,9 @@ on_both_databases!(
     each_limit_admits_exactly_what_it_says,
     a_refused_hold_is_explained_masked_to_billing_and_whole_to_administrators,
     start_and_end_are_judged_at_the_moment_of_the_request,
+    a_campaign_without_a_start_takes_what_was_asked_by_a_clock_that_lags_behind,
+    administrators_find_what_was_refused_among_a_campaigns_redemptions_with_its_reasons,
+    a_batch_that_is_refused_leaves_its_counters_alone,
     a_purchase_without_a_promocode_is_none_of_loyaltys_business,
     a_hold_in_other_money_is_parked_and_its_neighbours_are_decided,
 );

@@ -6,6 +6,7 @@ mod campaigns;
 mod concurrency;
 mod exactness;
 mod holds;
+mod reconcile;
 mod stale_holds;
 mod users;
 mod validation;
@@ -336,7 +337,11 @@ impl Loyalty {
             })
             .collect();
         let counters = self
-            .rows("SELECT scope, user_id, used FROM counters ORDER BY scope, scope_id, user_id")
+            .rows(
+                "SELECT scope, user_id, used - (SELECT count(*) FROM returned_uses r WHERE r.scope = c.scope \
+                 AND r.scope_id = c.scope_id AND r.user_id = c.user_id) AS used \
+                 FROM counters c ORDER BY scope, scope_id, user_id",
+            )
             .await
             .iter()
             .map(|row| {

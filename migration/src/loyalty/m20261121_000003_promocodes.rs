@@ -19,6 +19,7 @@ impl MigrationTrait for Promocodes {
             campaign_versions(),
             promocodes(),
             counters(),
+            returned_uses(),
             redemptions(),
             refusals(),
             tariffs(),
@@ -48,7 +49,7 @@ fn campaigns() -> TableCreateStatement {
         .col(schema::text("status"))
         .col(schema::text("name"))
         .col(schema::text("discount"))
-        .col(schema::timestamp_with_time_zone("starts_at"))
+        .col(schema::timestamp_with_time_zone_null("starts_at"))
         .col(schema::timestamp_with_time_zone_null("ends_at"))
         .col(schema::text_null("timezone"))
         .col(schema::big_integer_null("max_redemptions"))
@@ -110,6 +111,19 @@ fn counters() -> TableCreateStatement {
         .check(Expr::cust("scope IN ('campaign', 'promocode', 'user')"))
         .check(Expr::cust("used >= 0"))
         .check(Expr::cust("max_uses IS NULL OR used <= max_uses"))
+        .to_owned()
+}
+
+/// Uses that were given back and are still to be taken off their counters.
+fn returned_uses() -> TableCreateStatement {
+    Table::create()
+        .table("returned_uses")
+        .col(schema::uuid("purchase_id"))
+        .col(schema::text("scope"))
+        .col(schema::uuid("scope_id"))
+        .col(schema::uuid("user_id"))
+        .primary_key(Index::create().col("purchase_id").col("scope"))
+        .check(Expr::cust("scope IN ('campaign', 'promocode', 'user')"))
         .to_owned()
 }
 
@@ -185,7 +199,7 @@ fn tariffs() -> TableCreateStatement {
         .to_owned()
 }
 
-fn indexes() -> [IndexCreateStatement; 7] {
+fn indexes() -> [IndexCreateStatement; 8] {
     let index = |name: &'static str, table: &'static str, columns: &[&'static str]| {
         let mut index = Index::create();
         index.name(name).table(table);
@@ -202,6 +216,11 @@ fn indexes() -> [IndexCreateStatement; 7] {
             &["campaign_id", "created_at", "id"],
         ),
         index(
+            "returned_uses_of_counter",
+            "returned_uses",
+            &["scope", "scope_id", "user_id"],
+        ),
+        index(
             "redemptions_of_user",
             "redemptions",
             &["user_id", "created_at", "purchase_id"],
@@ -211,12 +230,12 @@ fn indexes() -> [IndexCreateStatement; 7] {
             "redemptions",
             &["campaign_id", "created_at", "purchase_id"],
         ),
-        index(
-            "redemptions_of_promocode",
-            "redemptions",
-            &["promocode_id", "status"],
-        ),
         index("refusals_refused_at", "refusals", &["refused_at", "id"]),
         index("refusals_of_user", "refusals", &["user_id", "refused_at", "id"]),
+        index(
+            "refusals_of_campaign",
+            "refusals",
+            &["campaign_id", "refused_at", "id"],
+        ),
     ]
 }

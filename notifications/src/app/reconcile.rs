@@ -3,25 +3,59 @@
 use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DbErr};
-use shared::ids::PurchaseId;
+use shared::{
+    clock::Instant,
+    ids::{LetterId, PurchaseId},
+};
 
 use crate::{domain::letter::LetterKind, store};
 
-/// The letter of every purchase that has one.
+/// The letters about how these purchases ended, as far as there are.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn letters_of_purchases(
     conn: &impl ConnectionTrait,
+    purchases: &[PurchaseId],
 ) -> Result<HashMap<PurchaseId, LetterKind>, DbErr> {
-    let kinds = [LetterKind::PurchasePaid, LetterKind::PurchaseFailed];
-    let rows = store::letter::list_of_kinds(conn, kinds).await?;
+    let rows = store::letter::list_about(conn, purchases.iter().map(about)).await?;
     rows.into_iter()
         .map(|(about, kind)| {
-            let unreadable = || DbErr::Type(format!("a letter about `{about}`, kind `{kind}`"));
-            let (_, id) = about.split_once(':').ok_or_else(unreadable)?;
-            let id = id.parse::<PurchaseId>().map_err(|_| unreadable())?;
-            Ok((id, LetterKind::parse(&kind).ok_or_else(unreadable)?))
+            let unreadable = || DbErr::Type(format!("a letter of the kind `{kind}`"));
+            Ok((
+                purchase(&about)?,
+                LetterKind::parse(&kind).ok_or_else(unreadable)?,
+            ))
         })
         .collect()
+}
+
+/// At most `limit` letters about how purchases ended that were made before `before`, each with its
+/// purchase, by the letters' ids, from behind `after` on.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn purchases_with_a_letter(
+    conn: &impl ConnectionTrait,
+    before: Instant,
+    after: Option<LetterId>,
+    limit: u64,
+) -> Result<Vec<(LetterId, PurchaseId)>, DbErr> {
+    let kinds = [LetterKind::PurchasePaid, LetterKind::PurchaseFailed];
+    let letters = store::letter::list_of_kinds(conn, kinds, before, after, limit).await?;
+    letters
+        .into_iter()
+        .map(|(letter, about)| Ok((letter, purchase(&about)?)))
+        .collect()
+}
+
+fn about(purchase: &PurchaseId) -> String {
+    // Paid or failed: one family.
+    format!("{}:{purchase}", LetterKind::PurchasePaid.family())
+}
+
+fn purchase(about: &str) -> Result<PurchaseId, DbErr> {
+    let unreadable = || DbErr::Type(format!("a letter about `{about}`"));
+    let (_, id) = about.split_once(':').ok_or_else(unreadable)?;
+    id.parse().map_err(|_| unreadable())
 }

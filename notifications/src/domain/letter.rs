@@ -63,7 +63,7 @@ impl LetterKind {
 
     /// What its letters have in common with those of other kinds that tell another outcome of
     /// the same thing: a purchase is paid or failed, so both are one family.
-    const fn family(self) -> &'static str {
+    pub(crate) const fn family(self) -> &'static str {
         match self {
             Self::PurchasePaid | Self::PurchaseFailed => "purchase_ended",
             other => other.as_str(),

@@ -165,18 +165,40 @@ pub async fn count_unread(conn: &impl ConnectionTrait, user: UserId) -> Result<u
         .await
 }
 
-/// What letters of these kinds are about, with their kind.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn list_of_kinds(
+/// Of the letters about these things: what they are about, and their kind.
+pub async fn list_about(
     conn: &impl ConnectionTrait,
-    kinds: impl IntoIterator<Item = LetterKind>,
+    about: impl IntoIterator<Item = String>,
 ) -> Result<Vec<(String, String)>, DbErr> {
     Entity::find()
         .select_only()
         .columns([Column::About, Column::Kind])
+        .filter(Column::About.is_in(about))
+        .into_tuple()
+        .all(conn)
+        .await
+}
+
+/// At most `limit` letters of these kinds that were made before `before`, each with what it is
+/// about, by id, from behind `after` on.
+pub async fn list_of_kinds(
+    conn: &impl ConnectionTrait,
+    kinds: impl IntoIterator<Item = LetterKind>,
+    before: Instant,
+    after: Option<LetterId>,
+    limit: u64,
+) -> Result<Vec<(LetterId, String)>, DbErr> {
+    let mut select = Entity::find()
+        .select_only()
+        .columns([Column::Id, Column::About])
         .filter(Column::Kind.is_in(kinds.into_iter().map(LetterKind::as_str)))
+        .filter(Column::CreatedAt.lt(before));
+    if let Some(after) = after {
+        select = select.filter(Column::Id.gt(after));
+    }
+    select
+        .order_by_asc(Column::Id)
+        .limit(limit)
         .into_tuple()
         .all(conn)
         .await

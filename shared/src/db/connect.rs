@@ -1,27 +1,52 @@
 //! Opening a database: the one place that knows URL schemes of databases and their settings.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fmt::Write as _,
+    fs::{OpenOptions, Permissions},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DbErr,
     sqlx::{
         Executor as _,
-        sqlite::{SqliteJournalMode, SqliteSynchronous},
+        postgres::PgConnectOptions,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
     },
 };
+use tokio::sync::{broadcast, mpsc};
 
-use crate::contracts::ServiceName;
+use super::{Db, HANDOFF, Inner};
+use crate::{clock::Clock, config, contracts::ServiceName};
 
 /// Connections a service keeps to PostgreSQL; more only queue inside it on few cores.
 const POSTGRES_CONNECTIONS: u32 = 8;
 const SQLITE_READERS: u32 = 4;
 
-/// Why a database could not be opened.
+/// Why a database could not be opened. Nothing of a URL is repeated here but its scheme and, for
+/// a file, the path: it may hold a password.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The URL is of no database that there is.
-    #[error("`{0}` is no database: use postgres://, postgresql:// or sqlite:FILE")]
+    #[error("`{0}:` is no database: use postgres://, postgresql:// or sqlite:FILE")]
     UnknownScheme(String),
+    /// The URL can't be read.
+    #[error(
+        "the URL in `{0}.database_url` can't be read: it must be postgres://USER:PASSWORD@HOST/NAME, \
+         with characters like # / ? % @ of the password percent-encoded, or sqlite:FILE"
+    )]
+    InvalidUrl(ServiceName),
+    /// There is no such file, and none was to be made.
+    #[error("the database of {service} is not there: no file {}", file.display())]
+    Missing {
+        /// Whose.
+        service: ServiceName,
+        /// Where it was looked for.
+        file: PathBuf,
+    },
     /// It does not answer.
     #[error("the database of {service} can't be opened")]
     Unreachable {
@@ -32,16 +57,119 @@ pub enum ConnectError {
     },
 }
 
-/// The URL of the embedded database in `file`.
+/// The URL of the embedded database in `file`. Whatever a URL could misread is escaped, so that
+/// a folder may have any name.
 #[must_use]
 pub fn url_of_file(file: &Path) -> String {
-    format!("sqlite:{}", file.display())
+    let mut url = "sqlite:".to_owned();
+    for byte in file.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
+                url.push(char::from(*byte))
+            }
+            // Writing into a String can't fail.
+            _ => drop(write!(url, "%{byte:02X}")),
+        }
+    }
+    url
 }
 
 /// Whether the database behind `url` is a file of this machine.
 #[must_use]
 pub fn is_file(url: &str) -> bool {
-    url.split(':').next() == Some("sqlite")
+    config::scheme_of(url) == Some("sqlite")
+}
+
+/// Where the database behind `url` is, for people: its file, or its host, port and name. Never a
+/// user or a password.
+///
+/// # Errors
+/// When the URL is of no database that there is, or can't be read.
+pub fn place(service: ServiceName, url: &str) -> Result<String, ConnectError> {
+    Ok(match Target::read(service, url)? {
+        Target::File(options) => options.get_filename().display().to_string(),
+        Target::Server(options) => {
+            let host = options.get_socket().map_or_else(
+                || options.get_host().to_owned(),
+                |path| path.display().to_string(),
+            );
+            let name = options.get_database().unwrap_or_default();
+            format!("{host}:{}/{name}", options.get_port())
+        }
+    })
+}
+
+/// What a URL stands for, once it has proved readable.
+enum Target {
+    File(SqliteConnectOptions),
+    Server(PgConnectOptions),
+}
+
+impl Target {
+    /// Reads `url` before anybody else does: the libraries below repeat all of it, password
+    /// included, when they can't.
+    fn read(service: ServiceName, url: &str) -> Result<Self, ConnectError> {
+        let unreadable = |_| ConnectError::InvalidUrl(service);
+        match config::scheme_of(url) {
+            Some("postgres" | "postgresql") => {
+                if !config::is_plain_server_url(url) {
+                    return Err(ConnectError::InvalidUrl(service));
+                }
+                url.parse::<PgConnectOptions>()
+                    .map(Self::Server)
+                    .map_err(unreadable)
+            }
+            Some("sqlite") => url
+                .parse::<SqliteConnectOptions>()
+                .map(Self::File)
+                .map_err(unreadable),
+            Some(scheme) => Err(ConnectError::UnknownScheme(scheme.to_owned())),
+            None => Err(ConnectError::InvalidUrl(service)),
+        }
+    }
+}
+
+/// Whether a database file that is not there is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Files {
+    Create,
+    ExistingOnly,
+}
+
+impl Db {
+    /// Opens the database of `service` behind `url` without making a file: for commands that
+    /// look at what is there.
+    ///
+    /// # Errors
+    /// As [`Db::connect`], and [`ConnectError::Missing`] when there is no such file.
+    pub async fn open_existing(
+        service: ServiceName,
+        url: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConnectError> {
+        let (writer, reader) = open_with(service, url, Files::ExistingOnly).await?;
+        // No relay: what is said stays in the outbox for the services.
+        let (handoff, _) = mpsc::channel(HANDOFF);
+        let (said, _) = broadcast::channel(HANDOFF);
+        Ok(Self(Arc::new(Inner {
+            service,
+            writer,
+            reader,
+            clock,
+            handoff,
+            said,
+        })))
+    }
+
+    /// Closes every connection, for all who share it, and waits until they are closed. The last
+    /// one of an embedded database tidies its file up.
+    pub async fn close(&self) {
+        for side in [&self.0.reader, &self.0.writer] {
+            if let Err(error) = side.close_by_ref().await {
+                tracing::debug!(service = %self.0.service, %error, "a connection did not close well");
+            }
+        }
+    }
 }
 
 /// The writing and the reading side of the database behind `url`.
@@ -49,22 +177,54 @@ pub(super) async fn open(
     service: ServiceName,
     url: &str,
 ) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
+    open_with(service, url, Files::Create).await
+}
+
+async fn open_with(
+    service: ServiceName,
+    url: &str,
+    files: Files,
+) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
     let unreachable = |source| ConnectError::Unreachable { service, source };
-    match url.split(':').next().unwrap_or_default() {
-        "postgres" | "postgresql" => {
+    match Target::read(service, url)? {
+        Target::Server(_) => {
             let pool = Database::connect(postgres(service, url))
                 .await
                 .map_err(unreachable)?;
             Ok((pool.clone(), pool))
         }
-        "sqlite" => {
-            let writer = Database::connect(sqlite(url, 1)).await.map_err(unreachable)?;
-            let reader = Database::connect(sqlite(url, SQLITE_READERS))
+        Target::File(options) => {
+            let file = options.get_filename();
+            if files == Files::ExistingOnly && !file.exists() {
+                return Err(ConnectError::Missing {
+                    service,
+                    file: file.to_path_buf(),
+                });
+            }
+            keep_private(file, files);
+            let writer = Database::connect(sqlite(url, 1, files))
+                .await
+                .map_err(unreachable)?;
+            let reader = Database::connect(sqlite(url, SQLITE_READERS, files))
                 .await
                 .map_err(unreachable)?;
             Ok((writer, reader))
         }
-        scheme => Err(ConnectError::UnknownScheme(scheme.to_owned())),
+    }
+}
+
+/// Addresses, hashes of passwords, keys and money are for nobody else on the machine. SQLite gives
+/// the files beside it (`-wal`, `-shm`) the mode of the database. What goes wrong here shows when
+/// the file is opened.
+fn keep_private(file: &Path, files: Files) {
+    let opened = OpenOptions::new()
+        .create(files == Files::Create)
+        .append(true)
+        .mode(0o600)
+        .open(file);
+    if let Ok(opened) = opened {
+        // One that was made before, by somebody less careful. Only its owner may change it.
+        let _ = opened.set_permissions(Permissions::from_mode(0o600));
     }
 }
 
@@ -96,7 +256,7 @@ fn postgres(service: ServiceName, url: &str) -> ConnectOptions {
     options
 }
 
-fn sqlite(url: &str, connections: u32) -> ConnectOptions {
+fn sqlite(url: &str, connections: u32, files: Files) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
@@ -106,9 +266,9 @@ fn sqlite(url: &str, connections: u32) -> ConnectOptions {
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>)
         .sqlx_logging(false)
-        .map_sqlx_sqlite_opts(|options| {
+        .map_sqlx_sqlite_opts(move |options| {
             options
-                .create_if_missing(true)
+                .create_if_missing(files == Files::Create)
                 .foreign_keys(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
@@ -124,4 +284,43 @@ fn sqlite(url: &str, connections: u32) -> ConnectOptions {
             })
         });
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICE: ServiceName = ServiceName::Billing;
+
+    #[test]
+    fn nothing_of_a_url_that_cannot_be_read_is_repeated() {
+        for url in [
+            "postgres://kopeck:hunter2/x@db/billing",
+            "postgres://kopeck:#hunter2@db/billing",
+            "postgres://kopeck:?hunter2@db/billing",
+            "postgres://kopeck:12/hunter2@db/billing",
+            "postgres:hunter2",
+            "kopeck_hunter2_and_no_scheme",
+            "hunter2://db/billing",
+            "",
+        ] {
+            let error = place(SERVICE, url).unwrap_err();
+            assert!(matches!(error, ConnectError::InvalidUrl(_)), "{error:?}");
+            assert!(error.to_string().contains("billing.database_url"), "{error}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_shown_without_credentials() {
+        let shown = place(SERVICE, "postgres://kopeck:hunter2@db:5433/billing").unwrap();
+        assert_eq!(shown, "db:5433/billing");
+    }
+
+    #[test]
+    fn a_file_may_have_any_name() {
+        for name in ["/tmp/a b%20?c#d/é.db", "data/x.db", "/a/b:c/\"'.db"] {
+            assert_eq!(place(SERVICE, &url_of_file(Path::new(name))).unwrap(), name);
+        }
+    }
 }

@@ -11,41 +11,40 @@ use axum::{
 };
 use serde_json::json;
 
-use super::Definition;
-use crate::{bus::Bus, db::Db};
+use crate::{bus::Bus, contracts::ServiceName, db::Db};
 
 const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Clone)]
 struct Checked {
+    service: ServiceName,
     db: Db,
     bus: Arc<dyn Bus>,
-    definition: Definition,
 }
 
 /// `/{service}/health/live` (the process answers) and `/{service}/health/ready` (its database
-/// is there and up to date, and its bus takes messages).
-pub(super) fn routes(definition: Definition, db: Db, bus: Arc<dyn Bus>) -> Router {
-    let service = definition.name;
+/// answers and its bus takes messages). Anybody may ask, so what is wrong is told to the log.
+/// Migrations are no matter of readiness: they are looked at once, at the start, so that a newer
+/// program's take no old replica out of service.
+pub(super) fn routes(service: ServiceName, db: Db, bus: Arc<dyn Bus>) -> Router {
     Router::new()
         .route(
             &format!("/{service}/health/live"),
             get(|| async { axum::Json(json!({"status": "live"})) }),
         )
         .route(&format!("/{service}/health/ready"), get(ready))
-        .with_state(Checked { db, bus, definition })
+        .with_state(Checked { service, db, bus })
 }
 
 async fn ready(State(checked): State<Checked>) -> Response {
+    // The reading side: the writing one may have a long queue and still be well.
     let database = async {
-        checked.db.ping().await.map_err(|error| error.to_string())?;
-        match (checked.definition.pending)(checked.db.writer()).await {
-            Ok(0) => Ok(()),
-            Ok(pending) => Err(format!(
-                "{pending} migrations are pending: run `kopeck migrate up`"
-            )),
-            Err(error) => Err(error.to_string()),
-        }
+        checked
+            .db
+            .reader()
+            .ping()
+            .await
+            .map_err(|error| error.to_string())
     };
     let bus = async { checked.bus.ready().await.map_err(|error| error.to_string()) };
     let (database, bus) = tokio::join!(bounded(database), bounded(bus));
@@ -54,10 +53,16 @@ async fn ready(State(checked): State<Checked>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let show = |outcome: Result<(), String>| outcome.err().unwrap_or_else(|| "ok".to_owned());
+    let show = |what, outcome: Result<(), String>| match outcome {
+        Ok(()) => "ok",
+        Err(error) => {
+            tracing::warn!(service = %checked.service, what, error, "not ready");
+            "unavailable"
+        }
+    };
     let body = json!({
         "status": if status.is_success() { "ready" } else { "not_ready" },
-        "checks": {"database": show(database), "bus": show(bus)},
+        "checks": {"database": show("database", database), "bus": show("bus", bus)},
     });
     (status, axum::Json(body)).into_response()
 }

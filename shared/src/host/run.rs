@@ -4,24 +4,26 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use secrecy::ExposeSecret as _;
-use tokio::{net::TcpListener, sync::broadcast};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::sync::CancellationToken;
 
-use super::{Context, Definition, Job, JobError, OnWake, Service, health};
+use super::{
+    Context, Definition, Job, JobError, OnWake, Service,
+    background::{Background, after, declare, hear_others, hear_own, repeat},
+    health,
+    serve::{HEAD, serve},
+};
 use crate::{
     bus::{self, Bus, BusError},
     clock::Clock,
     config::Config,
-    contracts::{Envelope, QUEUES, ServiceName, WAKE_UPS, WakeUp},
+    contracts::{Envelope, QUEUES, ServiceName, WAKE_UPS},
     db::{ConnectError, Db},
     http,
-    inbox::{ForgetInbox, Receiver, RetryInbox},
+    inbox::{ForgetInbox, Handlers, Receiver, RetryInbox},
     outbox::Relay,
     token::{self, TokenVerifier},
 };
-
-/// How long requests that run may go on after the stop.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Why the services could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,11 @@ pub enum StartError {
     /// Nobody is to hear what the service says.
     #[error("`--only` needs a message broker that the other services share: set `bus.url` to amqp://…")]
     OnlyNeedsBroker,
+    /// A service that works with others has its data in a file of this machine.
+    #[error(
+        "`{0}.database_url` must be set where `bus.url` is a message broker: replicas can't share a file"
+    )]
+    BrokerNeedsDatabase(ServiceName),
     /// Tokens could not be checked.
     #[error("`auth.url` must be set where auth does not run in the same process")]
     NoAuthUrl,
@@ -86,12 +93,8 @@ pub fn install_crypto() {
 /// Services that run.
 pub struct Running {
     address: SocketAddr,
-    stop: CancellationToken,
-    server: tokio::task::JoinHandle<()>,
-    background: TaskTracker,
-    /// Relays stop last: what the others say on their way out is still sent.
-    stop_relays: CancellationToken,
-    relays: TaskTracker,
+    background: Background,
+    databases: Vec<Db>,
 }
 
 impl Running {
@@ -101,22 +104,17 @@ impl Running {
         self.address
     }
 
-    /// Stops: no new requests and messages, those that run are finished, what was said is sent;
-    /// all in bounded time.
+    /// Returns when a part of the platform has ended or panicked though nobody stopped it. What
+    /// is left is of no use; the log says what it was. The process should stop and be started
+    /// again.
+    pub async fn failed(&self) {
+        self.background.failed().await;
+    }
+
+    /// Stops: no new requests, those that run are finished, what was said is sent, what has
+    /// arrived is taken in; all in bounded time, under ten seconds.
     pub async fn stop(self) {
-        self.stop.cancel();
-        if tokio::time::timeout(GRACE, self.server).await.is_err() {
-            tracing::warn!("some requests did not end in time");
-        }
-        self.background.close();
-        if tokio::time::timeout(GRACE, self.background.wait()).await.is_err() {
-            tracing::warn!("some background work did not end in time");
-        }
-        self.stop_relays.cancel();
-        self.relays.close();
-        if tokio::time::timeout(GRACE, self.relays.wait()).await.is_err() {
-            tracing::warn!("some messages stay in the outbox for the next start");
-        }
+        self.background.stop(&self.databases).await;
     }
 }
 
@@ -134,6 +132,14 @@ pub async fn start(
         return Err(StartError::OnlyNeedsBroker);
     }
     let bus = bus::connect(config.bus.url.expose_secret())?;
+    let with_file = definitions
+        .iter()
+        .find(|definition| config.is_embedded(definition.name));
+    if let Some(definition) = with_file
+        && !config.bus_is_embedded()
+    {
+        return Err(StartError::BrokerNeedsDatabase(definition.name));
+    }
     start_on(bus, config, definitions, clock).await
 }
 
@@ -164,6 +170,9 @@ pub async fn start_on(
         config.auth.issuer.clone(),
         reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(2))
+            // Auth is a neighbour: a proxy for the way out does not know it.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
             .build()?,
         Arc::clone(&clock),
     ));
@@ -191,57 +200,106 @@ pub async fn start_on(
             })?;
         router = router
             .merge(routes)
-            .merge(health::routes(*definition, db.clone(), Arc::clone(&bus)));
-        let relay = Relay::new(db.clone(), Arc::clone(&bus), committed);
-        parts.push((db, relay, Arc::new(handlers), jobs, on_wake));
+            .merge(health::routes(definition.name, db.clone(), Arc::clone(&bus)));
+        parts.push(Part {
+            db,
+            committed,
+            handlers: Arc::new(handlers),
+            jobs,
+            on_wake,
+        });
     }
 
-    let stop = CancellationToken::new();
-    let stop_relays = CancellationToken::new();
-    let (background, relays) = (TaskTracker::new(), TaskTracker::new());
-    let spawner = Spawner {
-        bus,
-        stop: stop.clone(),
-        background: background.clone(),
-    };
-    let declared = spawner.declare();
-    for (db, relay, handlers, mut jobs, on_wake) in parts {
-        jobs.push(Arc::new(RetryInbox::new(db.clone(), Arc::clone(&handlers))));
-        jobs.push(Arc::new(ForgetInbox(db.clone())));
-        relays.spawn(after(
-            declared.clone(),
-            stop_relays.clone(),
-            relay.run(stop_relays.clone()),
-        ));
-        for queue in QUEUES.iter().filter(|queue| queue.service == db.service()) {
-            let receiver = Receiver::new(db.clone(), Arc::clone(&spawner.bus), queue, Arc::clone(&handlers));
-            background.spawn(after(declared.clone(), stop.clone(), receiver.run(stop.clone())));
-        }
-        for job in jobs {
-            background.spawn(repeat(job, db.service(), stop.clone()));
-        }
-        if let Some(on_wake) = on_wake {
-            background.spawn(hear_own(db.said(), Arc::clone(&on_wake), stop.clone()));
-            for wake_up in WAKE_UPS.iter().filter(|wake_up| wake_up.service == db.service()) {
-                let hear = hear_others(
-                    Arc::clone(&spawner.bus),
-                    wake_up,
-                    Arc::clone(&on_wake),
-                    stop.clone(),
-                );
-                background.spawn(after(declared.clone(), stop.clone(), hear));
-            }
-        }
+    let background = Background::new();
+    let declared = CancellationToken::new();
+    let receivers = &background.receivers;
+    receivers.spawn(
+        None,
+        "topology",
+        declare(Arc::clone(&bus), declared.clone(), receivers.stop.clone()),
+    );
+    let databases = parts.iter().map(|part| part.db.clone()).collect();
+    for part in parts {
+        part.spawn(&background, &bus, &declared);
     }
-    let server = tokio::spawn(serve(listener, http::finish(router), stop.clone()));
+    let server = &background.server;
+    server.spawn(
+        None,
+        "server",
+        serve(listener, http::finish(router), HEAD, server.stop.clone()),
+    );
     Ok(Running {
         address,
-        stop,
-        server,
         background,
-        stop_relays,
-        relays,
+        databases,
     })
+}
+
+/// What a service does beside its API.
+struct Part {
+    db: Db,
+    committed: mpsc::Receiver<Vec<Envelope>>,
+    handlers: Arc<Handlers>,
+    jobs: Vec<Arc<dyn Job>>,
+    on_wake: Option<OnWake>,
+}
+
+impl Part {
+    fn spawn(mut self, background: &Background, bus: &Arc<dyn Bus>, declared: &CancellationToken) {
+        let Background {
+            jobs,
+            relays,
+            receivers,
+            ..
+        } = background;
+        let service = self.db.service();
+        let relay = Relay::new(self.db.clone(), Arc::clone(bus), self.committed).run(relays.stop.clone());
+        relays.spawn(
+            Some(service),
+            "relay",
+            after(declared.clone(), relays.stop.clone(), relay),
+        );
+        for queue in QUEUES.iter().filter(|queue| queue.service == service) {
+            let receiver = Receiver::new(
+                self.db.clone(),
+                Arc::clone(bus),
+                queue,
+                Arc::clone(&self.handlers),
+            )
+            .run(receivers.stop.clone());
+            receivers.spawn(
+                Some(service),
+                "receiver",
+                after(declared.clone(), receivers.stop.clone(), receiver),
+            );
+        }
+        self.jobs.push(Arc::new(RetryInbox::new(
+            self.db.clone(),
+            Arc::clone(&self.handlers),
+        )));
+        self.jobs.push(Arc::new(ForgetInbox::new(self.db.clone())));
+        for job in self.jobs {
+            jobs.spawn(Some(service), "jobs", repeat(job, service, jobs.stop.clone()));
+        }
+        let Some(on_wake) = self.on_wake else {
+            return;
+        };
+        let hear = hear_own(self.db.said(), Arc::clone(&on_wake), receivers.stop.clone());
+        receivers.spawn(Some(service), "own wake-ups", hear);
+        for wake_up in WAKE_UPS.iter().filter(|wake_up| wake_up.service == service) {
+            let hear = hear_others(
+                Arc::clone(bus),
+                wake_up,
+                Arc::clone(&on_wake),
+                receivers.stop.clone(),
+            );
+            receivers.spawn(
+                Some(service),
+                "wake-ups",
+                after(declared.clone(), receivers.stop.clone(), hear),
+            );
+        }
+    }
 }
 
 fn auth_url(config: &Config, definitions: &[Definition], address: SocketAddr) -> Result<String, StartError> {
@@ -267,7 +325,7 @@ async fn open(
     config: &Config,
     definition: Definition,
     clock: &Arc<dyn Clock>,
-) -> Result<(Db, tokio::sync::mpsc::Receiver<Vec<Envelope>>), StartError> {
+) -> Result<(Db, mpsc::Receiver<Vec<Envelope>>), StartError> {
     let service = definition.name;
     let embedded = config.is_embedded(service);
     if embedded {
@@ -294,105 +352,5 @@ async fn open(
             "{pending} migrations are pending; run `kopeck migrate up`"
         ))),
         Err(error) => Err(not_up_to_date(error.to_string())),
-    }
-}
-
-async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    // Handlers may ask where a client calls from.
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the API is no longer served");
-    }
-}
-
-struct Spawner {
-    bus: Arc<dyn Bus>,
-    stop: CancellationToken,
-    background: TaskTracker,
-}
-
-impl Spawner {
-    /// Declares the whole topology, for as long as it takes. The token is cancelled when it is
-    /// done: no message may precede its queue.
-    fn declare(&self) -> CancellationToken {
-        let declared = CancellationToken::new();
-        let (done, bus, stop) = (declared.clone(), Arc::clone(&self.bus), self.stop.clone());
-        self.background.spawn(async move {
-            loop {
-                match bus.declare().await {
-                    Ok(()) => return done.cancel(),
-                    Err(error) => tracing::warn!(error = %error, "the message bus is waited for"),
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                }
-            }
-        });
-        declared
-    }
-}
-
-async fn after(ready: CancellationToken, stop: CancellationToken, work: impl Future<Output = ()>) {
-    tokio::select! {
-        biased;
-        () = ready.cancelled() => work.await,
-        () = stop.cancelled() => {}
-    }
-}
-
-async fn repeat(job: Arc<dyn Job>, service: ServiceName, stop: CancellationToken) {
-    let mut interval = tokio::time::interval(job.every());
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            _ = interval.tick() => {}
-        }
-        if let Err(error) = job.run().await {
-            tracing::warn!(%service, job = job.name(), error = %error, "a periodic job failed; it will be tried again");
-        }
-    }
-}
-
-/// What this process says itself wakes it without the way over the bus.
-async fn hear_own(mut said: broadcast::Receiver<Arc<Envelope>>, on_wake: OnWake, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            envelope = said.recv() => match envelope {
-                Ok(envelope) => on_wake(&envelope),
-                // Who waits also looks by itself.
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return,
-            }
-        }
-    }
-}
-
-async fn hear_others(bus: Arc<dyn Bus>, wake_up: &'static WakeUp, on_wake: OnWake, stop: CancellationToken) {
-    let mut listener = loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            listener = bus.listen(wake_up) => match listener {
-                Ok(listener) => break listener,
-                Err(error) => tracing::warn!(%error, "wake-ups can't be heard yet"),
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    };
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            message = listener.next() => {
-                if let Ok(envelope) = serde_json::from_slice::<Envelope>(&message.body) {
-                    on_wake(&envelope);
-                }
-            }
-        }
     }
 }

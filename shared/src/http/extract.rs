@@ -192,7 +192,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_json_is_told_from_what_is_wrong() {
-        for body in ["", "{", r#"{"price": }"#, r#"{"price": {"amount": 1, "currency": "RUB"}} more"#] {
+        for body in [
+            "",
+            "{",
+            r#"{"price": }"#,
+            r#"{"price": {"amount": 1, "currency": "RUB"}} more"#,
+        ] {
             assert_eq!(problem_of(body).await["code"], "malformed_json", "{body}");
         }
     }

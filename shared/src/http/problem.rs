@@ -106,7 +106,11 @@ impl Problem {
             "invalid_request",
             "The request has invalid fields",
         );
-        if errors.is_empty() { problem } else { problem.errors(errors) }
+        if errors.is_empty() {
+            problem
+        } else {
+            problem.errors(errors)
+        }
     }
 
     /// 404: there is no such thing, or it is not the caller's.

@@ -180,13 +180,6 @@ impl ForgetInbox {
     }
 }
 
-/// The same as [`ForgetInbox::new`].
-#[allow(non_snake_case)] // what it was called when it was a tuple
-#[must_use]
-pub fn ForgetInbox(db: Db) -> ForgetInbox {
-    ForgetInbox::new(db)
-}
-
 #[async_trait]
 impl Job for ForgetInbox {
     fn name(&self) -> &'static str {

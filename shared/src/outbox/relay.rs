@@ -2,12 +2,15 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use sea_orm::DbErr;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::store;
@@ -25,7 +28,7 @@ const BATCH: usize = 256;
 const IN_FLIGHT: usize = 64;
 const POLL: Duration = Duration::from_millis(300);
 /// How long a shutdown waits for what is on its way; the rest is the next start's.
-const FLUSH: Duration = Duration::from_secs(5);
+const FLUSH: Duration = Duration::from_secs(3);
 
 /// The relay of one service in one process.
 pub struct Relay {
@@ -61,18 +64,27 @@ impl Relay {
 
     /// Publishes until `stop`, then sends what is in hand, in bounded time.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut poll = tokio::time::interval(POLL);
-        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        let mut due = Instant::now();
+        while !stop.is_cancelled() {
+            // Looked at first, so that a steady stream of new messages does not starve the old;
+            // and one batch of the new after each look, so that the old do not starve the new.
+            if due <= Instant::now() {
+                let more = self.publish_left_behind(&stop).await;
+                due = Instant::now() + if more { Duration::ZERO } else { POLL };
+                if let Ok(first) = self.committed.try_recv() {
+                    self.publish_committed(first, &stop).await;
+                }
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(first) = self.committed.recv() => self.publish_committed(first).await,
-                _ = poll.tick() => self.publish_left_behind().await,
+                Some(first) = self.committed.recv() => self.publish_committed(first, &stop).await,
+                () = tokio::time::sleep_until(due) => {}
             }
         }
         while let Ok(envelopes) = self.committed.try_recv() {
-            self.publish_committed(envelopes).await;
+            self.publish_committed(envelopes, &stop).await;
         }
         self.shared.tasks.close();
         if tokio::time::timeout(FLUSH, self.shared.tasks.wait())
@@ -84,7 +96,7 @@ impl Relay {
     }
 
     /// Takes what else is there, without waiting for company, and sends it on its way.
-    async fn publish_committed(&mut self, first: Vec<Envelope>) {
+    async fn publish_committed(&mut self, first: Vec<Envelope>, stop: &CancellationToken) {
         let mut envelopes = first;
         while envelopes.len() < BATCH {
             match self.committed.try_recv() {
@@ -101,12 +113,14 @@ impl Relay {
                 }
             }
         }
-        self.send(batch).await;
+        self.send(batch, stop).await;
     }
 
-    async fn publish_left_behind(&self) {
+    /// Sends what nobody has in hand on its way, one batch of it; whether there may be more.
+    async fn publish_left_behind(&self, stop: &CancellationToken) -> bool {
         match self.lease().await {
             Ok(rows) => {
+                let more = rows.len() >= BATCH;
                 let batch: Vec<_> = rows
                     .into_iter()
                     .filter_map(|row| match serde_json::from_str::<Envelope>(&row.body) {
@@ -117,10 +131,12 @@ impl Relay {
                         }
                     })
                     .collect();
-                self.send(batch).await;
+                self.send(batch, stop).await;
+                more
             }
             Err(error) => {
-                tracing::warn!(service = %self.shared.db.service(), %error, "the outbox can't be read")
+                tracing::warn!(service = %self.shared.db.service(), %error, "the outbox can't be read");
+                false
             }
         }
     }
@@ -136,51 +152,80 @@ impl Relay {
             .await
     }
 
-    async fn send(&self, mut batch: Vec<Outgoing>) {
-        {
-            let mut on_the_way = self
-                .shared
-                .on_the_way
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            batch.retain(|message| on_the_way.insert(message.id));
-        }
-        if batch.is_empty() {
+    /// Sends `batch` on its way, as soon as there is room. After `stop` it is only sent if there
+    /// is room at once; else it stays in the outbox.
+    async fn send(&self, batch: Vec<Outgoing>, stop: &CancellationToken) {
+        let batch = InHand::take(&self.shared, batch);
+        if batch.messages.is_empty() {
             return;
         }
-        let Ok(permit) = Arc::clone(&self.shared.permits).acquire_owned().await else {
+        let permit = tokio::select! {
+            biased;
+            permit = Arc::clone(&self.shared.permits).acquire_owned() => permit,
+            () = stop.cancelled() => return,
+        };
+        let Ok(permit) = permit else {
             return;
         };
-        let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {
-            shared.publish(&batch).await;
+            batch.publish().await;
             drop(permit);
         });
     }
 }
 
-impl Shared {
-    async fn publish(&self, batch: &[Outgoing]) {
-        let outcomes = self.bus.publish(batch).await;
-        let mut confirmed = Vec::with_capacity(batch.len());
+/// Messages that this process is publishing. Dropped, whatever the reason, they may be taken
+/// again.
+struct InHand {
+    shared: Arc<Shared>,
+    messages: Vec<Outgoing>,
+}
+
+impl InHand {
+    /// Those of `messages` that are not in hand already.
+    fn take(shared: &Arc<Shared>, mut messages: Vec<Outgoing>) -> Self {
+        let mut on_the_way = shared.on_the_way();
+        messages.retain(|message| on_the_way.insert(message.id));
+        drop(on_the_way);
+        Self {
+            shared: Arc::clone(shared),
+            messages,
+        }
+    }
+
+    async fn publish(self) {
+        let db = &self.shared.db;
+        let outcomes = self.shared.bus.publish(&self.messages).await;
+        let mut confirmed = Vec::with_capacity(self.messages.len());
         let mut failed = None;
-        for (message, outcome) in batch.iter().zip(outcomes) {
+        for (message, outcome) in self.messages.iter().zip(outcomes) {
             match outcome {
                 Ok(()) => confirmed.push(message.id),
                 Err(error) => failed = Some(error),
             }
         }
         if let Some(error) = failed {
-            let left = batch.len() - confirmed.len();
-            tracing::warn!(service = %self.db.service(), left, error = %error, "messages could not be published; they stay in the outbox");
+            let left = self.messages.len() - confirmed.len();
+            tracing::warn!(service = %db.service(), left, error = %error, "messages could not be published; they stay in the outbox");
         }
-        if let Err(error) = self.forget(&confirmed).await {
-            tracing::warn!(service = %self.db.service(), %error, "confirmed messages stay in the outbox and will travel again");
+        if let Err(error) = self.shared.forget(&confirmed).await {
+            tracing::warn!(service = %db.service(), %error, "confirmed messages stay in the outbox and will travel again");
         }
-        let mut on_the_way = self.on_the_way.lock().unwrap_or_else(PoisonError::into_inner);
-        for message in batch {
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        let mut on_the_way = self.shared.on_the_way();
+        for message in &self.messages {
             on_the_way.remove(&message.id);
         }
+    }
+}
+
+impl Shared {
+    fn on_the_way(&self) -> MutexGuard<'_, HashSet<MessageId>> {
+        self.on_the_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn forget(&self, confirmed: &[MessageId]) -> Result<(), DbErr> {
