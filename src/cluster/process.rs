@@ -109,6 +109,8 @@ impl ServiceProcess {
     /// # Errors
     /// When it does not end, or not well.
     pub async fn stop(mut self) -> anyhow::Result<()> {
+        // Waiting would close it, which is another way to say stop.
+        let _input = self.child.stdin.take();
         if let Some(id) = self.child.id() {
             let told = Command::new("kill").arg(id.to_string()).status().await?;
             anyhow::ensure!(told.success(), "{} can't be told to stop", self.service);
@@ -139,6 +141,8 @@ async fn spawn(
         .args(["run", "--only", service.as_str(), "--listen", &listen.to_string()])
         // Its other end is ours: it ends when we do, however that comes about.
         .arg("--until-input-ends")
+        // A Ctrl-C in the terminal is for us; a second signal would make it end at once.
+        .process_group(0)
         .envs(environment.iter().cloned())
         .current_dir(folder)
         .stdin(Stdio::piped())

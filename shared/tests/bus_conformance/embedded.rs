@@ -54,6 +54,6 @@ fn a_url_of_no_bus_is_refused() {
     let error = bus::connect("kafka://user:hunter2@localhost").err().unwrap();
     assert_eq!(
         error.to_string(),
-        "`kafka` is no message bus: use amqp://, amqps:// or embedded:"
+        "`kafka:` is no message bus: use amqp://, amqps:// or embedded:"
     );
 }
