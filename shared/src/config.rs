@@ -5,6 +5,7 @@
 
 mod error;
 mod url;
+mod value;
 
 use std::{
     net::SocketAddr,
@@ -29,12 +30,14 @@ pub const DEFAULT_FILE: &str = "kopeck.toml";
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where the API is served.
+    #[serde(deserialize_with = "value::address")]
     pub listen: SocketAddr,
     /// The folder of the embedded databases.
     pub data: PathBuf,
     /// What this installation is for; production refuses what is only for trying.
     pub environment: Environment,
     /// The one currency of the platform, ISO 4217.
+    #[serde(deserialize_with = "value::currency")]
     pub currency: Currency,
     /// The message bus.
     pub bus: BusConfig,
@@ -69,7 +72,7 @@ impl Default for Config {
 
 /// What an installation is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 pub enum Environment {
     /// Trying and testing.
     #[default]
@@ -115,7 +118,7 @@ impl Default for LogConfig {
 
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 pub enum LogFormat {
     /// For people.
     #[default]

@@ -150,6 +150,21 @@ const WRONG_STARTS: &[WrongStart] = &[
     wrong(&["run"], &[("KOPECK_BILING__SANDBOX", "true")], "biling"),
     wrong(&["run"], &[("KOPECK_CURRENCY", "XYZ")], "XYZ"),
     wrong(&["run"], &[("KOPECK_LISTEN", "everywhere")], "listen"),
+    wrong(
+        &["run"],
+        &[("KOPECK_ENVIRONMENT", "prod")],
+        "neither development nor production",
+    ),
+    wrong(
+        &["run"],
+        &[("KOPECK_LOG__FORMAT", "xml")],
+        "neither text nor json",
+    ),
+    wrong(
+        &["migrate", "up", "--only", "billing"],
+        &[("KOPECK_BILLING__DATABASE_URL", "postgres://kopeck@127.0.0.1:1/x")],
+        "127.0.0.1:1/x",
+    ),
     wrong(&["run"], &[("KOPECK_BUS__URL", "kafka://nowhere")], "kafka"),
     wrong(
         &["run"],

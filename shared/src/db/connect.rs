@@ -10,9 +10,9 @@ use std::{
 };
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DbErr,
+    ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr,
     sqlx::{
-        Executor as _,
+        Connection as _, Executor as _, PgConnection,
         postgres::PgConnectOptions,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
     },
@@ -25,6 +25,8 @@ use crate::{clock::Clock, config, contracts::ServiceName};
 /// Connections a service keeps to PostgreSQL; more only queue inside it on few cores.
 const POSTGRES_CONNECTIONS: u32 = 8;
 const SQLITE_READERS: u32 = 4;
+/// How long the first connection may take.
+const REACH: Duration = Duration::from_secs(5);
 
 /// Why a database could not be opened. Nothing of a URL is repeated here but its scheme and, for
 /// a file, the path: it may hold a password.
@@ -48,10 +50,12 @@ pub enum ConnectError {
         file: PathBuf,
     },
     /// It does not answer.
-    #[error("the database of {service} can't be opened")]
+    #[error("the database of {service} at {place} can't be opened")]
     Unreachable {
         /// Whose.
         service: ServiceName,
+        /// Where it should be; see [`place`].
+        place: String,
         /// Why.
         source: DbErr,
     },
@@ -185,9 +189,15 @@ async fn open_with(
     url: &str,
     files: Files,
 ) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
-    let unreachable = |source| ConnectError::Unreachable { service, source };
+    let place = place(service, url)?;
+    let unreachable = |source| ConnectError::Unreachable {
+        service,
+        place: place.clone(),
+        source,
+    };
     match Target::read(service, url)? {
-        Target::Server(_) => {
+        Target::Server(options) => {
+            reach(&options).await.map_err(unreachable)?;
             let pool = Database::connect(postgres(service, url))
                 .await
                 .map_err(unreachable)?;
@@ -210,6 +220,16 @@ async fn open_with(
                 .map_err(unreachable)?;
             Ok((writer, reader))
         }
+    }
+}
+
+/// Opens one connection and closes it: a pool only says that it took too long, this says why.
+async fn reach(options: &PgConnectOptions) -> Result<(), DbErr> {
+    let failed = |error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)));
+    match tokio::time::timeout(REACH, PgConnection::connect_with(options)).await {
+        Ok(Ok(connection)) => connection.close().await.map_err(failed),
+        Ok(Err(error)) => Err(failed(error)),
+        Err(_) => Err(failed(sea_orm::sqlx::Error::PoolTimedOut)),
     }
 }
 

@@ -1,0 +1,47 @@
+//! Values that say what they could be when they are not understood.
+
+use std::net::SocketAddr;
+
+use iso_currency::Currency;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::{Environment, LogFormat};
+
+impl TryFrom<String> for Environment {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "development" => Ok(Self::Development),
+            "production" => Ok(Self::Production),
+            _ => Err(format!("`{text}` is neither development nor production")),
+        }
+    }
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("`{text}` is neither text nor json")),
+        }
+    }
+}
+
+pub(super) fn currency<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Currency, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Currency::from_code(&text).ok_or_else(|| {
+        D::Error::custom(format!(
+            "`{text}` is no currency: use a code of ISO 4217, such as RUB"
+        ))
+    })
+}
+
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map_err(|_| D::Error::custom(format!("`{text}` is no address and port, such as 127.0.0.1:8080")))
+}
