@@ -7,11 +7,15 @@ mod on_user_registered;
 
 use shared::{
     contracts::{PromocodeHeldV1, PromocodeRefusedV1, ReportPurchaseV1, UserRegisteredV1},
+    db::Tx,
     inbox::{HandleError, Handlers},
     users,
 };
 
-use crate::app::{books::Books, settle_purchases::SettleError};
+use crate::app::{
+    books::Books,
+    settle_purchases::{SettleError, TellPurchase, settle_purchases},
+};
 
 /// Everything that billing's queue takes.
 #[must_use]
@@ -24,12 +28,15 @@ pub fn handlers(books: &Books) -> Handlers {
         .on::<ReportPurchaseV1>(on_report_purchase::OnReportPurchase { books: books.clone() })
 }
 
-/// A store error stays one, so that an outage is waited for; all else is kept and tried again.
-fn failed(error: SettleError) -> HandleError {
-    match error {
-        SettleError::Store(error) => HandleError::Store(error),
-        error => HandleError::rule(error),
-    }
+/// Tells purchases what a message says of them. A store error stays one, so that an outage is
+/// waited for; all else is kept and tried again.
+async fn tell(tx: &Tx, books: &Books, told: &[TellPurchase]) -> Result<(), HandleError> {
+    settle_purchases(tx, books, told)
+        .await
+        .map_err(|error| match error {
+            SettleError::Store(error) => HandleError::Store(error),
+            error => HandleError::rule(error),
+        })
 }
 
 #[cfg(test)]

@@ -8,12 +8,9 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use super::failed;
+use super::tell;
 use crate::{
-    app::{
-        books::Books,
-        settle_purchases::{TellPurchase, settle_purchases},
-    },
+    app::{books::Books, settle_purchases::TellPurchase},
     domain::purchase::SagaMessage,
 };
 
@@ -27,13 +24,13 @@ impl Handle<PromocodeHeldV1> for OnPromocodeHeld {
     async fn handle(&self, tx: &Tx, messages: &[PromocodeHeldV1]) -> Result<(), HandleError> {
         let told: Vec<_> = messages
             .iter()
-            .map(|held| tell(held, self.books.currency))
+            .map(|held| read(held, self.books.currency))
             .collect::<Result<_, _>>()?;
-        settle_purchases(tx, &self.books, &told).await.map_err(failed)
+        tell(tx, &self.books, &told).await
     }
 }
 
-fn tell(held: &PromocodeHeldV1, currency: Currency) -> Result<TellPurchase, HandleError> {
+fn read(held: &PromocodeHeldV1, currency: Currency) -> Result<TellPurchase, HandleError> {
     if [held.list_price, held.discount, held.final_price]
         .iter()
         .any(|money| money.currency != currency)

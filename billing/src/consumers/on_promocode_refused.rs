@@ -7,12 +7,9 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use super::failed;
+use super::tell;
 use crate::{
-    app::{
-        books::Books,
-        settle_purchases::{TellPurchase, settle_purchases},
-    },
+    app::{books::Books, settle_purchases::TellPurchase},
     domain::purchase::SagaMessage,
 };
 
@@ -34,6 +31,6 @@ impl Handle<PromocodeRefusedV1> for OnPromocodeRefused {
                 },
             })
             .collect();
-        settle_purchases(tx, &self.books, &told).await.map_err(failed)
+        tell(tx, &self.books, &told).await
     }
 }

@@ -7,12 +7,9 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use super::failed;
+use super::tell;
 use crate::{
-    app::{
-        books::Books,
-        settle_purchases::{TellPurchase, settle_purchases},
-    },
+    app::{books::Books, settle_purchases::TellPurchase},
     domain::purchase::SagaMessage,
 };
 
@@ -32,6 +29,6 @@ impl Handle<ReportPurchaseV1> for OnReportPurchase {
                 message: SagaMessage::ReportRequested,
             })
             .collect();
-        settle_purchases(tx, &self.books, &told).await.map_err(failed)
+        tell(tx, &self.books, &told).await
     }
 }
