@@ -11,7 +11,6 @@ use axum::{
     routing::{get, post},
 };
 use iso_currency::Currency;
-use serde::{Deserialize, Deserializer};
 use shared::{
     db::Db,
     http::{Guard, PageQuery, Problem},
@@ -54,11 +53,6 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/redemptions", get(redemptions::list_redemptions))
         .route("/refusals", get(refusals::list_refusals));
     Router::new().nest("/loyalty/v1", routes).with_state(state)
-}
-
-/// For fields that may be absent but not null.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
 }
 
 /// Which part of a list the query asks for.

@@ -2,6 +2,7 @@
 
 mod caller;
 mod extract;
+mod field;
 mod idempotency;
 mod middleware;
 mod pagination;
@@ -9,6 +10,7 @@ mod problem;
 
 pub use caller::{Caller, Guard, UserStatuses};
 pub use extract::{Json, Path, Query};
+pub use field::{instant, present};
 pub use idempotency::Idempotency;
 pub use middleware::finish;
 pub use pagination::{Cursor, Page, PageQuery};

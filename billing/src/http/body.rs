@@ -1,7 +1,7 @@
 //! Checks what comes in.
 
 use iso_currency::Currency;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use shared::{
     http::{Cursor, FieldError, PageQuery, Problem},
     ids::UserId,
@@ -14,13 +14,6 @@ use crate::{app::After, domain::wallet::OperationAmount};
 #[derive(Debug, Deserialize)]
 pub(super) struct OwnerQuery {
     pub user_id: Option<UserId>,
-}
-
-/// For fields that may be absent but not null.
-pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    from: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
 }
 
 /// What an operation is to move.

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::{
     contracts::{FailureReason, Permission},
-    http::{Caller, Cursor, FieldError, Idempotency, Json, Page, PageQuery, Path, Problem, Query},
+    http::{Caller, Cursor, FieldError, Idempotency, Json, Page, PageQuery, Path, Problem, Query, present},
     ids::{PurchaseId, TariffId},
 };
 
 use super::{
     AppState,
-    body::{OwnerQuery, page, present},
+    body::{OwnerQuery, page},
     keys::keyed,
     render::PurchaseBody,
     wallet::{insufficient_funds, user_blocked},

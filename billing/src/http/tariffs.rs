@@ -8,14 +8,14 @@ use axum::{
 use serde::Deserialize;
 use shared::{
     contracts::{Permission, TariffStatus},
-    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query},
+    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query, present},
     ids::TariffId,
     money::Money,
 };
 
 use super::{
     AppState,
-    body::{page, present, wrong_currency},
+    body::{page, wrong_currency},
     render::TariffBody,
 };
 use crate::{

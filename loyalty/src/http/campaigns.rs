@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use shared::{
     clock::Instant,
     contracts::Permission,
-    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query},
+    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query, instant, present},
     ids::CampaignId,
 };
 
 use super::{
-    AppState, part, present, promocode_exists,
+    AppState, part, promocode_exists,
     promocodes::{NewPromocodeBody, PromocodeTerms, promocode_errors},
 };
 use crate::{
@@ -32,9 +32,9 @@ use crate::{
 pub(super) struct NewCampaignBody {
     name: String,
     discount: Discount,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "instant")]
     starts_at: Option<Instant>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "instant")]
     ends_at: Option<Instant>,
     #[serde(default, deserialize_with = "present")]
     timezone: Option<String>,

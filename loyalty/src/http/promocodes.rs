@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use shared::{
     clock::Instant,
     contracts::Permission,
-    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query},
+    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query, present},
     ids::{CampaignId, PromocodeId, TariffId},
     money::Money,
 };
 
-use super::{AppState, part, present, promocode_exists};
+use super::{AppState, part, promocode_exists};
 use crate::{
     app::{
         create_promocode::{self, CreatePromocode, CreatePromocodeError, KeptPromocode},

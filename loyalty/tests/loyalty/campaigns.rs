@@ -214,6 +214,7 @@ fn wrong_campaigns() -> Vec<(Value, &'static [&'static str])> {
         ),
         (but(json!({"starts_at": "tomorrow"})), &["starts_at"]),
         (but(json!({"starts_at": "2026-01-02"})), &["starts_at"]),
+        (but(json!({"ends_at": "2026-01-02T00:00:00"})), &["ends_at"]),
         // Absent is not null.
         (but(json!({"starts_at": null})), &["starts_at"]),
         (but(json!({"ends_at": null})), &["ends_at"]),
