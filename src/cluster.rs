@@ -30,6 +30,8 @@ pub struct Setup {
     pub amqp_url: String,
     /// That server's management API, with credentials: `http://…`.
     pub rabbit_api: String,
+    /// A Redis server; without one each process caches for itself.
+    pub redis_url: Option<String>,
     /// Where the platform is served.
     pub listen: SocketAddr,
     /// Processes a service.
@@ -59,6 +61,10 @@ impl Cluster {
         let mut environment = setup.environment.clone();
         environment.extend(databases(&setup, &name).await?);
         environment.push(("KOPECK_BUS__URL".to_owned(), virtual_host(&setup, &name).await?));
+        if let Some(redis) = &setup.redis_url {
+            environment.push(("KOPECK_CACHE__URL".to_owned(), redis.clone()));
+            environment.push(("KOPECK_CACHE__NAMESPACE".to_owned(), name.clone()));
+        }
 
         process::run_to_end(&setup.program, &["migrate", "up"], &environment, folder.path()).await?;
 
@@ -117,6 +123,11 @@ impl Cluster {
     /// The processes of `service`.
     pub fn processes(&mut self, service: ServiceName) -> &mut [ServiceProcess] {
         self.services.get_mut(&service).map_or(&mut [], Vec::as_mut_slice)
+    }
+
+    /// Where each process serves, without the gateway in between.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.services.values().flatten().map(ServiceProcess::address)
     }
 
     /// Where the processes run and log.

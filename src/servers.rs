@@ -8,7 +8,7 @@ mod binaries;
 mod command;
 mod daemon;
 mod guard;
-mod ports;
+pub(crate) mod ports;
 mod postgres;
 mod processes;
 mod rabbitmq;

@@ -5,7 +5,10 @@ mod on_promocode_refused;
 mod on_report_purchase;
 mod on_user_registered;
 
+use std::sync::Arc;
+
 use shared::{
+    cache::Versioned,
     contracts::{PromocodeHeldV1, PromocodeRefusedV1, ReportPurchaseV1, UserRegisteredV1},
     db::Tx,
     inbox::{HandleError, Handlers},
@@ -14,29 +17,50 @@ use shared::{
 
 use crate::app::{
     books::Books,
+    read_purchase::PurchaseView,
     settle_purchases::{SettleError, TellPurchase, settle_purchases},
 };
 
-/// Everything that billing's queue takes.
-#[must_use]
-pub fn handlers(books: &Books) -> Handlers {
-    // Users first: who is blocked in the same batch is not charged.
-    users::handlers(Handlers::new())
-        .on::<UserRegisteredV1>(on_user_registered::OnUserRegistered)
-        .on::<PromocodeHeldV1>(on_promocode_held::OnPromocodeHeld { books: books.clone() })
-        .on::<PromocodeRefusedV1>(on_promocode_refused::OnPromocodeRefused { books: books.clone() })
-        .on::<ReportPurchaseV1>(on_report_purchase::OnReportPurchase { books: books.clone() })
+/// Hears of purchases that have ended in this process.
+pub type OnEnded = Arc<dyn Fn(Vec<PurchaseView>) + Send + Sync>;
+
+/// What the consumers that tell purchases something have in common.
+#[derive(Clone)]
+struct Teller {
+    books: Books,
+    on_ended: OnEnded,
 }
 
-/// Tells purchases what a message says of them. A store error stays one, so that an outage is
-/// waited for; all else is kept and tried again.
-async fn tell(tx: &Tx, books: &Books, told: &[TellPurchase]) -> Result<(), HandleError> {
-    settle_purchases(tx, books, told)
-        .await
-        .map_err(|error| match error {
+/// Everything that billing's queue takes.
+#[must_use]
+pub fn handlers(books: &Books, users: &Versioned<users::entity::Model>, on_ended: OnEnded) -> Handlers {
+    let teller = Teller {
+        books: books.clone(),
+        on_ended,
+    };
+    // Users first: who is blocked in the same batch is not charged.
+    users::handlers(Handlers::new(), users)
+        .on::<UserRegisteredV1>(on_user_registered::OnUserRegistered)
+        .on::<PromocodeHeldV1>(on_promocode_held::OnPromocodeHeld(teller.clone()))
+        .on::<PromocodeRefusedV1>(on_promocode_refused::OnPromocodeRefused(teller.clone()))
+        .on::<ReportPurchaseV1>(on_report_purchase::OnReportPurchase(teller))
+}
+
+impl Teller {
+    /// Tells purchases what a message says of them. A store error stays one, so that an outage is
+    /// waited for; all else is kept and tried again.
+    async fn tell(&self, tx: &Tx, told: &[TellPurchase]) -> Result<(), HandleError> {
+        let ended = settle_purchases(tx, &self.books, told).await;
+        let ended = ended.map_err(|error| match error {
             SettleError::Store(error) => HandleError::Store(error),
             error => HandleError::rule(error),
-        })
+        })?;
+        if !ended.is_empty() {
+            let on_ended = Arc::clone(&self.on_ended);
+            tx.after_commit(async move { on_ended(ended) });
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -44,7 +68,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use iso_currency::Currency;
-    use shared::contracts::{QUEUES, ServiceName};
+    use shared::{
+        cache::ServiceCache,
+        contracts::{QUEUES, ServiceName},
+    };
 
     use super::*;
 
@@ -57,7 +84,8 @@ mod tests {
             .flat_map(|queue| queue.bindings)
             .map(|binding| binding.message_type)
             .collect();
-        let handlers = handlers(&Books::empty(Currency::RUB));
+        let users = ServiceCache::embedded(ServiceName::Billing).versioned();
+        let handlers = handlers(&Books::empty(Currency::RUB), &users, Arc::new(|_| {}));
         assert_eq!(handlers.types().collect::<BTreeSet<_>>(), bound);
     }
 }

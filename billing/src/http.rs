@@ -17,10 +17,16 @@ use axum::{
     routing::{get, post},
 };
 use chrono::Duration;
-use shared::{db::Db, http::Guard};
+use shared::{batch::Batches, db::Db, http::Guard};
 pub use waiters::Waiters;
 
-use crate::{app::books::Books, providers::PaymentProvider};
+use crate::{
+    app::{
+        books::Books,
+        buy_tariff::{Bought, BuyTariff},
+    },
+    providers::PaymentProvider,
+};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -33,6 +39,8 @@ pub struct AppState {
     pub books: Books,
     /// Where money comes from; none if no provider is on.
     pub provider: Option<Arc<dyn PaymentProvider>>,
+    /// Purchases that are asked for, together with others that are.
+    pub buying: Arc<Batches<BuyTariff, Bought>>,
     /// Requests that wait for their purchase's outcome.
     pub waiters: Arc<Waiters>,
     /// How long a purchase waits for loyalty.

@@ -11,18 +11,26 @@ mod store;
 use std::sync::Arc;
 
 use chrono::Duration;
+use consumers::OnEnded;
 use http::{AppState, Waiters};
 use jobs::{FailOverduePurchases, FinishTopUps};
 use providers::{PaymentProvider, Sandbox};
 use shared::{
+    batch::Batches,
+    cache::Versioned,
     contracts::{Envelope, Message, PurchaseFailedV1, PurchasePaidV1, ServiceName},
+    db::bounded,
     host::{Context, Definition, Job, JobError, OnWake, Service},
     http::Guard,
     ids::PurchaseId,
-    users::ReplicatedStatuses,
+    users::{self, ReplicatedStatuses},
 };
 
-use crate::app::{books::Books, read_purchase::read_ended};
+use crate::app::{
+    books::Books,
+    buy_tariff::{BuyTariff, buy_together},
+    read_purchase::read_ended,
+};
 
 /// Billing, for the host.
 #[must_use]
@@ -63,12 +71,22 @@ async fn build(context: &Context) -> Result<Service, JobError> {
     let reader = db.clone();
     let waiters = Arc::new(Waiters::new(Box::new(move |ids| {
         let db = reader.clone();
-        Box::pin(async move { read_ended(db.reader(), ids).await })
+        Box::pin(async move { bounded(read_ended(db.reader(), ids)).await })
     })));
+    let (buys, sells) = (db.clone(), books.clone());
+    let buying = Batches::new(move |asked: Vec<BuyTariff>| {
+        let (db, books) = (buys.clone(), sells.clone());
+        async move { buy_together(&db, &books, &asked).await }
+    });
+    let users = context.cache.versioned();
     let state = AppState {
+        buying: Arc::new(buying),
         guard: Guard {
             tokens: Arc::clone(&context.tokens),
-            statuses: Arc::new(ReplicatedStatuses(db.clone())),
+            statuses: Arc::new(ReplicatedStatuses {
+                db: db.clone(),
+                users: users.clone(),
+            }),
         },
         db,
         books: books.clone(),
@@ -78,15 +96,23 @@ async fn build(context: &Context) -> Result<Service, JobError> {
     };
     Ok(Service {
         router: http::router(state),
-        handlers: consumers::handlers(&books),
+        handlers: consumers::handlers(&books, &users, tells(Arc::clone(&waiters))),
         jobs,
-        on_wake: Some(wakes(waiters)),
+        on_wake: Some(wakes(waiters, users)),
     })
 }
 
-/// Outcomes wake the requests that wait for them, whichever replica said them.
-fn wakes(waiters: Arc<Waiters>) -> OnWake {
+/// Outcomes that this process itself brings about are told to the requests that wait here, which
+/// then need not look.
+fn tells(waiters: Arc<Waiters>) -> OnEnded {
+    Arc::new(move |ended| waiters.tell(ended))
+}
+
+/// Outcomes wake the requests that wait for them, whichever replica said them; and what was
+/// remembered of a user is forgotten when they change.
+fn wakes(waiters: Arc<Waiters>, users: Versioned<users::entity::Model>) -> OnWake {
     Arc::new(move |envelope: &Envelope| {
+        users::hear(&users, envelope);
         if [PurchasePaidV1::TYPE, PurchaseFailedV1::TYPE].contains(&envelope.message_type.as_str()) {
             waiters.wake(PurchaseId(envelope.subject));
         }

@@ -1,5 +1,6 @@
 //! The use cases: one a file, reads of a noun together.
 
+pub(crate) mod cached_terms;
 pub(crate) mod create_campaign;
 pub(crate) mod create_promocode;
 pub(crate) mod hold_promocodes;

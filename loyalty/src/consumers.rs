@@ -17,11 +17,17 @@ use on_purchase_failed::OnPurchaseFailed;
 use on_purchase_paid::OnPurchasePaid;
 use on_tariff_changed::OnTariffChanged;
 
+use crate::app::cached_terms::CachedTerms;
+
 /// All of them. Of what comes together, a use that is given back is free before it is asked for
 /// again.
-pub(crate) fn handlers(currency: Currency) -> Handlers {
-    users::handlers(Handlers::new())
-        .on::<TariffChangedV1>(OnTariffChanged { currency })
+pub(crate) fn handlers(currency: Currency, terms: &CachedTerms) -> Handlers {
+    let on_tariff_changed = OnTariffChanged {
+        currency,
+        terms: terms.clone(),
+    };
+    users::handlers(Handlers::new(), &terms.users)
+        .on::<TariffChangedV1>(on_tariff_changed)
         .on::<PurchasePaidV1>(OnPurchasePaid)
         .on::<PurchaseFailedV1>(OnPurchaseFailed)
         .on::<HoldPromocodeV1>(OnHoldPromocode { currency })
@@ -31,13 +37,17 @@ pub(crate) fn handlers(currency: Currency) -> Handlers {
 mod tests {
     use std::collections::BTreeSet;
 
-    use shared::contracts::{QUEUES, ServiceName};
+    use shared::{
+        cache::ServiceCache,
+        contracts::{QUEUES, ServiceName},
+    };
 
     use super::*;
 
     #[test]
     fn every_message_that_is_subscribed_to_is_handled() {
-        let handlers = handlers(Currency::RUB);
+        let terms = CachedTerms::new(ServiceCache::embedded(ServiceName::Loyalty));
+        let handlers = handlers(Currency::RUB, &terms);
         let queues = QUEUES
             .iter()
             .filter(|queue| queue.service == ServiceName::Loyalty);

@@ -16,13 +16,15 @@ use shared::{
     http::{Guard, PageQuery, Problem},
 };
 
-use crate::app::Part;
+use crate::app::{Part, cached_terms::CachedTerms};
 
 /// What handlers stand on.
 #[derive(Clone)]
 pub(crate) struct AppState {
     pub db: Db,
     pub guard: Guard,
+    /// What validation need not read again.
+    pub terms: CachedTerms,
     /// The platform's currency.
     pub currency: Currency,
 }

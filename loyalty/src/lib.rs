@@ -9,6 +9,7 @@ mod store;
 
 use std::sync::Arc;
 
+use app::cached_terms::CachedTerms;
 use shared::{
     contracts::ServiceName,
     host::{Context, Definition, JobError, Service},
@@ -31,19 +32,24 @@ pub fn definition() -> Definition {
 
 fn build(context: &Context) -> Result<Service, JobError> {
     let db = context.db.clone();
+    let terms = CachedTerms::new(context.cache.clone());
     let guard = Guard {
         tokens: Arc::clone(&context.tokens),
-        statuses: Arc::new(ReplicatedStatuses(db.clone())),
+        statuses: Arc::new(ReplicatedStatuses {
+            db: db.clone(),
+            users: terms.users.clone(),
+        }),
     };
     let currency = context.config.currency;
     Ok(Service {
         router: http::router(http::AppState {
             db: db.clone(),
             guard,
+            terms: terms.clone(),
             currency,
         }),
-        handlers: consumers::handlers(currency),
+        handlers: consumers::handlers(currency, &terms),
         jobs: vec![Arc::new(jobs::report_stale_holds::ReportStaleHolds(db))],
-        on_wake: None,
+        on_wake: Some(Arc::new(move |envelope| terms.hear(envelope))),
     })
 }

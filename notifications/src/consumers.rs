@@ -8,6 +8,7 @@ mod on_wallet_debited;
 mod on_withdrawal_failed;
 
 use shared::{
+    cache::Versioned,
     contracts::{
         PurchaseFailedV1, PurchasePaidV1, UserRegisteredV1, WalletCreditedV1, WalletDebitedV1,
         WithdrawalFailedV1,
@@ -18,8 +19,8 @@ use shared::{
 
 /// Everything that is handled. The users come first, so that a letter is written in the language
 /// that came in the same batch.
-pub fn handlers() -> Handlers {
-    users::handlers(Handlers::new())
+pub fn handlers(users: &Versioned<users::entity::Model>) -> Handlers {
+    users::handlers(Handlers::new(), users)
         .on::<UserRegisteredV1>(on_user_registered::OnUserRegistered)
         .on::<WalletCreditedV1>(on_wallet_credited::OnWalletCredited)
         .on::<WalletDebitedV1>(on_wallet_debited::OnWalletDebited)
@@ -32,13 +33,16 @@ pub fn handlers() -> Handlers {
 mod tests {
     use std::collections::BTreeSet;
 
-    use shared::contracts::{QUEUES, ServiceName};
+    use shared::{
+        cache::ServiceCache,
+        contracts::{QUEUES, ServiceName},
+    };
 
     use super::*;
 
     #[test]
     fn everything_that_comes_in_is_handled_and_nothing_else() {
-        let handlers = handlers();
+        let handlers = handlers(&ServiceCache::embedded(ServiceName::Notifications).versioned());
         let handled: BTreeSet<_> = handlers.types().collect();
         let bound: BTreeSet<_> = QUEUES
             .iter()

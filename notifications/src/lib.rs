@@ -16,7 +16,7 @@ use shared::{
     contracts::ServiceName,
     host::{Context, Definition, Service},
     http::Guard,
-    users::ReplicatedStatuses,
+    users::{self, ReplicatedStatuses},
 };
 
 pub use app::reconcile::{letters_of_purchases, purchases_with_a_letter};
@@ -33,17 +33,21 @@ pub fn definition() -> Definition {
 }
 
 fn build(context: &Context) -> Service {
+    let users = context.cache.versioned();
     let state = http::AppState {
         db: context.db.clone(),
         guard: Guard {
             tokens: Arc::clone(&context.tokens),
-            statuses: Arc::new(ReplicatedStatuses(context.db.clone())),
+            statuses: Arc::new(ReplicatedStatuses {
+                db: context.db.clone(),
+                users: users.clone(),
+            }),
         },
     };
     Service {
         router: http::routes(state),
-        handlers: consumers::handlers(),
+        handlers: consumers::handlers(&users),
         jobs: Vec::new(),
-        on_wake: None,
+        on_wake: Some(Arc::new(move |envelope| users::hear(&users, envelope))),
     }
 }

@@ -45,9 +45,12 @@ pub enum BusError {
     /// No confirm came in time.
     #[error("the message broker did not confirm in time")]
     TimedOut,
-    /// The broker refused the message, or no queue took one that must be taken.
+    /// The broker refused the message.
     #[error("the message broker did not take the message: {0}")]
     NotTaken(String),
+    /// No queue took a message that must be taken, however often the topology was declared again.
+    #[error("the message broker did not take the message: no queue took it")]
+    NoQueue,
     /// The URL can't be read. It is not repeated here, since it may hold a password.
     #[error(
         "the URL in `bus.url` can't be read: it must be embedded: or amqp://USER:PASSWORD@HOST/VHOST, with characters like # / ? % @ of the password percent-encoded"
@@ -117,11 +120,22 @@ pub(crate) trait Receipt: Send {
     async fn acknowledge(self: Box<Self>);
 }
 
-/// The receiving end of a wake-up. Reconnects by itself.
+/// What a listener hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// From now on it hears everything; always the first, if maybe after [`Heard::Deaf`].
+    Listening,
+    /// From now on it misses what is said, or has just missed something.
+    Deaf,
+    /// Something was said.
+    Message(Incoming),
+}
+
+/// The receiving end of a wake-up. Reconnects by itself, and says when it had to.
 #[async_trait]
 pub trait Listener: Send {
-    /// The next message.
-    async fn next(&mut self) -> Incoming;
+    /// What comes next.
+    async fn next(&mut self) -> Heard;
 }
 
 /// Whether the bus behind `url` stays within the process.

@@ -19,7 +19,7 @@ use serde::Deserialize;
 pub use error::ConfigError;
 pub(crate) use url::{is_plain_server_url, scheme_of};
 
-use crate::{bus, contracts::ServiceName, db};
+use crate::{bus, cache, contracts::ServiceName, db};
 
 /// The file that is read when none is named and it is there.
 pub const DEFAULT_FILE: &str = "kopeck.toml";
@@ -41,8 +41,12 @@ pub struct Config {
     pub currency: Currency,
     /// The message bus.
     pub bus: BusConfig,
+    /// The cache.
+    pub cache: CacheConfig,
     /// The log.
     pub log: LogConfig,
+    /// Where errors are reported.
+    pub sentry: SentryConfig,
     /// Accounts.
     pub auth: AuthConfig,
     /// Promocodes.
@@ -61,7 +65,9 @@ impl Default for Config {
             environment: Environment::default(),
             currency: Currency::RUB,
             bus: BusConfig::default(),
+            cache: CacheConfig::default(),
             log: LogConfig::default(),
+            sentry: SentryConfig::default(),
             auth: AuthConfig::default(),
             loyalty: LoyaltyConfig::default(),
             billing: BillingConfig::default(),
@@ -95,6 +101,34 @@ impl Default for BusConfig {
             url: SecretString::from("embedded:"),
         }
     }
+}
+
+/// The cache.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// `embedded:` (unused where a broker lets there be several processes) or `redis://USER:PASSWORD@HOST:PORT/NUMBER` (shared by
+    /// all). Losing it loses nothing.
+    pub url: SecretString,
+    /// What keys begin with. Platforms that share a Redis need different ones.
+    pub namespace: String,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            url: SecretString::from("embedded:"),
+            namespace: "kopeck".to_owned(),
+        }
+    }
+}
+
+/// Where errors are reported.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SentryConfig {
+    /// A Sentry DSN, `https://KEY@HOST/PROJECT`; absent means that errors are only in the log.
+    pub dsn: Option<SecretString>,
 }
 
 /// The log.
@@ -261,14 +295,17 @@ impl Config {
 
     /// What may be any text, but an empty one. An empty variable is mostly one that somebody
     /// forgot to fill.
-    fn texts(&self) -> [(&'static str, Option<&str>); 9] {
+    fn texts(&self) -> [(&'static str, Option<&str>); 12] {
         fn secret(text: Option<&SecretString>) -> Option<&str> {
             text.map(|text| text.expose_secret())
         }
         [
             ("data", self.data.to_str()),
             ("bus.url", secret(Some(&self.bus.url))),
+            ("cache.url", secret(Some(&self.cache.url))),
+            ("cache.namespace", Some(&self.cache.namespace)),
             ("log.filter", Some(&self.log.filter)),
+            ("sentry.dsn", secret(self.sentry.dsn.as_ref())),
             ("auth.url", self.auth.url.as_deref()),
             ("auth.issuer", Some(&self.auth.issuer)),
             ("auth.database_url", secret(self.auth.database_url.as_ref())),
@@ -301,6 +338,13 @@ impl Config {
         db::is_file(self.database_url(service).expose_secret())
     }
 
+    /// Whether all replicas of a service have one cache: where there is but one process, or it is
+    /// on a server.
+    #[must_use]
+    pub fn cache_reaches_all(&self) -> bool {
+        self.bus_is_embedded() || !cache::is_embedded(self.cache.url.expose_secret())
+    }
+
     /// Whether messages stay within this process.
     #[must_use]
     pub fn bus_is_embedded(&self) -> bool {
@@ -309,81 +353,4 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use super::*;
-
-    pub(super) fn load(text: &str) -> Result<Config, ConfigError> {
-        let mut file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-        Config::load(Some(file.path()))
-    }
-
-    #[test]
-    fn a_file_is_read_and_the_rest_has_defaults() {
-        let config = load("currency = \"EUR\"\n[billing]\npurchase_deadline_seconds = 5").unwrap();
-        assert_eq!(config.currency, Currency::EUR);
-        assert_eq!(config.billing.purchase_deadline_seconds, 5);
-        assert_eq!(config.listen.port(), 8080);
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_by_name() {
-        let error = load("[billing]\npurchase_deadlin = 5").unwrap_err().to_string();
-        assert!(error.contains("purchase_deadlin"), "{error}");
-    }
-
-    #[test]
-    fn a_wrong_value_is_refused_by_name() {
-        for (text, name) in [
-            ("listen = \"nowhere\"", "listen"),
-            ("currency = \"XYZ\"", "currency"),
-            (
-                "[billing]\npurchase_deadline_seconds = 0",
-                "billing.purchase_deadline_seconds",
-            ),
-            ("[auth]\nurl = \"auth:8080\"", "auth.url"),
-        ] {
-            let error = load(text).unwrap_err().to_string();
-            assert!(error.contains(name), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_sandbox_is_refused_in_production() {
-        let error = load("environment = \"production\"\n[billing]\nsandbox = true")
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("billing.sandbox"), "{error}");
-        let config = load("environment = \"production\"").unwrap();
-        assert!(!config.billing.sandbox_is_on(config.environment));
-    }
-
-    #[test]
-    fn secrets_are_not_printed() {
-        let config = load("[bus]\nurl = \"amqp://kopeck:hunter2@localhost\"").unwrap();
-        assert!(!format!("{config:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn an_empty_value_is_refused_by_name() {
-        for (text, key) in [
-            ("[loyalty]\ndatabase_url = \"\"", "loyalty.database_url"),
-            ("[bus]\nurl = \"\"", "bus.url"),
-            ("[auth]\nissuer = \"\"", "auth.issuer"),
-            ("data = \"\"", "data"),
-        ] {
-            let error = load(text).unwrap_err().to_string();
-            assert!(
-                error.contains(&format!("`{key}`")) && error.contains("empty"),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_missing_file_is_an_error_when_it_was_named() {
-        assert!(Config::load(Some(Path::new("/nowhere/kopeck.toml"))).is_err());
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! SQLite and PostgreSQL alike; which one is decided by the URL, here and nowhere else.
 
 mod connect;
+mod measure;
 mod tx;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -15,6 +16,9 @@ use sea_orm::{
 use tokio::sync::{broadcast, mpsc};
 
 pub use connect::{ConnectError, is_file, place, url_of_file};
+use measure::Counts;
+pub use measure::PoolUse;
+use tx::Committed;
 pub use tx::Tx;
 
 use crate::{
@@ -27,6 +31,11 @@ const ATTEMPTS: u32 = 8;
 
 /// Committed batches that may wait for the relay in memory; what does not fit is found by its poller.
 const HANDOFF: usize = 4_096;
+
+/// How long an answer of PostgreSQL, or a whole transaction, is waited for. It is longer than the
+/// server lets a statement run or a transaction idle (see [`connect`]): what takes this long is most
+/// likely a connection on which nobody answers any more, and which by itself never ends in an error.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// A service's database.
 #[derive(Clone)]
@@ -42,6 +51,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     handoff: mpsc::Sender<Vec<Envelope>>,
     said: broadcast::Sender<Arc<Envelope>>,
+    counts: Counts,
 }
 
 impl fmt::Debug for Db {
@@ -73,6 +83,7 @@ impl Db {
             clock,
             handoff,
             said,
+            counts: Counts::of(service),
         }));
         Ok((db, committed))
     }
@@ -112,7 +123,7 @@ impl Db {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), DbErr> {
-        self.0.writer.ping().await
+        bounded(self.0.writer.ping()).await
     }
 
     /// Runs `work` in one transaction and commits it together with everything it emitted. When
@@ -130,19 +141,29 @@ impl Db {
     {
         let mut attempt = 1;
         loop {
-            match self.write_once(&work).await {
+            let outcome = match self.0.writer.get_database_backend() {
+                // Who writes there may have many others before them.
+                DbBackend::Sqlite => self.write_once(&work).await,
+                _ => bounded(self.write_once(&work)).await,
+            };
+            match outcome {
                 Err(error) if attempt < ATTEMPTS && lost_a_race(&error) => {
                     tracing::debug!(service = %self.0.service, attempt, %error, "transaction lost a race, running it again");
+                    self.0.counts.repeated.increment(1);
                     let pause = rand::rng().random_range(1..=8_u64 << attempt.min(6));
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                     attempt += 1;
                 }
-                outcome => return outcome,
+                Err(error) => return Err(error),
+                Ok((value, committed)) => {
+                    self.follow(committed).await;
+                    return Ok(value);
+                }
             }
         }
     }
 
-    async fn write_once<T, E, W>(&self, work: &impl Fn(Arc<Tx>) -> W) -> Result<T, E>
+    async fn write_once<T, E, W>(&self, work: &impl Fn(Arc<Tx>) -> W) -> Result<(T, Committed), E>
     where
         E: From<DbErr>,
         W: Future<Output = Result<T, E>>,
@@ -152,22 +173,46 @@ impl Db {
                 .then_some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
+        let asked_at = std::time::Instant::now();
         let transaction = self.0.writer.begin_with_options(options).await?;
+        self.0.counts.begin.record(asked_at.elapsed());
         let tx = Arc::new(Tx::new(transaction, self.0.service, self.0.clock.now()));
         let value = work(Arc::clone(&tx)).await?;
         let tx =
             Arc::into_inner(tx).ok_or_else(|| DbErr::Custom("the transaction is still in use".to_owned()))?;
-        let envelopes = tx.commit().await?;
-        if !envelopes.is_empty() {
-            for envelope in &envelopes {
-                // Nobody listening is fine.
-                let _ = self.0.said.send(Arc::new(envelope.clone()));
-            }
-            // A full channel, or no relay in this process, is fine: the rows are in the outbox.
-            let _ = self.0.handoff.try_send(envelopes);
-        }
-        Ok(value)
+        Ok((value, tx.commit().await?))
     }
+
+    /// What follows from a commit. Not in its time: it stands, however long this takes.
+    async fn follow(&self, committed: Committed) {
+        let said: Vec<_> = committed.emitted.iter().cloned().map(Arc::new).collect();
+        if !said.is_empty() {
+            // A full channel, or no relay in this process, is fine: the rows are in the outbox.
+            let _ = self.0.handoff.try_send(committed.emitted);
+        }
+        // Before anybody is woken, who then finds everything as this transaction left it.
+        for work in committed.afterwards {
+            work.await;
+        }
+        for envelope in said {
+            // Nobody listening is fine.
+            let _ = self.0.said.send(envelope);
+        }
+    }
+}
+
+/// Gives up `work` for which the database has not answered in a long time, as an outage.
+///
+/// For whatever nobody else bounds, since a connection can go silent for good: when something on
+/// the way has forgotten it, neither side ever hears of that. A request's reads are bounded with it.
+///
+/// # Errors
+/// What `work` returns, or that there was no answer.
+pub async fn bounded<T, E: From<DbErr>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    tokio::time::timeout(LONGEST, work).await.unwrap_or_else(|_| {
+        let why = format!("no answer for {} s", LONGEST.as_secs());
+        Err(DbErr::Conn(RuntimeErr::Internal(why)).into())
+    })
 }
 
 const RACE: &str = "lost a race: ";

@@ -2,6 +2,7 @@
 
 mod background;
 mod health;
+mod metrics;
 mod run;
 mod serve;
 
@@ -15,6 +16,7 @@ use sea_orm::{DatabaseConnection, DbErr};
 pub use run::{Running, StartError, install_crypto, start, start_on};
 
 use crate::{
+    cache::ServiceCache,
     clock::Clock,
     config::Config,
     contracts::{Envelope, ServiceName},
@@ -30,6 +32,8 @@ pub struct Context {
     pub config: Arc<Config>,
     /// Its own database.
     pub db: Db,
+    /// Its part of the cache.
+    pub cache: ServiceCache,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Checks access tokens.

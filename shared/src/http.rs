@@ -8,7 +8,7 @@ mod middleware;
 mod pagination;
 mod problem;
 
-pub use caller::{Caller, Guard, UserStatuses};
+pub use caller::{Caller, Guard, RecentCaller, UserStatuses};
 pub use extract::{Json, Path, Query};
 pub use field::{instant, present};
 pub use idempotency::Idempotency;

@@ -1,6 +1,8 @@
 //! What every service stands on. Knows no service.
 
+pub mod batch;
 pub mod bus;
+pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod contracts;

@@ -5,9 +5,11 @@
 //! rows a second old that nobody holds a lease on. A row goes only when the bus has
 //! confirmed it, so a message may travel twice, and never not at all.
 
+mod backlog;
 mod relay;
 mod store;
 
+pub use backlog::{Backlog, MOST_COUNTED, backlog};
 pub use relay::Relay;
 pub(crate) use store::insert;
 pub use store::{count, entity};

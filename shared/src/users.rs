@@ -10,8 +10,10 @@ use sea_orm::{
 };
 
 use crate::{
+    cache::{Cached, Versioned},
     contracts::{
-        UserBlockedV1, UserDeletedV1, UserRegisteredV1, UserState, UserStatus, UserUnblockedV1, UserUpdatedV1,
+        Envelope, Message as _, UserBlockedV1, UserDeletedV1, UserRegisteredV1, UserState, UserStatus,
+        UserUnblockedV1, UserUpdatedV1,
     },
     db::{Db, Tx},
     http::UserStatuses,
@@ -22,6 +24,7 @@ use crate::{
 /// Rows as the database keeps them.
 pub mod entity {
     use sea_orm::entity::prelude::*;
+    use serde::{Deserialize, Serialize};
 
     use crate::{
         clock::Instant,
@@ -30,7 +33,7 @@ pub mod entity {
     };
 
     /// A user, as the newest event that came describes them.
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, DeriveEntityModel)]
     #[sea_orm(table_name = "users")]
     pub struct Model {
         /// Who.
@@ -54,6 +57,14 @@ pub mod entity {
 }
 
 use entity::{ActiveModel, Column, Entity, Model};
+
+impl Cached for Model {
+    const KIND: &'static str = "user";
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
 
 /// What is known of `user`.
 ///
@@ -119,7 +130,20 @@ pub async fn replicate(conn: &impl ConnectionTrait, states: &[UserState]) -> Res
 }
 
 /// Fills the replica: register it with a service's [`Handlers`] by [`handlers`].
-struct ReplicateUsers;
+struct ReplicateUsers(Versioned<Model>);
+
+impl ReplicateUsers {
+    async fn replicate(&self, tx: &Tx, states: &[UserState]) -> Result<(), HandleError> {
+        replicate(tx.conn(), states).await?;
+        let users = self.0.clone();
+        let changed: Vec<_> = states
+            .iter()
+            .map(|state| (state.user_id, state.version))
+            .collect();
+        tx.after_commit(async move { users.changed(changed).await });
+        Ok(())
+    }
+}
 
 macro_rules! replicates {
     ($($event:ident),*) => {
@@ -128,15 +152,23 @@ macro_rules! replicates {
             impl Handle<$event> for ReplicateUsers {
                 async fn handle(&self, tx: &Tx, messages: &[$event]) -> Result<(), HandleError> {
                     let states: Vec<_> = messages.iter().map(|event| event.0.clone()).collect();
-                    Ok(replicate(tx.conn(), &states).await?)
+                    self.replicate(tx, &states).await
                 }
             }
         )*
 
-        /// Adds what fills the replica to a service's handlers.
+        /// Adds what fills the replica, and drops from the cache what has changed, to a service's
+        /// handlers.
         #[must_use]
-        pub fn handlers(handlers: Handlers) -> Handlers {
-            handlers$(.on::<$event>(ReplicateUsers))*
+        pub fn handlers(handlers: Handlers, users: &Versioned<Model>) -> Handlers {
+            handlers$(.on::<$event>(ReplicateUsers(users.clone())))*
+        }
+
+        /// If a user has changed, believes nothing older of them. For what a replica hears.
+        pub fn hear(users: &Versioned<Model>, envelope: &Envelope) {
+            if [$($event::TYPE),*].contains(&envelope.message_type.as_str()) {
+                users.hear(envelope.subject, envelope.aggregateversion);
+            }
         }
     };
 }
@@ -150,11 +182,21 @@ replicates!(
 );
 
 /// The status of users as the replica knows it.
-pub struct ReplicatedStatuses(pub Db);
+pub struct ReplicatedStatuses {
+    /// The service's database.
+    pub db: Db,
+    /// What its cache knows of users.
+    pub users: Versioned<Model>,
+}
 
 #[async_trait]
 impl UserStatuses for ReplicatedStatuses {
     async fn status(&self, user: UserId) -> Result<Option<UserStatus>, DbErr> {
-        Ok(find(self.0.reader(), user).await?.map(|row| row.status))
+        Ok(find(self.db.reader(), user).await?.map(|row| row.status))
+    }
+
+    async fn recent_status(&self, user: UserId) -> Result<Option<UserStatus>, DbErr> {
+        let row = self.users.get_or_read(user, find(self.db.reader(), user)).await?;
+        Ok(row.map(|row| row.status))
     }
 }

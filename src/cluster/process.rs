@@ -14,6 +14,8 @@ use tokio::{
     process::{Child, Command},
 };
 
+use crate::servers::ports;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One process of one service. Dropping it kills it.
@@ -35,9 +37,10 @@ impl ServiceProcess {
         folder: &Path,
         log: PathBuf,
     ) -> anyhow::Result<Self> {
-        let nowhere_in_particular = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (child, address) =
-            spawn(program, service, environment, folder, &log, nowhere_in_particular).await?;
+        // Of our own choice: one from the system's range may be somebody else's when this process
+        // is to be started again.
+        let listen = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
+        let (child, address) = spawn(program, service, environment, folder, &log, listen).await?;
         Ok(Self {
             service,
             program: program.to_path_buf(),
@@ -86,6 +89,15 @@ impl ServiceProcess {
             .with_context(|| format!("{} can't be killed", self.service))
     }
 
+    /// Suspends it (`SIGSTOP`): its connections stay, and nobody answers on them. Only a kill ends
+    /// this.
+    ///
+    /// # Errors
+    /// When it can't be suspended.
+    pub async fn freeze(&self) -> anyhow::Result<()> {
+        self.signal("STOP").await
+    }
+
     /// Starts it again, at the same address.
     ///
     /// # Errors
@@ -111,10 +123,7 @@ impl ServiceProcess {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         // Waiting would close it, which is another way to say stop.
         let _input = self.child.stdin.take();
-        if let Some(id) = self.child.id() {
-            let told = Command::new("kill").arg(id.to_string()).status().await?;
-            anyhow::ensure!(told.success(), "{} can't be told to stop", self.service);
-        }
+        self.signal("TERM").await?;
         let status = tokio::time::timeout(PATIENCE, self.child.wait())
             .await
             .with_context(|| format!("{} does not stop:\n{}", self.service, tail(&self.log)))??;
@@ -124,6 +133,18 @@ impl ServiceProcess {
             self.service,
             tail(&self.log)
         );
+        Ok(())
+    }
+
+    /// Nobody's error if it has ended already.
+    async fn signal(&self, name: &str) -> anyhow::Result<()> {
+        if let Some(id) = self.child.id() {
+            let told = Command::new("kill")
+                .args(["-s", name, &id.to_string()])
+                .status()
+                .await?;
+            anyhow::ensure!(told.success(), "{} can't be sent {name}", self.service);
+        }
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ pub(super) async fn create(config: &Config, email: &str) -> anyhow::Result<ExitC
 }
 
 /// The first line of standard input. Never an argument: other users of the machine see those.
-fn read_password() -> anyhow::Result<SecretString> {
+pub(super) fn read_password() -> anyhow::Result<SecretString> {
     if std::io::stdin().is_terminal() {
         eprint!("Password: ");
     }

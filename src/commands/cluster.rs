@@ -13,20 +13,16 @@ use crate::{
 pub(super) async fn cluster(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    println!("Starting PostgreSQL and RabbitMQ of our own.");
-    let servers = Servers::start(Needs {
-        postgres: true,
-        rabbitmq: true,
-        redis: false,
-    })
-    .await?;
-    let (postgres, rabbitmq) = (servers.postgres()?, servers.rabbitmq()?);
+    println!("Starting PostgreSQL, RabbitMQ and Redis of our own.");
+    let servers = Servers::start(Needs::ALL).await?;
+    let (postgres, rabbitmq, redis) = (servers.postgres()?, servers.rabbitmq()?, servers.redis()?);
     println!("Starting the services.");
     let setup = Setup {
         program: std::env::current_exe().context("this program can't find itself")?,
         postgres_url: postgres.url(),
         amqp_url: rabbitmq.url(),
         rabbit_api: rabbitmq.api(),
+        redis_url: Some(redis.url()),
         listen,
         replicas: 1,
         environment: Vec::new(),

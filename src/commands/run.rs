@@ -17,7 +17,8 @@ pub(super) async fn run(
     options: &Options,
     until_input_ends: bool,
 ) -> anyhow::Result<ExitCode> {
-    telemetry::init(&config.log)?;
+    // Until the end, however it comes: errors on the way there are reported too.
+    let _telemetry = telemetry::init(&config)?;
     // Listened to before anything starts: a stop that comes early is a stop too.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -158,6 +158,13 @@ impl Daemon {
         Ok(())
     }
 
+    /// Suspends the server until it is killed.
+    pub(super) fn freeze(&self) {
+        if let Some(pid) = self.pid() {
+            processes::signal("STOP", None, &[pid]);
+        }
+    }
+
     /// Kills the server and all that descends from it (`kill -9`), and returns when they are gone.
     /// Blocks for some milliseconds.
     pub(super) fn kill(&self) {

@@ -87,6 +87,12 @@ impl RabbitMq {
             .await
     }
 
+    /// Suspends the broker: its connections stay and take bytes, and nobody reads them. Only a kill
+    /// ends this.
+    pub fn freeze(&self) {
+        self.daemon.freeze();
+    }
+
     /// Kills the broker (`kill -9`). Blocks for some milliseconds.
     pub fn kill(&self) {
         self.daemon.kill();
@@ -161,10 +167,12 @@ fn configuration(port: u16, api_port: u16) -> String {
 fn environment(home: &Path, port: u16, distribution_port: u16) -> Vec<(&'static str, OsString)> {
     let node = format!("kopeck-{port}@localhost");
     // A node that is named by Erlang itself, with the port in the arguments, needs no `epmd`: a
-    // daemon that would stay behind.
+    // daemon that would stay behind. Schedulers that have nothing to do sleep at once instead of
+    // keeping a core busy, as RabbitMQ's guide advises where cores are shared.
     let erlang = format!(
         "-sname {node} -start_epmd false -erl_epmd_port {distribution_port} \
-         -kernel inet_dist_use_interface {{127,0,0,1}}"
+         -kernel inet_dist_use_interface {{127,0,0,1}} \
+         +sbwt none +sbwtdcpu none +sbwtdio none"
     );
     let mut environment: Vec<(&'static str, OsString)> = vec![
         ("RABBITMQ_NODENAME", node.into()),

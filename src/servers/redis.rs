@@ -64,6 +64,12 @@ impl Redis {
         self.daemon.kill();
     }
 
+    /// Suspends the server (`SIGSTOP`): its connections stay, and nobody answers on them. Only a
+    /// kill ends that.
+    pub fn freeze(&self) {
+        self.daemon.freeze();
+    }
+
     /// Starts the server after a kill, on the same port with the same data, and returns when it answers.
     ///
     /// # Errors

@@ -2,8 +2,9 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
     thread,
 };
@@ -13,7 +14,7 @@ use argon2::{
     password_hash::{self, PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, oneshot};
 
 /// Memory of one hash in KiB, passes and lanes: what OWASP asks of Argon2id at the least.
 const MEMORY: u32 = 19 * 1024;
@@ -40,11 +41,33 @@ impl From<password_hash::Error> for HashError {
     }
 }
 
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Threads for nothing but hashing, which end when the sender is dropped. The runtime's own, of
+/// which there are hundreds, would each keep the memory of the hashes it has computed.
+fn threads(count: usize) -> Result<mpsc::Sender<Work>, HashError> {
+    let (sender, work) = mpsc::channel::<Work>();
+    let work = Arc::new(Mutex::new(work));
+    for _ in 0..count {
+        let work = Arc::clone(&work);
+        let next = move || work.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        thread::Builder::new()
+            .name("passwords".to_owned())
+            .spawn(move || {
+                while let Ok(work) = next() {
+                    work();
+                }
+            })
+            .map_err(|error| HashError::Failed(error.into()))?;
+    }
+    Ok(sender)
+}
+
 /// Hashes passwords with Argon2id, at most as many at once as there are cores; some more may
 /// wait, the rest is refused at once.
 pub struct PasswordHasher {
     admitted: Arc<Semaphore>,
-    running: Arc<Semaphore>,
+    threads: mpsc::Sender<Work>,
     /// Checked where there is no account, so that this takes as long as where there is one.
     dummy: String,
     /// How many were checked; shows that nothing is answered without one.
@@ -68,7 +91,7 @@ impl PasswordHasher {
     pub async fn with_bounds(running: usize, waiting: usize) -> Result<Self, HashError> {
         let mut hasher = Self {
             admitted: Arc::new(Semaphore::new(running + waiting)),
-            running: Arc::new(Semaphore::new(running)),
+            threads: threads(running)?,
             dummy: String::new(),
             checked: AtomicU64::new(0),
         };
@@ -125,19 +148,21 @@ impl PasswordHasher {
         let admitted = Arc::clone(&self.admitted)
             .try_acquire_owned()
             .map_err(|_| HashError::Busy)?;
-        let running = Arc::clone(&self.running)
-            .acquire_owned()
-            .await
-            .map_err(|error| HashError::Failed(error.into()))?;
-        let permits: [OwnedSemaphorePermit; 2] = [admitted, running];
-        // The work goes on when nobody waits for it any more, so it keeps the permits itself.
-        tokio::task::spawn_blocking(move || {
-            let outcome = work();
-            drop(permits);
-            outcome
-        })
-        .await
-        .map_err(|error| HashError::Failed(error.into()))?
+        let (say, outcome) = oneshot::channel();
+        // The work goes on when nobody waits for it any more, so it keeps the permit itself.
+        let work: Work = Box::new(move || {
+            // A panic must not end the thread; who waits hears that nobody answers.
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            drop(admitted);
+            if let Ok(done) = done {
+                // Who waited may have gone.
+                let _ = say.send(done);
+            }
+        });
+        self.threads
+            .send(work)
+            .map_err(|_| HashError::Failed("the threads for passwords have ended".into()))?;
+        outcome.await.map_err(|error| HashError::Failed(error.into()))?
     }
 }
 

@@ -1,22 +1,32 @@
-//! Buys a tariff: at once, or by asking loyalty for the promocode first.
+//! Buys tariffs: at once, or by asking loyalty for the promocode first. Many at once, several by
+//! one user included.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, OnceLock},
+};
 
 use chrono::Duration;
+use futures::StreamExt as _;
 use sea_orm::DbErr;
 use shared::{
-    db::Tx,
+    db::{self, Db, Tx},
     ids::{PurchaseId, TariffId, UserId},
+    users,
 };
 
 use super::{
     books::Books,
-    claim_key::{Claim, ClaimError, Keyed, Operation, claim_key},
+    claim_key::{Claim, ClaimError, Keyed, Operation, check_keys, remember_keys},
     read_purchase::{PurchaseView, read_purchase},
     settlement::Settlement,
 };
 use crate::{
-    domain::purchase::{PurchaseRequest, StartError, start},
+    domain::{
+        purchase::{PurchaseRequest, StartError, start},
+        tariff::Tariff,
+        wallet::may_be_used,
+    },
     store,
 };
 
@@ -33,6 +43,8 @@ pub struct BuyTariff {
     pub patience: Duration,
     /// The name of the operation, if the client gave one.
     pub keyed: Option<Keyed>,
+    /// The trace that asks, as a W3C `traceparent`.
+    pub traceparent: Option<String>,
 }
 
 /// Why there is no purchase. (One that fails is a purchase.)
@@ -50,36 +62,159 @@ pub enum BuyTariffError {
     /// The database.
     #[error("the database refused")]
     Store(#[from] DbErr),
+    /// Why the transaction failed in which others bought too.
+    #[error("buying failed together with others")]
+    Together(#[source] Arc<BuyTariffError>),
 }
 
-/// Begins the purchase, and decides it if it needs no promocode; finds it if it is a repeat.
-/// Gives it as this transaction leaves it, so that nobody need look again after the commit.
+/// What became of each that was asked for.
+pub type Bought = Result<PurchaseView, BuyTariffError>;
+
+/// How many of a batch that failed are done side by side: one that waits for a lock must not make
+/// all others wait, nor they take every connection.
+const SIDE_BY_SIDE: usize = 4;
+
+/// Does all of `asked` in one transaction, and says of each what became of it, in the same order.
+/// If the transaction fails over one of them, the others do not suffer for it: each then has one
+/// of its own. Not when the database went away, since then nobody knows whether it committed, and
+/// doing it again might be doing it twice.
+pub async fn buy_together(db: &Db, books: &Books, asked: &[BuyTariff]) -> Vec<Bought> {
+    let error = match buy(db, books, asked).await {
+        Ok(bought) => return bought,
+        Err(error) => error,
+    };
+    let away = OnceLock::new();
+    if asked.len() == 1 || db::is_outage(&error) {
+        let _ = away.set(Arc::new(error));
+    }
+    let alone = asked.iter().map(|asked| buy_alone(db, books, asked, &away));
+    // Into a list first: the compiler does not follow the closure into a stream.
+    let alone: Vec<_> = alone.collect();
+    futures::stream::iter(alone)
+        .buffered(SIDE_BY_SIDE)
+        .collect()
+        .await
+}
+
+/// Buys unless the database is `away`; then all get the error that told so.
+async fn buy_alone(
+    db: &Db,
+    books: &Books,
+    asked: &BuyTariff,
+    away: &OnceLock<Arc<BuyTariffError>>,
+) -> Bought {
+    if let Some(error) = away.get() {
+        return Err(BuyTariffError::Together(Arc::clone(error)));
+    }
+    match buy(db, books, std::slice::from_ref(asked)).await {
+        Ok(mut bought) => bought
+            .pop()
+            .unwrap_or(Err(BuyTariffError::Store(DbErr::RecordNotInserted))),
+        Err(error) => {
+            let error = Arc::new(error);
+            if db::is_outage(&*error) {
+                let _ = away.set(Arc::clone(&error));
+            }
+            Err(BuyTariffError::Together(error))
+        }
+    }
+}
+
+async fn buy(db: &Db, books: &Books, asked: &[BuyTariff]) -> Result<Vec<Bought>, BuyTariffError> {
+    db.write(|tx| async move { buy_tariffs(&tx, books, asked).await })
+        .await
+}
+
+/// Begins each purchase, and decides it if it needs no promocode; finds it if it is a repeat.
+/// Gives each as this transaction leaves it, so that nobody need look again after the commit.
 ///
 /// # Errors
-/// When there is no purchase.
-pub async fn buy_tariff(tx: &Tx, books: &Books, input: &BuyTariff) -> Result<PurchaseView, BuyTariffError> {
-    let id = PurchaseId::new(tx.now());
-    let operation = Operation {
-        user_id: input.user_id,
-        kind: "purchase",
-        id: id.0,
-    };
-    if let Claim::Repeat(first) = claim_key(tx, input.keyed.as_ref(), operation).await? {
-        let first = read_purchase(tx.conn(), PurchaseId(first)).await?;
-        return Ok(first.ok_or_else(|| DbErr::RecordNotFound("the purchase of a key".to_owned()))?);
+/// When the database fails. What is wrong with one of them only is said in its place.
+pub async fn buy_tariffs(tx: &Tx, books: &Books, asked: &[BuyTariff]) -> Result<Vec<Bought>, BuyTariffError> {
+    let ids: Vec<_> = asked.iter().map(|_| PurchaseId::new(tx.now())).collect();
+    let operations = asked.iter().zip(&ids).map(|(asked, id)| {
+        let operation = Operation {
+            user_id: asked.user_id,
+            kind: "purchase",
+            id: id.0,
+        };
+        (asked.keyed.as_ref(), operation)
+    });
+    let operations: Vec<_> = operations.collect();
+    let claims = check_keys(tx, &operations).await?;
+    let tariffs = store::tariff::find_many(tx.conn(), asked.iter().map(|asked| asked.tariff_id)).await?;
+    let mut settlement = open(tx, books, asked).await?;
+
+    let mut bought = Vec::with_capacity(asked.len());
+    let mut begun = Vec::new();
+    for ((asked, operation), claim) in asked.iter().zip(&operations).zip(claims) {
+        bought.push(match claim {
+            Err(error) => Err(error.into()),
+            Ok(Claim::Repeat(first)) => Ok(repeated(tx, first).await?),
+            Ok(Claim::First) => {
+                let begins = begin(tx, &mut settlement, &tariffs, asked, PurchaseId(operation.1.id))?;
+                if begins.is_ok() {
+                    begun.push(*operation);
+                }
+                begins
+            }
+        });
     }
-    let tariff = store::tariff::find(tx.conn(), input.tariff_id)
-        .await?
-        .ok_or(BuyTariffError::NoSuchTariff)?;
-    let mut settlement = Settlement::open(tx, books, &BTreeSet::from([input.user_id])).await?;
+    remember_keys(tx, &begun).await?;
+    settlement.write().await?;
+    Ok(bought)
+}
+
+/// Locks the wallets of those alone who are decided at once. Who waits for loyalty is charged by
+/// a later transaction, and it is this one's lock that would make it wait.
+async fn open<'a>(tx: &'a Tx, books: &'a Books, asked: &[BuyTariff]) -> Result<Settlement<'a>, DbErr> {
+    let with_promocode: BTreeSet<_> = asked
+        .iter()
+        .filter(|asked| asked.promocode.is_some())
+        .map(|asked| asked.user_id)
+        .collect();
+    let known = if with_promocode.is_empty() {
+        HashMap::new()
+    } else {
+        users::find_many(tx.conn(), with_promocode).await?
+    };
+    let status = |user: UserId| known.get(&user).map(|known| known.status);
+    let decided_now = asked
+        .iter()
+        .filter(|asked| asked.promocode.is_none() || !may_be_used(status(asked.user_id)))
+        .map(|asked| asked.user_id)
+        .collect();
+    let mut settlement = Settlement::open(tx, books, &decided_now).await?;
+    settlement.also_know(known);
+    Ok(settlement)
+}
+
+fn begin(
+    tx: &Tx,
+    settlement: &mut Settlement<'_>,
+    tariffs: &HashMap<TariffId, Tariff>,
+    asked: &BuyTariff,
+    id: PurchaseId,
+) -> Result<Bought, DbErr> {
+    let Some(tariff) = tariffs.get(&asked.tariff_id) else {
+        return Ok(Err(BuyTariffError::NoSuchTariff));
+    };
+    if let Some(traceparent) = &asked.traceparent {
+        tx.belongs_to(id.0, traceparent.clone());
+    }
     let request = PurchaseRequest {
         id,
-        user_id: input.user_id,
-        promocode: input.promocode.clone(),
-        deadline: tx.now() + input.patience,
+        user_id: asked.user_id,
+        promocode: asked.promocode.clone(),
+        deadline: tx.now() + asked.patience,
     };
-    let started = start(request, &tariff, &settlement.facts(input.user_id)?)?;
-    let view = settlement.begin(started)?;
-    settlement.write().await?;
-    Ok(view)
+    match start(request, tariff, &settlement.facts(asked.user_id)) {
+        Ok(started) => settlement.begin(started).map(Ok),
+        Err(error) => Ok(Err(error.into())),
+    }
+}
+
+async fn repeated(tx: &Tx, first: uuid::Uuid) -> Result<PurchaseView, DbErr> {
+    let first = read_purchase(tx.conn(), PurchaseId(first)).await?;
+    first.ok_or_else(|| DbErr::RecordNotFound("the purchase of a key".to_owned()))
 }

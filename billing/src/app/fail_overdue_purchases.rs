@@ -1,8 +1,10 @@
 //! Ends purchases that wait at their deadline.
 
 use shared::{
+    clock::Instant,
     db::{Db, Tx, is_outage, lost_a_race},
     ids::PurchaseId,
+    telemetry::metrics::{NO_LABELS, PURCHASES_OVERDUE},
 };
 
 use super::{
@@ -23,7 +25,11 @@ pub async fn fail_overdue_purchases(db: &Db, books: &Books) -> Result<(), Settle
     let mut after = None;
     loop {
         // Looking costs no write transaction; most of the time there is nothing.
-        let waiting = store::purchase::overdue_after(db.reader(), db.now(), after, BATCH).await?;
+        let looked = store::purchase::overdue_after(db.reader(), db.now(), after, BATCH).await;
+        if after.is_none() {
+            show_overdue(looked.as_deref().ok(), db.now());
+        }
+        let waiting = looked?;
         let Some(last) = waiting.last().copied() else {
             return Ok(());
         };
@@ -36,6 +42,16 @@ pub async fn fail_overdue_purchases(db: &Db, books: &Books) -> Result<(), Settle
         }
         after = Some(last);
     }
+}
+
+/// How far the oldest of the purchases that wait, if there is one, is past its deadline; NaN if
+/// the database did not say which wait: what was true before must not silence the alert.
+fn show_overdue(waiting: Option<&[(Instant, PurchaseId)]>, now: Instant) {
+    let overdue = waiting.map_or(f64::NAN, |waiting| {
+        let oldest = waiting.first().map(|(deadline, _)| (now - *deadline).to_std());
+        oldest.and_then(Result::ok).unwrap_or_default().as_secs_f64()
+    });
+    PURCHASES_OVERDUE.gauge(&NO_LABELS).set(overdue);
 }
 
 async fn fail_one_by_one(db: &Db, books: &Books, ids: &[PurchaseId]) -> Result<(), SettleError> {
@@ -74,5 +90,5 @@ async fn fail_batch(tx: &Tx, books: &Books, ids: &[PurchaseId]) -> Result<(), Se
     if told.is_empty() {
         return Ok(());
     }
-    settle_purchases(tx, books, &told).await
+    settle_purchases(tx, books, &told).await.map(drop)
 }

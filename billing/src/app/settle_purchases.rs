@@ -9,7 +9,7 @@ use shared::{
     ids::{PurchaseId, UserId},
 };
 
-use super::{books::Books, settlement::Settlement};
+use super::{books::Books, read_purchase::PurchaseView, settlement::Settlement};
 use crate::{
     domain::purchase::{ProtocolError, Purchase, SagaMessage, step},
     store,
@@ -48,25 +48,31 @@ pub enum SettleError {
     Store(#[from] DbErr),
 }
 
-/// Tells each of `told` in order, and writes what becomes of them. All or none.
+/// Tells each of `told` in order, and writes what becomes of them. All or none. Gives those that
+/// have ended by it.
 ///
 /// Locks the purchases, then the wallets of their buyers, each in sorted order. That is one order
 /// for everybody within a call, but not over several calls in one transaction: the inbox applies a
 /// batch kind by kind (held, refused, reports), so there the purchases of the second kind are
 /// locked after the wallets of the first. Against somebody who locks such a purchase and then the
-/// same wallet (its buyer cancels it, its deadline passes) that can be a deadlock. The database
+/// same wallet (its buyer cancels it, its deadline passes) that can be a deadlock; and so can be the
+/// wallets of two kinds against those that are bought with together (see `buy_tariff`). The database
 /// then ends one of the two, and [`Db::write`](shared::db::Db::write) runs that one again.
 ///
 /// # Errors
 /// When one of them is unknown, somebody else's, or was told what can't be true.
-pub async fn settle_purchases(tx: &Tx, books: &Books, told: &[TellPurchase]) -> Result<(), SettleError> {
+pub async fn settle_purchases(
+    tx: &Tx,
+    books: &Books,
+    told: &[TellPurchase],
+) -> Result<Vec<PurchaseView>, SettleError> {
     let ids: BTreeSet<_> = told.iter().map(|told| told.purchase_id).collect();
     let mut purchases = store::purchase::lock(tx.conn(), &ids).await?;
     let buyers: BTreeSet<_> = purchases.values().map(|purchase| purchase.user_id).collect();
     let mut settlement = Settlement::open(tx, books, &buyers).await?;
     for told in told {
         let purchase = addressed(&purchases, told)?.clone();
-        let facts = settlement.facts(purchase.user_id)?;
+        let facts = settlement.facts(purchase.user_id);
         let step = step(&purchase, &told.message, &facts).map_err(|source| SettleError::Protocol {
             purchase_id: purchase.id,
             source,
@@ -74,7 +80,9 @@ pub async fn settle_purchases(tx: &Tx, books: &Books, told: &[TellPurchase]) -> 
         let purchase = settlement.take(purchase, step)?;
         purchases.insert(purchase.id, purchase);
     }
-    Ok(settlement.write().await?)
+    let ended = settlement.ended();
+    settlement.write().await?;
+    Ok(ended)
 }
 
 fn addressed<'p>(

@@ -10,6 +10,7 @@ use shared::{
     db::Tx,
     ids::{SubscriptionId, TariffId, UserId},
     money::Amount,
+    telemetry::metrics::{PURCHASES, word},
     users,
 };
 
@@ -54,13 +55,21 @@ impl<'a> Settlement<'a> {
     /// so that it is what the transaction before left behind.
     pub(super) async fn open(tx: &'a Tx, books: &'a Books, users: &BTreeSet<UserId>) -> Result<Self, DbErr> {
         let wallets = store::account::lock_wallets(tx.conn(), users, tx.now()).await?;
+        let (known, ends) = if users.is_empty() {
+            (HashMap::new(), HashMap::new())
+        } else {
+            (
+                users::find_many(tx.conn(), users.iter().copied()).await?,
+                store::subscription::last_ends(tx.conn(), users).await?,
+            )
+        };
         Ok(Self {
             tx,
             books,
-            known: users::find_many(tx.conn(), users.iter().copied()).await?,
+            known,
             opening: wallets.clone(),
             wallets,
-            ends: store::subscription::last_ends(tx.conn(), users).await?,
+            ends,
             subscriptions: Vec::new(),
             transfers: Vec::new(),
             new: Vec::new(),
@@ -69,15 +78,25 @@ impl<'a> Settlement<'a> {
         })
     }
 
-    /// What is true for `user` at this point of the batch.
-    pub(super) fn facts(&self, user: UserId) -> Result<Facts, DbErr> {
-        let wallet = self.wallet(user)?;
-        Ok(Facts {
+    /// Also knows these users, whose wallets are not locked: for purchases that are not decided
+    /// here.
+    pub(super) fn also_know(&mut self, users: HashMap<UserId, users::entity::Model>) {
+        for (user, known) in users {
+            self.known.entry(user).or_insert(known);
+        }
+    }
+
+    /// What is true for `user` at this point of the batch. Of a wallet that is not locked nothing
+    /// is known, and what is decided over it all the same is refused by [`Settlement::begin`] and
+    /// [`Settlement::take`].
+    pub(super) fn facts(&self, user: UserId) -> Facts {
+        let (now, wallet) = (self.tx.now(), self.wallets.get(&user));
+        Facts {
             user_status: self.known.get(&user).map(|known| known.status),
-            balance: wallet.balance,
-            now: self.tx.now(),
-            moves_at: wallet.moves_at(self.tx.now()),
-        })
+            balance: wallet.map_or(Amount::ZERO, |wallet| wallet.balance),
+            now,
+            moves_at: wallet.map_or(now, |wallet| wallet.moves_at(now)),
+        }
     }
 
     fn wallet(&self, user: UserId) -> Result<Wallet, DbErr> {
@@ -114,6 +133,18 @@ impl<'a> Settlement<'a> {
             purchase: purchase.clone(),
         });
         Ok(purchase)
+    }
+
+    /// The purchases that have ended here, as they stand now.
+    pub(super) fn ended(&self) -> Vec<PurchaseView> {
+        let given = |id| self.subscriptions.iter().find(|given| given.purchase_id == id);
+        let purchases = self.settled.iter().map(|settled| &settled.purchase);
+        purchases
+            .map(|purchase| PurchaseView {
+                purchase: purchase.clone(),
+                subscription: given(purchase.id).cloned(),
+            })
+            .collect()
     }
 
     fn carry_out(&mut self, purchase: &Purchase, effects: &[Effect]) -> Result<(), DbErr> {
@@ -204,9 +235,7 @@ impl<'a> Settlement<'a> {
     /// Writes everything, one statement a table, and says again what is to be said again.
     pub(super) async fn write(self) -> Result<(), DbErr> {
         let conn = self.tx.conn();
-        for purchase in &self.new {
-            store::purchase::insert(conn, purchase).await?;
-        }
+        store::purchase::insert(conn, &self.new).await?;
         store::purchase::settle(conn, &self.settled).await?;
         let wallets: Vec<_> = self
             .wallets
@@ -216,7 +245,32 @@ impl<'a> Settlement<'a> {
         store::account::change(conn, &wallets).await?;
         store::transfer::insert(conn, &self.transfers).await?;
         store::subscription::insert(conn, &self.subscriptions).await?;
-        self.say_again().await
+        self.say_again().await?;
+        self.count_ended();
+        Ok(())
+    }
+
+    /// Each purchase ends once, and in one transaction that commits.
+    fn count_ended(&self) {
+        let settled = self.settled.iter().map(|settled| &settled.purchase);
+        let outcomes: Vec<_> = self
+            .new
+            .iter()
+            .chain(settled)
+            .filter_map(|purchase| match purchase.state {
+                PurchaseState::Pending | PurchaseState::Refunded => None,
+                PurchaseState::Paid => Some("paid".to_owned()),
+                PurchaseState::Failed(reason) => Some(word(&reason)),
+            })
+            .collect();
+        if outcomes.is_empty() {
+            return;
+        }
+        self.tx.after_commit(async move {
+            for outcome in outcomes {
+                PURCHASES.counter(&[("outcome", outcome)]).increment(1);
+            }
+        });
     }
 
     fn change(&self, user: UserId, wallet: &Wallet) -> Option<WalletChange> {

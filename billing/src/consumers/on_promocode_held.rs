@@ -8,25 +8,20 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use super::tell;
-use crate::{
-    app::{books::Books, settle_purchases::TellPurchase},
-    domain::purchase::SagaMessage,
-};
+use super::Teller;
+use crate::{app::settle_purchases::TellPurchase, domain::purchase::SagaMessage};
 
 /// Charges purchases.
-pub(super) struct OnPromocodeHeld {
-    pub books: Books,
-}
+pub(super) struct OnPromocodeHeld(pub Teller);
 
 #[async_trait]
 impl Handle<PromocodeHeldV1> for OnPromocodeHeld {
     async fn handle(&self, tx: &Tx, messages: &[PromocodeHeldV1]) -> Result<(), HandleError> {
         let told: Vec<_> = messages
             .iter()
-            .map(|held| read(held, self.books.currency))
+            .map(|held| read(held, self.0.books.currency))
             .collect::<Result<_, _>>()?;
-        tell(tx, &self.books, &told).await
+        self.0.tell(tx, &told).await
     }
 }
 

@@ -7,16 +7,11 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use super::tell;
-use crate::{
-    app::{books::Books, settle_purchases::TellPurchase},
-    domain::purchase::SagaMessage,
-};
+use super::Teller;
+use crate::{app::settle_purchases::TellPurchase, domain::purchase::SagaMessage};
 
 /// Fails purchases.
-pub(super) struct OnPromocodeRefused {
-    pub books: Books,
-}
+pub(super) struct OnPromocodeRefused(pub Teller);
 
 #[async_trait]
 impl Handle<PromocodeRefusedV1> for OnPromocodeRefused {
@@ -31,6 +26,6 @@ impl Handle<PromocodeRefusedV1> for OnPromocodeRefused {
                 },
             })
             .collect();
-        tell(tx, &self.books, &told).await
+        self.0.tell(tx, &told).await
     }
 }

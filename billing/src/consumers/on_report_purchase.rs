@@ -7,16 +7,11 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use super::tell;
-use crate::{
-    app::{books::Books, settle_purchases::TellPurchase},
-    domain::purchase::SagaMessage,
-};
+use super::Teller;
+use crate::{app::settle_purchases::TellPurchase, domain::purchase::SagaMessage};
 
 /// Says outcomes again, under new message ids.
-pub(super) struct OnReportPurchase {
-    pub books: Books,
-}
+pub(super) struct OnReportPurchase(pub Teller);
 
 #[async_trait]
 impl Handle<ReportPurchaseV1> for OnReportPurchase {
@@ -29,6 +24,6 @@ impl Handle<ReportPurchaseV1> for OnReportPurchase {
                 message: SagaMessage::ReportRequested,
             })
             .collect();
-        tell(tx, &self.books, &told).await
+        self.0.tell(tx, &told).await
     }
 }

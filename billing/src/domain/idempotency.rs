@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 /// The name a client gives to one operation: 1 to 255 visible ASCII characters. It means
 /// something only together with the user that sent it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyKey(String);
 
 /// A text that is no key.

@@ -11,8 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::{
     contracts::{FailureReason, Permission},
-    http::{Caller, Cursor, FieldError, Idempotency, Json, Page, PageQuery, Path, Problem, Query, present},
+    http::{
+        Caller, Cursor, FieldError, Idempotency, Json, Page, PageQuery, Path, Problem, Query, RecentCaller,
+        present,
+    },
     ids::{PurchaseId, TariffId},
+    telemetry::trace,
 };
 
 use super::{
@@ -70,27 +74,25 @@ impl BuyBody {
 }
 
 /// `POST /purchases`: buys, and waits a moment for the outcome. `Idempotency-Key` is strongly
-/// recommended: a repeat finds the purchase as it now stands, and waits with it.
+/// recommended: a repeat finds the purchase as it now stands, and waits with it. Whether the caller
+/// may buy is read where the purchase begins, and again where it is charged.
 pub(super) async fn create_purchase(
     State(state): State<AppState>,
-    caller: Caller,
+    RecentCaller(caller): RecentCaller,
     idempotency: Idempotency,
     Json(body): Json<BuyBody>,
 ) -> Result<Response, Problem> {
     let body = body.checked()?;
     let keyed = keyed(idempotency, "purchase", &body)?;
-    let input = &BuyTariff {
+    let asked = BuyTariff {
         user_id: caller.user_id,
         tariff_id: body.tariff_id,
         promocode: body.promocode,
         patience: state.patience,
         keyed,
+        traceparent: trace::current(),
     };
-    let books = &state.books;
-    let view = state
-        .db
-        .write(|tx| async move { app::buy_tariff::buy_tariff(&tx, books, input).await })
-        .await?;
+    let view = state.buying.run(asked).await??;
     let view = outcome(&state, view).await;
     render_outcome(&state, view)
 }
@@ -209,9 +211,9 @@ impl From<BuyTariffError> for Problem {
                 "The tariff is not sold any more",
             ),
             BuyTariffError::Claim(error) => error.into(),
-            BuyTariffError::Start(StartError::PriceOutOfRange) | BuyTariffError::Store(_) => {
-                Self::internal(&error)
-            }
+            BuyTariffError::Start(StartError::PriceOutOfRange)
+            | BuyTariffError::Store(_)
+            | BuyTariffError::Together(_) => Self::internal(&error),
         }
     }
 }

@@ -129,7 +129,8 @@ impl Waiters {
         })
     }
 
-    fn tell(&self, ended: Vec<PurchaseView>) {
+    /// These have ended: whoever waits for one of them need not look.
+    pub fn tell(&self, ended: Vec<PurchaseView>) {
         let state = self.lock();
         for view in ended {
             if let Some(waiting) = state.waiting.get(&view.purchase.id) {

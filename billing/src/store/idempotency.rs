@@ -1,11 +1,15 @@
 //! The idempotency keys.
 
+use std::collections::{BTreeSet, HashMap};
+
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, Statement, sea_query::OnConflict,
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryFilter, Statement,
+    sea_query::{Expr, ExprTrait as _, OnConflict},
 };
 use sha2::{Digest as _, Sha256};
 use shared::ids::UserId;
 
+use super::unreadable;
 use crate::domain::idempotency::IdempotencyKey;
 
 /// Rows as the database keeps them.
@@ -40,67 +44,87 @@ pub mod entity {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-use entity::{ActiveModel, Column, Entity, Model};
+use entity::{Column, Entity, Model};
 
-/// Takes the key for this transaction; false if another transaction has it at this moment.
+/// The names of operations: whose, and the key.
+pub type Names = BTreeSet<(UserId, IdempotencyKey)>;
+
+/// Takes `names` for this transaction, without waiting; those that another transaction has at
+/// this moment are left out.
 ///
-/// On SQLite there is one writing transaction at a time, so whoever comes here has it.
+/// On SQLite there is one writing transaction at a time, so whoever comes here has them all.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn try_lock(
-    conn: &impl ConnectionTrait,
-    user: UserId,
-    key: &IdempotencyKey,
-) -> Result<bool, DbErr> {
+pub async fn try_lock(conn: &impl ConnectionTrait, names: Names) -> Result<Names, DbErr> {
     if conn.get_database_backend() == DbBackend::Sqlite {
-        return Ok(true);
+        return Ok(names);
     }
+    let mut by_number: HashMap<i64, Vec<_>> = HashMap::new();
+    for name in names {
+        by_number.entry(number(&name)).or_default().push(name);
+    }
+    let places: Vec<_> = (1..=by_number.len()).map(|place| format!("(${place})")).collect();
+    let statement = Statement::from_sql_and_values(
+        conn.get_database_backend(),
+        format!(
+            "SELECT number, pg_try_advisory_xact_lock(number) AS locked FROM (VALUES {}) AS name (number)",
+            places.join(", ")
+        ),
+        by_number.keys().map(|number| (*number).into()),
+    );
+    let mut locked = Names::new();
+    for row in conn.query_all_raw(statement).await? {
+        if row.try_get("", "locked")? {
+            let number: i64 = row.try_get("", "number")?;
+            locked.extend(by_number.remove(&number).unwrap_or_default());
+        }
+    }
+    Ok(locked)
+}
+
+/// What stands for a name where only a number can be locked.
+fn number((user, key): &(UserId, IdempotencyKey)) -> i64 {
     let hash = Sha256::new()
         .chain_update(user.0)
         .chain_update(key.as_str())
         .finalize();
     let mut number = [0; 8];
     number.copy_from_slice(&hash[..8]);
-    let statement = Statement::from_sql_and_values(
-        conn.get_database_backend(),
-        "SELECT pg_try_advisory_xact_lock($1) AS locked",
-        [i64::from_be_bytes(number).into()],
-    );
-    match conn.query_one_raw(statement).await? {
-        Some(row) => row.try_get("", "locked"),
-        None => Ok(false),
-    }
+    i64::from_be_bytes(number)
 }
 
-/// What is remembered under the key.
+/// What is remembered under `names`.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not answer, or keeps a key that can't be one.
 pub async fn find(
     conn: &impl ConnectionTrait,
-    user: UserId,
-    key: &IdempotencyKey,
-) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id((user, key.as_str().to_owned()))
-        .one(conn)
-        .await
+    names: &Names,
+) -> Result<HashMap<(UserId, IdempotencyKey), Model>, DbErr> {
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let keys = names.iter().map(|(user, key)| (*user, key.as_str()));
+    let rows = Entity::find()
+        .filter(Expr::tuple([Expr::col(Column::UserId), Expr::col(Column::Key)]).in_tuples(keys))
+        .all(conn)
+        .await?;
+    rows.into_iter()
+        .map(|row| Ok(((row.user_id, row.key.parse().map_err(unreadable)?), row)))
+        .collect()
 }
 
-/// Remembers a key; false if somebody else was faster.
+/// Remembers keys; false if somebody else was faster with one of them.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<bool, DbErr> {
-    let row = ActiveModel {
-        user_id: Set(row.user_id),
-        key: Set(row.key),
-        operation: Set(row.operation),
-        operation_id: Set(row.operation_id),
-        request_hash: Set(row.request_hash),
-        created_at: Set(row.created_at),
-    };
-    let written = Entity::insert(row)
+pub async fn insert(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<bool, DbErr> {
+    if rows.is_empty() {
+        return Ok(true);
+    }
+    let expected = rows.len() as u64;
+    let written = Entity::insert_many(rows.into_iter().map(IntoActiveModel::into_active_model))
         .on_conflict(
             OnConflict::columns([Column::UserId, Column::Key])
                 .do_nothing()
@@ -108,5 +132,5 @@ pub async fn insert(conn: &impl ConnectionTrait, row: Model) -> Result<bool, DbE
         )
         .exec_without_returning(conn)
         .await?;
-    Ok(written == 1)
+    Ok(written == expected)
 }

@@ -127,12 +127,21 @@ fn reasons_json(reasons: &[Reason]) -> Result<Option<String>, DbErr> {
         .map_err(|error| DbErr::Json(error.to_string()))
 }
 
-/// Writes a new purchase.
+/// Writes new purchases.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn insert(conn: &impl ConnectionTrait, purchase: &Purchase) -> Result<(), DbErr> {
-    let row = ActiveModel {
+pub async fn insert(conn: &impl ConnectionTrait, purchases: &[Purchase]) -> Result<(), DbErr> {
+    if purchases.is_empty() {
+        return Ok(());
+    }
+    let rows = purchases.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    Entity::insert_many(rows).exec_without_returning(conn).await?;
+    Ok(())
+}
+
+fn row(purchase: &Purchase) -> Result<ActiveModel, DbErr> {
+    Ok(ActiveModel {
         id: Set(purchase.id),
         version: Set(purchase.version),
         user_id: Set(purchase.user_id),
@@ -151,9 +160,7 @@ pub async fn insert(conn: &impl ConnectionTrait, purchase: &Purchase) -> Result<
         deadline: Set(purchase.deadline),
         settled_at: Set(purchase.settled_at),
         balance_after: Set(purchase.balance_after),
-    };
-    Entity::insert(row).exec_without_returning(conn).await?;
-    Ok(())
+    })
 }
 
 /// Writes what was decided, each purchase at most once, if it still is of the version read.
@@ -341,3 +348,6 @@ pub async fn settled_before(
     let rows = settled.all(conn).await?;
     rows.into_iter().map(read).collect()
 }
+
+#[cfg(test)]
+mod tests;

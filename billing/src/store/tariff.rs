@@ -1,5 +1,7 @@
 //! The tariffs.
 
+use std::collections::{BTreeSet, HashMap};
+
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -97,6 +99,23 @@ pub async fn update(conn: &impl ConnectionTrait, tariff: &Tariff) -> Result<(), 
     } else {
         Err(DbErr::RecordNotUpdated)
     }
+}
+
+/// Those of `ids` that there are.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_many(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = TariffId>,
+) -> Result<HashMap<TariffId, Tariff>, DbErr> {
+    let ids: BTreeSet<_> = ids.into_iter().collect();
+    let rows = Entity::find().filter(Column::Id.is_in(ids)).all(conn).await?;
+    let tariffs = rows.into_iter().map(|row| {
+        let (tariff, _) = read(row)?;
+        Ok((tariff.id, tariff))
+    });
+    tariffs.collect()
 }
 
 /// The tariff `id`.

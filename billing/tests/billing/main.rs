@@ -14,6 +14,7 @@ mod reconciliation;
 mod story;
 mod subscriptions;
 mod tariffs;
+mod together;
 mod top_ups;
 mod traces;
 mod users;

@@ -7,6 +7,7 @@ use shared::{
     ids::{CampaignId, PromocodeId, UserId},
 };
 
+use super::cached_terms::CachedTerms;
 use crate::{
     domain::{
         campaign::{CampaignError, NewCampaign},
@@ -54,6 +55,7 @@ pub(crate) enum CreateCampaignError {
 /// All or nothing.
 pub(crate) async fn create_campaign(
     tx: &Tx,
+    terms: &CachedTerms,
     input: CreateCampaign,
 ) -> Result<CreatedCampaign, CreateCampaignError> {
     let id = CampaignId::new(tx.now());
@@ -77,6 +79,7 @@ pub(crate) async fn create_campaign(
     {
         return Err(CreateCampaignError::PromocodeExists);
     }
+    terms.campaign_changed(tx, &campaign)?;
     let campaign = KeptCampaign {
         campaign,
         created_at: tx.now(),

@@ -9,6 +9,7 @@ use shared::{
     db::{Tx, race},
     ids::{CampaignId, PurchaseId, RefusalId, UserId},
     money::Money,
+    telemetry::metrics::{PROMOCODE_REFUSALS, REDEMPTIONS, word},
 };
 
 use crate::{
@@ -68,6 +69,7 @@ pub(crate) async fn hold_promocodes(
     store::refusals::insert(tx.conn(), &outcome.refusals).await?;
     store::counters::write(tx.conn(), &locked).await?;
     outcome.say(tx, currency)?;
+    outcome.count(tx);
     Ok(())
 }
 
@@ -214,6 +216,17 @@ impl Outcome {
         self.redemptions.push(redemption);
     }
 
+    fn count(self, tx: &Tx) {
+        tx.after_commit(async move {
+            for redemption in self.redemptions {
+                REDEMPTIONS.counter(&[("status", redemption.status)]).increment(1);
+            }
+            for refusal in &self.refusals {
+                count_refusal(&refusal.reasons, "hold");
+            }
+        });
+    }
+
     fn say(&self, tx: &Tx, currency: Currency) -> Result<(), DbErr> {
         for redemption in self
             .redemptions
@@ -228,6 +241,15 @@ impl Outcome {
             }
         }
         Ok(())
+    }
+}
+
+/// A condition that was not met, when a purchase asked or when a customer only tried.
+pub(crate) fn count_refusal(reasons: &[Reason], at: &'static str) {
+    for reason in reasons {
+        PROMOCODE_REFUSALS
+            .counter(&[("reason", word(&reason.code)), ("at", at.to_owned())])
+            .increment(1);
     }
 }
 

@@ -4,6 +4,7 @@ use iso_currency::Currency;
 use sea_orm::DbErr;
 use shared::{contracts::TariffChangedV1, db::Tx, money::Money};
 
+use super::cached_terms::CachedTerms;
 use crate::store;
 
 /// Why tariffs can't be taken over.
@@ -18,6 +19,7 @@ pub(crate) enum ReplicateTariffsError {
 /// The newest state of each wins, in whatever order they come.
 pub(crate) async fn replicate_tariffs(
     tx: &Tx,
+    terms: &CachedTerms,
     states: &[TariffChangedV1],
     currency: Currency,
 ) -> Result<(), ReplicateTariffsError> {
@@ -25,5 +27,7 @@ pub(crate) async fn replicate_tariffs(
     if let Some(found) = states.iter().map(|state| state.price).find(impossible) {
         return Err(ReplicateTariffsError::ImpossiblePrice { found, currency });
     }
-    Ok(store::tariffs::replicate(tx.conn(), states).await?)
+    store::tariffs::replicate(tx.conn(), states).await?;
+    terms.tariffs_changed(tx, states);
+    Ok(())
 }

@@ -1,7 +1,12 @@
 //! Asks billing what became of purchases whose holds are older than their deadline.
 
 use sea_orm::DbErr;
-use shared::{clock::Instant, contracts::ReportPurchaseV1, db::Tx};
+use shared::{
+    clock::Instant,
+    contracts::ReportPurchaseV1,
+    db::Tx,
+    telemetry::metrics::{HOLD_REPORTS, NO_LABELS},
+};
 
 use crate::{domain::stale_hold::pause, store};
 
@@ -28,5 +33,6 @@ pub(crate) async fn report_stale_holds(tx: &Tx) -> Result<usize, DbErr> {
     }
     let asked = holds.len();
     store::redemptions::update(tx.conn(), holds).await?;
+    tx.after_commit(async move { HOLD_REPORTS.counter(&NO_LABELS).increment(asked as u64) });
     Ok(asked)
 }

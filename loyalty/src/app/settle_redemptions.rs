@@ -8,6 +8,7 @@ use shared::{
     contracts::{PurchaseFailedV1, PurchasePaidV1},
     db::{Tx, race},
     ids::{PurchaseId, TariffId, UserId},
+    telemetry::metrics::REDEMPTIONS,
 };
 
 use crate::{
@@ -88,6 +89,7 @@ pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Resu
     let mut new: BTreeMap<PurchaseId, Redemption> = BTreeMap::new();
     let mut changed = BTreeSet::new();
     let mut given_back = Vec::new();
+    let mut reached = Vec::new();
     for purchase in ended {
         let id = purchase.purchase_id;
         let known = kept.get_mut(&id).or_else(|| new.get_mut(&id));
@@ -101,12 +103,16 @@ pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Resu
         };
         let Some(redemption) = known else {
             new.insert(id, purchase.without_hold(status, tx.now()));
+            reached.push(status);
             continue;
         };
         if settlement.use_given_back {
             given_back.extend(redemption.counted_in().map(|counter| (id, counter)));
         }
-        redemption.status = status.as_str().to_owned();
+        if redemption.status != status.as_str() {
+            redemption.status = status.as_str().to_owned();
+            reached.push(status);
+        }
         redemption.purchase_version = settlement.purchase_version;
         redemption.next_report_at = None;
         redemption.updated_at = tx.now();
@@ -119,5 +125,11 @@ pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Resu
     }
     kept.retain(|id, _| changed.contains(id));
     store::redemptions::update(tx.conn(), kept.into_values().collect()).await?;
-    store::returned_uses::insert(tx.conn(), &given_back).await
+    store::returned_uses::insert(tx.conn(), &given_back).await?;
+    tx.after_commit(async move {
+        for status in reached {
+            REDEMPTIONS.counter(&[("status", status.as_str())]).increment(1);
+        }
+    });
+    Ok(())
 }

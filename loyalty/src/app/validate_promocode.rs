@@ -1,26 +1,33 @@
 //! A dry run: prices a tariff with a promocode and changes nothing. Only a refusal that tells
-//! something new is written, so that the others cost no write transaction.
+//! something new is written, so that the others cost no write transaction. What the terms are may
+//! come from the cache; what is counted never does.
 
 use sea_orm::{ConnectionTrait, DbErr};
 use shared::{
     clock::Instant,
     contracts::Reason,
-    db::Tx,
+    db::Db,
     ids::{RefusalId, TariffId, UserId},
-    users,
 };
 
+use super::{
+    cached_terms::{CachedTerms, Terms},
+    hold_promocodes::count_refusal,
+};
 use crate::{
     domain::{
         batch::{CounterNotLoaded, counters_needed, usage},
         decision::{Decision, Found, HoldRequest, Usage, decide, mask},
         discount::Priced,
-        promocode::{Promocode, PromocodeCode, as_shown},
+        promocode::{PromocodeCode, as_shown},
         refusal::{MOST_KEPT, RefusedDryRun, WINDOW, is_worth_keeping},
         tariff::is_sold,
     },
-    store::{self, campaigns::KeptCampaign, refusals::Refusal},
+    store::{self, refusals::Refusal},
 };
+
+/// Where the promocode was refused, for what counts it.
+const AT: &str = "validation";
 
 /// What a customer asks.
 #[derive(Clone, Debug)]
@@ -59,23 +66,25 @@ pub(crate) enum ValidatePromocodeError {
 /// Takes no use and no lock: what it says may be otherwise a moment later. `now` is the present.
 pub(crate) async fn validate_promocode(
     conn: &impl ConnectionTrait,
+    terms: &CachedTerms,
     now: Instant,
     input: &ValidatePromocode,
 ) -> Result<Validation, ValidatePromocodeError> {
-    let tariff = store::tariffs::find(conn, input.tariff_id)
-        .await?
+    let Terms {
+        tariff,
+        user,
+        promocode,
+    } = terms.find(conn, input).await?;
+    let tariff = tariff
         .filter(|tariff| is_sold(tariff.status))
         .ok_or(ValidatePromocodeError::TariffNotFound)?;
-    let kept = find(conn, &input.promocode).await?;
-    let found = kept.as_ref().map(|(promocode, campaign)| Found {
-        promocode,
-        campaign: &campaign.campaign,
-    });
+    let found = promocode
+        .as_ref()
+        .map(|(promocode, campaign)| Found { promocode, campaign });
     let usage = match found {
         Some(found) => count(conn, found, input.user_id).await?,
         None => Usage::default(),
     };
-    let user = users::find(conn, input.user_id).await?;
     let request = HoldRequest {
         promocode: input.promocode.clone(),
         user_id: input.user_id,
@@ -104,7 +113,11 @@ pub(crate) async fn validate_promocode(
                 reasons,
                 refused_at: now,
             };
-            let to_keep = tells_something_new(conn, &refusal).await?.then_some(refusal);
+            let is_new = tells_something_new(conn, &refusal).await?;
+            if !is_new {
+                count_refusal(&refusal.reasons, AT);
+            }
+            let to_keep = is_new.then_some(refusal);
             Ok(Validation::Refused {
                 reasons: masked,
                 to_keep,
@@ -115,9 +128,13 @@ pub(crate) async fn validate_promocode(
     }
 }
 
-/// Keeps why a promocode was refused, so that an administrator can look it up.
-pub(crate) async fn keep_refusal(tx: &Tx, refusal: &Refusal) -> Result<(), DbErr> {
-    store::refusals::insert(tx.conn(), std::slice::from_ref(refusal)).await
+/// Keeps why a promocode was refused, so that an administrator can look it up; and counts it once
+/// it is kept, since until then the customer may be told of an error in its place.
+pub(crate) async fn keep_refusal(db: &Db, refusal: &Refusal) -> Result<(), ValidatePromocodeError> {
+    db.write(|tx| async move { store::refusals::insert(tx.conn(), std::slice::from_ref(refusal)).await })
+        .await?;
+    count_refusal(&refusal.reasons, AT);
+    Ok(())
 }
 
 /// Whether it is to be kept beside what was kept of this user's dry runs just now.
@@ -134,17 +151,6 @@ fn as_dry_run(refusal: &Refusal) -> RefusedDryRun<'_> {
         tariff_id: refusal.tariff_id,
         reasons: &refusal.reasons,
     }
-}
-
-async fn find(conn: &impl ConnectionTrait, typed: &str) -> Result<Option<(Promocode, KeptCampaign)>, DbErr> {
-    let Ok(code) = PromocodeCode::parse(typed) else {
-        return Ok(None);
-    };
-    let Some(promocode) = store::promocodes::find_by_codes(conn, [&code]).await?.pop() else {
-        return Ok(None);
-    };
-    let campaign = store::campaigns::find(conn, promocode.campaign_id).await?;
-    Ok(campaign.map(|campaign| (promocode, campaign)))
 }
 
 /// What is counted by now; nothing where no use was ever taken.

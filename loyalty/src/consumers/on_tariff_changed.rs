@@ -8,18 +8,23 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use crate::app::replicate_tariffs::{ReplicateTariffsError, replicate_tariffs};
+use crate::app::{
+    cached_terms::CachedTerms,
+    replicate_tariffs::{ReplicateTariffsError, replicate_tariffs},
+};
 
 /// Takes its newest state over.
 pub(crate) struct OnTariffChanged {
     /// The platform's currency.
     pub currency: Currency,
+    /// Forgets what was before.
+    pub terms: CachedTerms,
 }
 
 #[async_trait]
 impl Handle<TariffChangedV1> for OnTariffChanged {
     async fn handle(&self, tx: &Tx, messages: &[TariffChangedV1]) -> Result<(), HandleError> {
-        replicate_tariffs(tx, messages, self.currency)
+        replicate_tariffs(tx, &self.terms, messages, self.currency)
             .await
             .map_err(|error| match error {
                 ReplicateTariffsError::Store(error) => HandleError::Store(error),

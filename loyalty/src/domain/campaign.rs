@@ -47,7 +47,7 @@ impl CampaignStatus {
 }
 
 /// A campaign in one version of its terms.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Campaign {
     /// Which one.
     pub id: CampaignId,

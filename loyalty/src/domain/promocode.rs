@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use shared::ids::{CampaignId, PromocodeId};
 
 /// The most characters that a code may have, in its normal form.
@@ -9,7 +10,8 @@ pub const MAX_CODE_CHARS: usize = 64;
 
 /// A code as customers type it, in its normal form: two that differ only in case or in
 /// surrounding space are equal.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PromocodeCode(String);
 
 /// Why a text is no promocode.
@@ -59,6 +61,20 @@ impl PromocodeCode {
     }
 }
 
+impl TryFrom<String> for PromocodeCode {
+    type Error = ParseCodeError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<PromocodeCode> for String {
+    fn from(code: PromocodeCode) -> Self {
+        code.0
+    }
+}
+
 impl fmt::Display for PromocodeCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -89,7 +105,7 @@ pub fn as_shown(typed: &str) -> String {
 }
 
 /// A promocode: belongs to one campaign.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promocode {
     /// Which one.
     pub id: PromocodeId,

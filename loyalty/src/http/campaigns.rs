@@ -116,10 +116,10 @@ pub(super) async fn create_campaign(
         promocode: body.promocode.map(Into::into),
         currency: state.currency,
     };
-    let input = &input;
+    let (terms, input) = (&state.terms, &input);
     let created = state
         .db
-        .write(|tx| async move { create_campaign::create_campaign(&tx, input.clone()).await })
+        .write(|tx| async move { create_campaign::create_campaign(&tx, terms, input.clone()).await })
         .await?;
     let location = format!("/loyalty/v1/campaigns/{}", created.campaign.campaign.id);
     let mut body = CampaignBody::from(created.campaign);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     clock::Instant,
     contracts::Permission,
-    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query, present},
+    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query, RecentCaller, present},
     ids::{CampaignId, PromocodeId, TariffId},
     money::Money,
 };
@@ -154,7 +154,7 @@ pub(super) struct ValidationBody {
 /// `POST /promocodes/validate`
 pub(super) async fn validate_promocode(
     State(state): State<AppState>,
-    caller: Caller,
+    RecentCaller(caller): RecentCaller,
     Json(body): Json<ValidateBody>,
 ) -> Result<Json<ValidationBody>, Problem> {
     let tariff_id = body.tariff_id;
@@ -164,7 +164,8 @@ pub(super) async fn validate_promocode(
         tariff_id,
     };
     let db = &state.db;
-    let validation = validate_promocode::validate_promocode(db.reader(), db.now(), input).await?;
+    let validation =
+        validate_promocode::validate_promocode(db.reader(), &state.terms, db.now(), input).await?;
     match validation {
         Validation::Priced { code, priced } => {
             let money = |amount| Money::new(amount, state.currency);
@@ -178,9 +179,7 @@ pub(super) async fn validate_promocode(
         }
         Validation::Refused { reasons, to_keep } => {
             if let Some(refusal) = &to_keep {
-                db.write(|tx| async move { validate_promocode::keep_refusal(&tx, refusal).await })
-                    .await
-                    .map_err(ValidatePromocodeError::from)?;
+                validate_promocode::keep_refusal(db, refusal).await?;
             }
             Err(Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -150,8 +150,15 @@ pub(crate) async fn lock(conn: &impl ConnectionTrait, limits: &Limits) -> Result
     if limits.is_empty() {
         return Ok(Locked::default());
     }
+    let there = read(
+        Entity::find()
+            .filter(with_keys(limits.keys().copied()))
+            .all(conn)
+            .await?,
+    )?;
     let missing: Vec<_> = limits
         .iter()
+        .filter(|(key, _)| !there.contains_key(key))
         .map(|(key, limit)| row(*key, 0, Some(*limit)))
         .collect();
     // Before any count is locked, and sorted: who waits here for another's new row holds no lock

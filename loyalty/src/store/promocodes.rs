@@ -91,6 +91,14 @@ pub(crate) async fn find_by_codes(
         .collect()
 }
 
+/// The promocode with this code.
+pub(crate) async fn find_by_code(
+    conn: &impl ConnectionTrait,
+    code: &PromocodeCode,
+) -> Result<Option<Promocode>, DbErr> {
+    Ok(find_by_codes(conn, [code]).await?.pop())
+}
+
 /// The promocodes of a campaign, newest first.
 pub(crate) async fn list(
     conn: &impl ConnectionTrait,

@@ -12,9 +12,10 @@ use shared::{contracts::TariffChangedV1, ids::TariffId};
 
 mod entity {
     use sea_orm::entity::prelude::*;
+    use serde::{Deserialize, Serialize};
     use shared::{contracts::TariffStatus, ids::TariffId, money::Amount};
 
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, DeriveEntityModel)]
     #[sea_orm(table_name = "tariffs")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]

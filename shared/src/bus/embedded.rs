@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::{Notify, broadcast, oneshot};
 
-use super::{Bus, BusError, Consumer, Delivery, Incoming, Listener, Outgoing, Receipt, Side};
+use super::{Bus, BusError, Consumer, Delivery, Heard, Incoming, Listener, Outgoing, Receipt, Side};
 use crate::contracts::{Binding, Exchange, QUEUES, Queue, WakeUp};
 
 /// How many wake-ups a slow listener may fall behind before it misses some.
@@ -102,6 +102,7 @@ impl Bus for EmbeddedBus {
         Ok(Box::new(EmbeddedListener {
             wake_up,
             said: self.wake_ups.subscribe(),
+            is_deaf: true,
         }))
     }
 
@@ -237,18 +238,26 @@ struct Said {
 struct EmbeddedListener {
     wake_up: &'static WakeUp,
     said: broadcast::Receiver<Said>,
+    /// As far as it has told.
+    is_deaf: bool,
 }
 
 #[async_trait]
 impl Listener for EmbeddedListener {
-    async fn next(&mut self) -> Incoming {
+    async fn next(&mut self) -> Heard {
+        if std::mem::take(&mut self.is_deaf) {
+            return Heard::Listening;
+        }
         loop {
             match self.said.recv().await {
                 Ok(said) if takes(self.wake_up.bindings, said.exchange, &said.routing_key) => {
-                    return Incoming { body: said.body };
+                    return Heard::Message(Incoming { body: said.body });
                 }
-                // Missing some costs a moment, never truth.
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Ok(_) => {}
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    self.is_deaf = true;
+                    return Heard::Deaf;
+                }
                 Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
             }
         }

@@ -126,6 +126,23 @@ message!(
     0
 );
 
+/// A campaign is there, in this version of its terms. Whoever remembers an older one forgets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CampaignChangedV1 {
+    /// Which one.
+    pub campaign_id: CampaignId,
+    /// Grows by one with every change of it.
+    pub version: i64,
+}
+message!(
+    CampaignChangedV1,
+    "kopeck.loyalty.campaign_changed.v1",
+    LoyaltyEvents,
+    "campaign.changed",
+    |m| m.campaign_id.0,
+    m.version
+);
+
 /// No use is held, and why: the customer's (masked) copy of the reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromocodeRefusedV1 {

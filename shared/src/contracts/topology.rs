@@ -6,9 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HoldPromocodeV1, Message, PromocodeHeldV1, PromocodeRefusedV1, PurchaseFailedV1, PurchasePaidV1,
-    ReportPurchaseV1, TariffChangedV1, UserBlockedV1, UserDeletedV1, UserRegisteredV1, UserUnblockedV1,
-    UserUpdatedV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+    CampaignChangedV1, HoldPromocodeV1, Message, PromocodeHeldV1, PromocodeRefusedV1, PurchaseFailedV1,
+    PurchasePaidV1, ReportPurchaseV1, TariffChangedV1, UserBlockedV1, UserDeletedV1, UserRegisteredV1,
+    UserUnblockedV1, UserUpdatedV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
 };
 
 /// A service of the platform.
@@ -142,7 +142,7 @@ pub struct Queue {
 }
 
 /// What every replica of a service hears for itself: transient, without inbox. Wakes requests
-/// that wait; losing one costs a moment, never truth.
+/// that wait, and drops what is cached; losing one costs a moment, never truth.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WakeUp {
     /// Whose.
@@ -201,10 +201,42 @@ pub static QUEUES: &[Queue] = &[
 ];
 
 /// Every transient subscription of the platform.
-pub static WAKE_UPS: &[WakeUp] = &[WakeUp {
-    service: ServiceName::Billing,
-    bindings: &[on::<PurchasePaidV1>(), on::<PurchaseFailedV1>()],
-}];
+pub static WAKE_UPS: &[WakeUp] = &[
+    WakeUp {
+        service: ServiceName::Billing,
+        bindings: &[
+            on::<PurchasePaidV1>(),
+            on::<PurchaseFailedV1>(),
+            on::<UserRegisteredV1>(),
+            on::<UserUpdatedV1>(),
+            on::<UserBlockedV1>(),
+            on::<UserUnblockedV1>(),
+            on::<UserDeletedV1>(),
+        ],
+    },
+    WakeUp {
+        service: ServiceName::Loyalty,
+        bindings: &[
+            on::<UserRegisteredV1>(),
+            on::<UserUpdatedV1>(),
+            on::<UserBlockedV1>(),
+            on::<UserUnblockedV1>(),
+            on::<UserDeletedV1>(),
+            on::<TariffChangedV1>(),
+            on::<CampaignChangedV1>(),
+        ],
+    },
+    WakeUp {
+        service: ServiceName::Notifications,
+        bindings: &[
+            on::<UserRegisteredV1>(),
+            on::<UserUpdatedV1>(),
+            on::<UserBlockedV1>(),
+            on::<UserUnblockedV1>(),
+            on::<UserDeletedV1>(),
+        ],
+    },
+];
 
 /// Every message there is.
 pub static MESSAGES: &[Binding] = &[
@@ -216,6 +248,7 @@ pub static MESSAGES: &[Binding] = &[
     on::<HoldPromocodeV1>(),
     on::<PromocodeHeldV1>(),
     on::<PromocodeRefusedV1>(),
+    on::<CampaignChangedV1>(),
     on::<PurchasePaidV1>(),
     on::<PurchaseFailedV1>(),
     on::<WalletCreditedV1>(),
@@ -257,7 +290,8 @@ mod tests {
 
     #[test]
     fn everything_that_is_subscribed_has_a_route() {
-        for binding in QUEUES.iter().flat_map(|queue| queue.bindings) {
+        let queues = QUEUES.iter().flat_map(|queue| queue.bindings);
+        for binding in queues.chain(WAKE_UPS.iter().flat_map(|wake_up| wake_up.bindings)) {
             assert_eq!(
                 route_of(binding.message_type),
                 Some((binding.exchange, binding.routing_key))

@@ -19,13 +19,20 @@ use sea_orm::{
 };
 use tokio::sync::{broadcast, mpsc};
 
-use super::{Db, HANDOFF, Inner};
+use super::{Db, HANDOFF, Inner, measure::Counts};
 use crate::{clock::Clock, config, contracts::ServiceName};
 
 /// Connections a service keeps to PostgreSQL; more only queue inside it on few cores.
 const POSTGRES_CONNECTIONS: u32 = 8;
 const SQLITE_READERS: u32 = 4;
-/// How long the first connection may take.
+/// Prepared statements a connection keeps. A batch of each size is a statement of its own, and
+/// there are some two dozen of them in a service: with the library's hundred, most were parsed and
+/// planned again each time. They take memory of the server: all sizes of one insert into a broad
+/// table some 8 MB of a connection, so this also bounds what long-lived connections gather.
+const STATEMENTS: usize = 512;
+/// For how long after its last use a connection is taken to be alive.
+const TRUSTED: Duration = Duration::from_secs(1);
+/// How long the first connection may take, and the tidying up of one that is given back.
 const REACH: Duration = Duration::from_secs(5);
 
 /// Why a database could not be opened. Nothing of a URL is repeated here but its scheme and, for
@@ -162,6 +169,7 @@ impl Db {
             clock,
             handoff,
             said,
+            counts: Counts::of(service),
         })))
     }
 
@@ -256,8 +264,11 @@ fn postgres(service: ServiceName, url: &str) -> ConnectOptions {
         .acquire_timeout(Duration::from_secs(4))
         .connect_timeout(Duration::from_secs(4))
         .sqlx_logging(false)
+        // A round trip before each use; the hook below asks those alone that were idle for long.
+        .test_before_acquire(false)
         // Nothing may hold a lock or a connection for longer than a request would wait for it.
         .map_sqlx_postgres_opts(move |options| {
+            let options = options.statement_cache_capacity(STATEMENTS);
             options.application_name(&format!("kopeck-{service}")).options([
                 ("statement_timeout", "15s"),
                 ("lock_timeout", "8s"),
@@ -266,12 +277,24 @@ fn postgres(service: ServiceName, url: &str) -> ConnectOptions {
                 ("client_min_messages", "error"),
             ])
         })
+        // One that was in use a moment ago needs no question whether it still is; if the server
+        // has gone since, the use says so itself.
         // A `begin()` whose future was dropped leaves its transaction open on the connection,
         // and what the next borrower writes there can vanish (sqlx issues 4385 and 4393).
         .map_sqlx_postgres_pool_opts(|options| {
-            options.after_release(|connection, _| {
-                Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) })
-            })
+            options
+                .before_acquire(|connection, meta| {
+                    Box::pin(async move { Ok(meta.idle_for < TRUSTED || connection.ping().await.is_ok()) })
+                })
+                .after_release(|connection, _| {
+                    Box::pin(async move {
+                        // One on which nobody answers must not keep its place in the pool.
+                        match tokio::time::timeout(REACH, connection.execute("ROLLBACK")).await {
+                            Ok(done) => done.map(|_| true),
+                            Err(_) => Err(sea_orm::sqlx::Error::PoolTimedOut),
+                        }
+                    })
+                })
         });
     options
 }

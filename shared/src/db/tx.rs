@@ -5,6 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use futures::future::BoxFuture;
 use sea_orm::{DatabaseTransaction, DbErr};
 use uuid::Uuid;
 
@@ -22,11 +23,18 @@ pub struct Tx {
     service: ServiceName,
     now: Instant,
     emitted: Mutex<Vec<Envelope>>,
+    afterwards: Mutex<Vec<BoxFuture<'static, ()>>>,
     /// Which trace each aggregate of a batch belongs to, so that what follows from a message
     /// carries on its trace and not that of its neighbours.
     traces: Mutex<HashMap<Uuid, String>>,
     /// The trace of the one message that this transaction applies, if it is one.
     only_trace: Mutex<Option<String>>,
+}
+
+/// What a transaction leaves to its process.
+pub(super) struct Committed {
+    pub(super) emitted: Vec<Envelope>,
+    pub(super) afterwards: Vec<BoxFuture<'static, ()>>,
 }
 
 impl Tx {
@@ -36,6 +44,7 @@ impl Tx {
             service,
             now,
             emitted: Mutex::default(),
+            afterwards: Mutex::default(),
             traces: Mutex::default(),
             only_trace: Mutex::default(),
         }
@@ -86,13 +95,28 @@ impl Tx {
         Ok(id)
     }
 
-    /// What this transaction says about `subject` carries on that message's trace.
+    /// Does `work` if and when this transaction has committed, before [`Db::write`](super::Db::write)
+    /// returns: counting what happened, dropping what a cache knows better. It is lost if the
+    /// process dies in between, so nothing may depend on it.
+    pub fn after_commit(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.afterwards
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Box::pin(work));
+    }
+
+    /// What this transaction says about `subject` carries on the trace of `traceparent`.
+    pub fn belongs_to(&self, subject: Uuid, traceparent: String) {
+        self.traces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(subject, traceparent);
+    }
+
+    /// What this transaction says about the subject of a message carries on its trace.
     pub(crate) fn carry_on(&self, incoming: &Envelope) {
         if let Some(traceparent) = &incoming.traceparent {
-            self.traces
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(incoming.subject, traceparent.clone());
+            self.belongs_to(incoming.subject, traceparent.clone());
         }
     }
 
@@ -104,11 +128,18 @@ impl Tx {
             .clone_from(&incoming.traceparent);
     }
 
-    /// Writes what was emitted into the outbox, commits, and returns it.
-    pub(super) async fn commit(self) -> Result<Vec<Envelope>, DbErr> {
+    /// Writes what was emitted into the outbox, commits, and returns it with what is to be done
+    /// now.
+    pub(super) async fn commit(self) -> Result<Committed, DbErr> {
         let emitted = self.emitted.into_inner().unwrap_or_else(PoisonError::into_inner);
         outbox::insert(&self.transaction, &emitted, self.now).await?;
         self.transaction.commit().await?;
-        Ok(emitted)
+        Ok(Committed {
+            emitted,
+            afterwards: self
+                .afterwards
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+        })
     }
 }

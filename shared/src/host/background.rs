@@ -8,10 +8,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Job, OnWake};
 use crate::{
-    bus::Bus,
+    bus::{Bus, Heard},
+    cache::ServiceCache,
     contracts::{Envelope, ServiceName, WakeUp},
     db::Db,
-    telemetry::describe,
+    telemetry::{describe, metrics::JOB_RUNS},
 };
 
 /// How long requests that run may go on after the stop.
@@ -158,8 +159,11 @@ pub(super) async fn after(ready: CancellationToken, stop: CancellationToken, wor
     }
 }
 
-/// Runs `job` from time to time. Neither an error nor a panic of one run keeps the next from
-/// coming.
+/// How long a run of a job may take. What it has not come to by then is the next one's.
+const LONGEST_RUN: Duration = Duration::from_secs(30);
+
+/// Runs `job` from time to time. Neither an error nor a panic of one run, nor one that is stuck,
+/// keeps the next from coming.
 pub(super) async fn repeat(job: Arc<dyn Job>, service: ServiceName, stop: CancellationToken) {
     let mut interval = tokio::time::interval(job.every());
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -169,15 +173,27 @@ pub(super) async fn repeat(job: Arc<dyn Job>, service: ServiceName, stop: Cancel
             () = stop.cancelled() => return,
             _ = interval.tick() => {}
         }
-        match AssertUnwindSafe(async { job.run().await }).catch_unwind().await {
-            Ok(Ok(())) => {}
+        let run = async {
+            let run = tokio::time::timeout(LONGEST_RUN, job.run()).await;
+            run.unwrap_or_else(|late| Err(late.into()))
+        };
+        let outcome = match AssertUnwindSafe(run).catch_unwind().await {
+            Ok(Ok(())) => "done",
             Ok(Err(error)) => {
-                tracing::warn!(%service, job = job.name(), error = describe(error.as_ref()), "a periodic job failed; it will be tried again")
+                tracing::warn!(%service, job = job.name(), error = describe(error.as_ref()), "a periodic job failed; it will be tried again");
+                "failed"
             }
             Err(panic) => {
-                tracing::error!(%service, job = job.name(), panic = text_of(panic.as_ref()), "a periodic job panicked; it will be tried again")
+                tracing::error!(%service, job = job.name(), panic = text_of(panic.as_ref()), "a periodic job panicked; it will be tried again");
+                "panicked"
             }
-        }
+        };
+        let labels = [
+            ("service", service.as_str()),
+            ("job", job.name()),
+            ("outcome", outcome),
+        ];
+        JOB_RUNS.counter(&labels).increment(1);
     }
 }
 
@@ -200,11 +216,12 @@ pub(super) async fn hear_own(
     }
 }
 
-/// What other processes say wakes this one.
+/// What other processes say wakes this one. While it can't be heard, the cache is not believed.
 pub(super) async fn hear_others(
     bus: Arc<dyn Bus>,
     wake_up: &'static WakeUp,
     on_wake: OnWake,
+    cache: ServiceCache,
     stop: CancellationToken,
 ) {
     let mut listener = loop {
@@ -223,9 +240,13 @@ pub(super) async fn hear_others(
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            message = listener.next() => {
-                if let Ok(envelope) = serde_json::from_slice::<Envelope>(&message.body) {
-                    on_wake(&envelope);
+            heard = listener.next() => match heard {
+                Heard::Listening => cache.listens(),
+                Heard::Deaf => cache.is_deaf(),
+                Heard::Message(message) => {
+                    if let Ok(envelope) = serde_json::from_slice::<Envelope>(&message.body) {
+                        on_wake(&envelope);
+                    }
                 }
             }
         }

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
 use secrecy::ExposeSecret as _;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
@@ -11,10 +10,12 @@ use super::{
     Context, Definition, Job, JobError, OnWake, Service,
     background::{Background, after, declare, hear_others, hear_own, repeat},
     health,
+    metrics::{self, SampleMetrics},
     serve::{HEAD, serve},
 };
 use crate::{
     bus::{self, Bus, BusError},
+    cache::{self, CacheError, ServiceCache},
     clock::Clock,
     config::Config,
     contracts::{Envelope, QUEUES, ServiceName, WAKE_UPS},
@@ -22,6 +23,7 @@ use crate::{
     http,
     inbox::{ForgetInbox, Handlers, Receiver, RetryInbox},
     outbox::Relay,
+    telemetry,
     token::{self, TokenVerifier},
 };
 
@@ -53,6 +55,9 @@ pub enum StartError {
     /// The bus URL is wrong.
     #[error(transparent)]
     Bus(#[from] BusError),
+    /// The cache URL is wrong.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// The address is taken, or not this machine's.
     #[error("{address} can't be listened on")]
     Listen {
@@ -154,6 +159,8 @@ pub async fn start_on(
     clock: Arc<dyn Clock>,
 ) -> Result<Running, StartError> {
     install_crypto();
+    telemetry::metrics::install();
+    let cache = cache::connect(config.cache.url.expose_secret(), &config.cache.namespace)?;
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|source| StartError::Listen {
@@ -177,13 +184,19 @@ pub async fn start_on(
         Arc::clone(&clock),
     ));
     let config = Arc::new(config);
-    let mut router = Router::new();
+    let mut router = metrics::routes();
     let mut parts = Vec::new();
     for definition in definitions {
         let (db, committed) = open(&config, *definition, &clock).await?;
+        let cache = if config.cache_reaches_all() {
+            ServiceCache::new(Arc::clone(&cache), definition.name)
+        } else {
+            ServiceCache::of_one_among_many(Arc::clone(&cache), definition.name)
+        };
         let context = Context {
             config: Arc::clone(&config),
             db: db.clone(),
+            cache: cache.clone(),
             clock: Arc::clone(&clock),
             tokens: Arc::clone(&tokens),
         };
@@ -203,6 +216,7 @@ pub async fn start_on(
             .merge(health::routes(definition.name, db.clone(), Arc::clone(&bus)));
         parts.push(Part {
             db,
+            cache,
             committed,
             handlers: Arc::new(handlers),
             jobs,
@@ -238,6 +252,7 @@ pub async fn start_on(
 /// What a service does beside its API.
 struct Part {
     db: Db,
+    cache: ServiceCache,
     committed: mpsc::Receiver<Vec<Envelope>>,
     handlers: Arc<Handlers>,
     jobs: Vec<Arc<dyn Job>>,
@@ -278,6 +293,7 @@ impl Part {
             Arc::clone(&self.handlers),
         )));
         self.jobs.push(Arc::new(ForgetInbox::new(self.db.clone())));
+        self.jobs.push(Arc::new(SampleMetrics(self.db.clone())));
         for job in self.jobs {
             jobs.spawn(Some(service), "jobs", repeat(job, service, jobs.stop.clone()));
         }
@@ -291,6 +307,7 @@ impl Part {
                 Arc::clone(bus),
                 wake_up,
                 Arc::clone(&on_wake),
+                self.cache.clone(),
                 receivers.stop.clone(),
             );
             receivers.spawn(

@@ -20,8 +20,13 @@ use crate::{
 /// replica of them.
 #[async_trait]
 pub trait UserStatuses: Send + Sync {
-    /// The user's status; `None` if nothing is known of them yet.
+    /// The user's status, as the database has it; `None` if nothing is known of them yet.
     async fn status(&self, user: UserId) -> Result<Option<UserStatus>, DbErr>;
+
+    /// The same for requests that change nothing: it may come from a cache.
+    async fn recent_status(&self, user: UserId) -> Result<Option<UserStatus>, DbErr> {
+        self.status(user).await
+    }
 }
 
 /// What a service needs to know its callers.
@@ -35,6 +40,9 @@ pub struct Guard {
 
 /// The user behind a request: has a good token and is not blocked or deleted, as far as the
 /// service has heard. Not having heard of somebody yet is no refusal.
+///
+/// For a method that may change something, their status is read in the database; otherwise it may
+/// come from the cache.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Who.
@@ -81,6 +89,30 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let guard = Guard::from_ref(state);
+        let changes_nothing = parts.method.is_safe();
+        guard.let_in(parts, changes_nothing).await
+    }
+}
+
+/// The caller of a request whose method may change something and which needs no fresh status all
+/// the same: it changes nothing, or its transaction reads the status itself.
+#[derive(Clone, Debug)]
+pub struct RecentCaller(pub Caller);
+
+impl<S: Send + Sync> FromRequestParts<S> for RecentCaller
+where
+    Guard: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Guard::from_ref(state).let_in(parts, true).await.map(Self)
+    }
+}
+
+impl Guard {
+    /// Whoever calls, if they may act.
+    async fn let_in(&self, parts: &Parts, changes_nothing: bool) -> Result<Caller, Problem> {
         let header = parts.headers.get(header::AUTHORIZATION).ok_or_else(|| {
             unauthorized(
                 "unauthenticated",
@@ -101,9 +133,14 @@ where
                     "Send `Authorization: Bearer TOKEN`.",
                 )
             })?;
-        let claims = guard.tokens.verify(token).await?;
-        match guard.statuses.status(claims.sub).await? {
-            None | Some(UserStatus::Active) => Ok(Self {
+        let claims = self.tokens.verify(token).await?;
+        let status = if changes_nothing {
+            self.statuses.recent_status(claims.sub).await?
+        } else {
+            self.statuses.status(claims.sub).await?
+        };
+        match status {
+            None | Some(UserStatus::Active) => Ok(Caller {
                 user_id: claims.sub,
                 session_id: claims.sid,
                 permissions: claims.permissions,

@@ -10,10 +10,17 @@ use axum::{
     middleware::{Next, from_fn},
     response::{IntoResponse as _, Response},
 };
+use metrics::SharedString;
 use tracing::Instrument as _;
 
 use super::Problem;
-use crate::telemetry::trace::{self, Scope};
+use crate::{
+    contracts::ServiceName,
+    telemetry::{
+        metrics::{HTTP_REQUEST_DURATION, HTTP_REQUESTS},
+        trace::{self, Scope},
+    },
+};
 
 const LARGEST_BODY: usize = 256 * 1024;
 const LONGEST_REQUEST: Duration = Duration::from_secs(30);
@@ -37,15 +44,17 @@ pub fn finish(router: Router) -> Router {
 /// Answers a request in a task of its own: a client that hangs up ends nothing half way, least
 /// of all a database transaction, and a panic becomes an answer.
 async fn answer(request: Request, next: Next) -> Response {
-    let scope = Scope {
-        request_id: request_id(&request),
-        traceparent: traceparent(&request),
-    };
     let method = request.method().clone();
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let scope = Scope {
+        request_id: request_id(&request),
+        traceparent: traceparent(&request),
+        service: service_of(&route),
+    };
+    let service = scope.service;
     let span = tracing::info_span!(
         "request",
         request_id = scope.request_id,
@@ -73,13 +82,51 @@ async fn answer(request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID, echo);
     }
     harden(&mut response);
-    span.in_scope(|| log(&method, &route, response.status(), began.elapsed()));
+    let took = began.elapsed();
+    span.in_scope(|| log(&method, &route, response.status(), took));
+    count(service, &method, route, response.status(), took);
     response
+}
+
+/// Whose route it is: the first segment says so.
+fn service_of(route: &str) -> Option<ServiceName> {
+    let first = route.split('/').nth(1)?;
+    ServiceName::ALL
+        .into_iter()
+        .find(|service| service.as_str() == first)
+}
+
+/// Only of what has few values: the route's template, and methods and statuses that there are.
+fn count(service: Option<ServiceName>, method: &Method, route: String, status: StatusCode, took: Duration) {
+    let service = service.map_or("none", ServiceName::as_str);
+    let route = SharedString::from(route);
+    let labels = [
+        ("service", SharedString::const_str(service)),
+        ("method", SharedString::const_str(known(method))),
+        ("route", route),
+        ("status", SharedString::from(status.as_str().to_owned())),
+    ];
+    HTTP_REQUESTS.counter(&labels).increment(1);
+    HTTP_REQUEST_DURATION.histogram(&labels[..3]).record(took);
+}
+
+/// The method, if it is one: a client may call it anything.
+fn known(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
 }
 
 fn log(method: &Method, route: &str, status: StatusCode, took: Duration) {
     let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    if route.contains("/health/") {
+    if route.contains("/health/") || route == "/metrics" {
         tracing::debug!(%method, route, status = status.as_u16(), milliseconds, "answered");
     } else {
         tracing::info!(status = status.as_u16(), milliseconds, "answered");

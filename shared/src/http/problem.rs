@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    batch::BrokenOff,
     contracts::Reason,
     db,
     telemetry::{describe, trace},
@@ -156,6 +157,12 @@ impl Problem {
 
 impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<BrokenOff> for Problem {
+    fn from(error: BrokenOff) -> Self {
         Self::internal(&error)
     }
 }

@@ -1,6 +1,10 @@
 //! Takes batches from the bus and applies them.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::FutureExt as _;
 use sea_orm::DbErr;
@@ -9,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::{Builder, Bytes};
 
 use super::{
+    counts::Counts,
     handlers::{self, HandleError, Handlers},
     retry,
     store::{self, Failure, Status},
@@ -35,6 +40,7 @@ pub struct Receiver {
     bus: Arc<dyn Bus>,
     queue: &'static Queue,
     handlers: Arc<Handlers>,
+    counts: Counts,
 }
 
 impl Receiver {
@@ -42,6 +48,7 @@ impl Receiver {
     #[must_use]
     pub fn new(db: Db, bus: Arc<dyn Bus>, queue: &'static Queue, handlers: Arc<Handlers>) -> Self {
         Self {
+            counts: Counts::of(db.service()),
             db,
             bus,
             queue,
@@ -169,8 +176,10 @@ impl Receiver {
         }
         let mut doubts = 0;
         loop {
+            let began = Instant::now();
             let error = match apply_once(&self.db, &self.handlers, envelopes).await {
                 Ok(fresh) => {
+                    self.counts.applied(envelopes.len(), fresh.len(), began.elapsed());
                     for envelope in fresh {
                         log_applied(self.db.service(), envelope);
                     }
@@ -221,36 +230,48 @@ impl Receiver {
 
     /// Keeps what failed, for as long as the database is away; false if given up because of
     /// `stop`. What it refuses for another reason is kept with a fixed text in the place of the
-    /// error; the message itself is never let go.
-    async fn until_kept(&self, mut failed: Failed<'_>, stop: &CancellationToken) -> bool {
+    /// error; the message itself is never let go. Told and counted once it is kept, and by who
+    /// kept it: what is kept already comes again after every lost acknowledgement.
+    async fn until_kept(&self, failed: Failed<'_>, stop: &CancellationToken) -> bool {
         let (id, status) = (failed.id, failed.status);
         let trace_id = failed.traceparent.and_then(trace::trace_id);
-        tracing::error!(
-            queue = self.queue.name,
-            trace_id,
-            %id,
-            ?status,
-            error = failed.error,
-            "a message could not be applied"
-        );
-        while let Err(error) = self.keep(failed).await {
+        let mut to_keep = failed;
+        let kept = loop {
+            let error = match self.keep(to_keep).await {
+                Ok(kept) => break kept,
+                Err(error) => error,
+            };
             tracing::warn!(
                 queue = self.queue.name,
                 trace_id,
                 %id,
                 error = describe(&error),
+                why = failed.error,
                 "a failed message can't be kept yet"
             );
-            if !db::is_outage(&error) && failed.error != NOT_KEPT {
-                failed.error = NOT_KEPT;
+            if !db::is_outage(&error) && to_keep.error != NOT_KEPT {
+                to_keep.error = NOT_KEPT;
             } else if wait(PAUSE, stop).await.is_none() {
                 return false;
             }
+        };
+        if kept {
+            tracing::error!(
+                service = %self.db.service(),
+                queue = self.queue.name,
+                trace_id,
+                %id,
+                ?status,
+                error = failed.error,
+                "a message could not be applied"
+            );
+            self.counts.kept(status);
         }
         true
     }
 
-    async fn keep(&self, failed: Failed<'_>) -> Result<(), DbErr> {
+    /// False if it was kept already.
+    async fn keep(&self, failed: Failed<'_>) -> Result<bool, DbErr> {
         let body = &String::from_utf8_lossy(failed.body);
         self.db
             .write(|tx| async move {

@@ -8,9 +8,11 @@ use rand::RngExt as _;
 use sea_orm::DbErr;
 
 use super::{
+    Status,
+    counts::Counts,
     handlers::{HandleError, Handlers},
     receiver::log_applied,
-    store,
+    store::{self, entity},
 };
 use crate::{
     clock::Instant,
@@ -41,6 +43,16 @@ pub(super) fn pause(attempts: i32) -> Duration {
 pub struct RetryInbox {
     db: Db,
     handlers: Arc<Handlers>,
+    counts: Counts,
+}
+
+/// What came of a try that did not fail.
+enum Tried {
+    /// No message is due.
+    Nothing,
+    Applied(Box<Envelope>),
+    /// It had been applied already.
+    Known,
 }
 
 /// The message that a try has taken up; outlives the transaction, whatever becomes of it.
@@ -68,7 +80,11 @@ impl RetryInbox {
     /// For the inbox in `db`, with the service's handlers.
     #[must_use]
     pub fn new(db: Db, handlers: Arc<Handlers>) -> Self {
-        Self { db, handlers }
+        Self {
+            counts: Counts::of(db.service()),
+            db,
+            handlers,
+        }
     }
 
     /// Tries one message; false when none is due.
@@ -81,9 +97,11 @@ impl RetryInbox {
                 .await
         };
         let error = match outcome {
-            Ok(None) => return Ok(false),
-            Ok(Some(envelope)) => {
+            Ok(Tried::Nothing) => return Ok(false),
+            Ok(Tried::Known) => return Ok(true),
+            Ok(Tried::Applied(envelope)) => {
                 log_applied(self.db.service(), &envelope);
+                self.counts.applied_at_last();
                 return Ok(true);
             }
             Err(error) => error,
@@ -99,11 +117,11 @@ impl RetryInbox {
         }
     }
 
-    async fn attempt(&self, tx: &Tx, in_hand: &InHand) -> Result<Option<Envelope>, HandleError> {
+    async fn attempt(&self, tx: &Tx, in_hand: &InHand) -> Result<Tried, HandleError> {
         // Not what an earlier run, which lost a race, had taken up.
         in_hand.set(None);
         let Some(row) = store::lock_due(tx.conn(), tx.now()).await? else {
-            return Ok(None);
+            return Ok(Tried::Nothing);
         };
         let envelope = serde_json::from_str::<Envelope>(row.body.as_deref().unwrap_or_default());
         in_hand.set(Some(Taken {
@@ -115,24 +133,54 @@ impl RetryInbox {
                 .and_then(|envelope| envelope.traceparent.clone()),
         }));
         let envelope = envelope.map_err(|error| HandleError::Unreadable(error.to_string()))?;
-        self.handlers.apply(tx, &[&envelope]).await?;
-        store::mark_done(tx.conn(), row.id).await?;
-        Ok(Some(envelope))
+        let known = known_otherwise(tx, &row, &envelope).await?;
+        if !known {
+            self.handlers.apply(tx, &[&envelope]).await?;
+        }
+        store::mark_done(tx.conn(), row.id, tx.now()).await?;
+        Ok(if known {
+            Tried::Known
+        } else {
+            Tried::Applied(Box::new(envelope))
+        })
     }
 
     async fn record(&self, taken: &Taken, error: &HandleError) -> Result<(), DbErr> {
         let attempts = taken.attempts + 1;
+        // What can't be read is tried only because an administrator said so, and once.
+        let may_pass = attempts < ATTEMPTS && !matches!(error, HandleError::Unreadable(_));
         let error = &describe(error);
-        let next = (attempts < ATTEMPTS).then(|| self.db.now() + pause(attempts));
-        self.db
+        let next = may_pass.then(|| self.db.now() + pause(attempts));
+        let recorded = self
+            .db
             .write(|tx| async move { store::mark_failed(tx.conn(), taken.id, attempts, next, error).await })
             .await?;
+        if !recorded {
+            // Whoever was quicker has told.
+            return Ok(());
+        }
+        self.counts.kept(if next.is_none() {
+            Status::Parked
+        } else {
+            Status::Retry
+        });
         if next.is_none() {
             let trace_id = taken.traceparent.as_deref().and_then(trace::trace_id);
             tracing::error!(service = %self.db.service(), trace_id, id = %taken.id, error, "a message is parked");
         }
         Ok(())
     }
+}
+
+/// Whether the message has been applied under its own id. What could not be read when it came is
+/// kept under an id made of its bytes; once a newer program can read it, the two must not both count.
+async fn known_otherwise(tx: &Tx, row: &entity::Model, envelope: &Envelope) -> Result<bool, DbErr> {
+    if row.id == envelope.id {
+        return Ok(false);
+    }
+    Ok(store::claim(tx.conn(), &[envelope.id], tx.now())
+        .await?
+        .is_empty())
 }
 
 #[async_trait]

@@ -1,16 +1,16 @@
 //! The inbox table.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::Duration;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, DeriveActiveEnum, EntityTrait, EnumIter, QueryFilter, QueryOrder,
-    QuerySelect,
-    sea_query::{LockBehavior, LockType, OnConflict, StringLen},
+    ColumnTrait, Condition, ConnectionTrait, DbErr, DeriveActiveEnum, EntityTrait, EnumIter, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{ExprTrait as _, LockBehavior, LockType, OnConflict, StringLen},
 };
 
-use crate::{clock::Instant, ids::MessageId};
+use crate::{clock::Instant, db, ids::MessageId};
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
@@ -25,6 +25,9 @@ pub enum Status {
     /// Failed for good; waits for an administrator.
     #[sea_orm(string_value = "parked")]
     Parked,
+    /// Given up by an administrator. Known like what was applied, so that no repeat of it is.
+    #[sea_orm(string_value = "dropped")]
+    Dropped,
 }
 
 /// Rows as the database keeps them.
@@ -42,7 +45,8 @@ pub mod entity {
         pub id: MessageId,
         /// What became of it.
         pub status: super::Status,
-        /// When it came first.
+        /// When it came first; of what failed before and then was applied or dropped, when that
+        /// was done. A repeat is recognised for as long as the inbox remembers after this.
         pub received_at: Instant,
         /// How often it has failed.
         pub attempts: i32,
@@ -123,12 +127,12 @@ pub(super) struct Failure<'a> {
     pub body: &'a str,
 }
 
-/// Keeps a message that failed alone. One that is here already stays as it is.
+/// Keeps a message that failed alone. One that is here already stays as it is; false then.
 pub(super) async fn keep(
     conn: &impl ConnectionTrait,
     failure: Failure<'_>,
     now: Instant,
-) -> Result<(), DbErr> {
+) -> Result<bool, DbErr> {
     let row = ActiveModel {
         id: Set(failure.id),
         status: Set(failure.status),
@@ -138,11 +142,11 @@ pub(super) async fn keep(
         error: Set(Some(storable_error(failure.error))),
         body: Set(Some(storable(failure.body))),
     };
-    Entity::insert(row)
+    let inserted = Entity::insert(row)
         .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
         .exec_without_returning(conn)
         .await?;
-    Ok(())
+    Ok(inserted > 0)
 }
 
 /// One message that is to be tried again by now, locked for this transaction.
@@ -167,11 +171,13 @@ pub(super) async fn any_due(conn: &impl ConnectionTrait, now: Instant) -> Result
     Ok(row.is_some())
 }
 
-/// The message was applied after all.
-pub(super) async fn mark_done(conn: &impl ConnectionTrait, id: MessageId) -> Result<(), DbErr> {
+/// The message was applied after all. From now on a repeat of it must be recognised for as long as
+/// one of what was applied at once.
+pub(super) async fn mark_done(conn: &impl ConnectionTrait, id: MessageId, now: Instant) -> Result<(), DbErr> {
     Entity::update(ActiveModel {
         id: Set(id),
         status: Set(Status::Done),
+        received_at: Set(now),
         next_attempt_at: Set(None),
         body: Set(None),
         ..Default::default()
@@ -181,20 +187,21 @@ pub(super) async fn mark_done(conn: &impl ConnectionTrait, id: MessageId) -> Res
     Ok(())
 }
 
-/// The message failed again; `next_attempt_at` is absent when it is given up.
+/// The message failed again; `next_attempt_at` is absent when it is given up. False if it was no
+/// longer as this try had found it, and is left so.
 pub(super) async fn mark_failed(
     conn: &impl ConnectionTrait,
     id: MessageId,
     attempts: i32,
     next_attempt_at: Option<Instant>,
     error: &str,
-) -> Result<(), DbErr> {
+) -> Result<bool, DbErr> {
     let status = if next_attempt_at.is_some() {
         Status::Retry
     } else {
         Status::Parked
     };
-    Entity::update_many()
+    let updated = Entity::update_many()
         .set(ActiveModel {
             status: Set(status),
             attempts: Set(attempts),
@@ -203,17 +210,18 @@ pub(super) async fn mark_failed(
             ..Default::default()
         })
         .filter(Column::Id.eq(id))
-        // Another replica may have had more luck meanwhile.
+        // Another replica may have had more luck meanwhile, or an administrator begun anew.
         .filter(Column::Status.eq(Status::Retry))
+        .filter(Column::Attempts.eq(attempts - 1))
         .exec(conn)
         .await?;
-    Ok(())
+    Ok(updated.rows_affected > 0)
 }
 
-/// Forgets what was applied so long ago that no repeat can come any more.
+/// Forgets what was applied, or dropped, so long ago that no repeat can come any more.
 pub(super) async fn forget(conn: &impl ConnectionTrait, now: Instant) -> Result<(), DbErr> {
     Entity::delete_many()
-        .filter(Column::Status.eq(Status::Done))
+        .filter(Column::Status.is_in([Status::Done, Status::Dropped]))
         .filter(Column::ReceivedAt.lt(now - MEMORY))
         .exec(conn)
         .await?;
@@ -225,10 +233,116 @@ pub(super) async fn forget(conn: &impl ConnectionTrait, now: Instant) -> Result<
 /// # Errors
 /// When the database does not answer.
 pub async fn parked(conn: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::Status.eq(Status::Parked))
-        .order_by_asc(Column::ReceivedAt)
+    failed(conn, &[Status::Parked], None, limit).await
+}
+
+/// What has one of these statuses, oldest first, from behind `after` on.
+pub(super) async fn failed(
+    conn: &impl ConnectionTrait,
+    statuses: &[Status],
+    after: Option<(Instant, MessageId)>,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let (at, id) = (Column::ReceivedAt, Column::Id);
+    let mut select = of_status(statuses);
+    if let Some((last_at, last_id)) = after {
+        select = select.filter(at.gt(last_at).or(at.eq(last_at).and(id.gt(last_id))));
+    }
+    select
+        .order_by_asc(at)
+        .order_by_asc(id)
         .limit(limit)
         .all(conn)
         .await
+}
+
+/// How many messages have one of these statuses.
+pub(super) async fn count(conn: &impl ConnectionTrait, statuses: &[Status]) -> Result<u64, DbErr> {
+    of_status(statuses).count(conn).await
+}
+
+/// The ids of what is parked, oldest first.
+pub(super) async fn parked_ids(conn: &impl ConnectionTrait) -> Result<Vec<MessageId>, DbErr> {
+    of_status(&[Status::Parked])
+        .select_only()
+        .column(Column::Id)
+        .order_by_asc(Column::ReceivedAt)
+        .order_by_asc(Column::Id)
+        .into_tuple()
+        .all(conn)
+        .await
+}
+
+/// Each status by itself, so that the partial indexes, which name one each, can be used.
+fn of_status(statuses: &[Status]) -> sea_orm::Select<Entity> {
+    let any = statuses.iter().fold(Condition::any(), |any, status| {
+        any.add(Column::Status.eq(*status))
+    });
+    Entity::find().filter(any)
+}
+
+/// One message.
+pub(super) async fn find(conn: &impl ConnectionTrait, id: MessageId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(conn).await
+}
+
+/// Those of the messages that are known, locked for this transaction in sorted order.
+pub(super) async fn lock(
+    conn: &impl ConnectionTrait,
+    ids: &[MessageId],
+) -> Result<HashMap<MessageId, Model>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .order_by_asc(Column::Id)
+        .lock_exclusive()
+        .all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Messages that are locked are to be tried again now, and their failures counted anew.
+pub(super) async fn make_due(
+    conn: &impl ConnectionTrait,
+    ids: &[MessageId],
+    now: Instant,
+) -> Result<(), DbErr> {
+    let change = ActiveModel {
+        status: Set(Status::Retry),
+        attempts: Set(0),
+        next_attempt_at: Set(Some(now)),
+        ..Default::default()
+    };
+    update(conn, ids, change).await
+}
+
+/// Messages that are locked are given up, and what came is erased. From now on a repeat must be
+/// recognised, however long they were parked.
+pub(super) async fn mark_dropped(
+    conn: &impl ConnectionTrait,
+    ids: &[MessageId],
+    now: Instant,
+) -> Result<(), DbErr> {
+    let change = ActiveModel {
+        status: Set(Status::Dropped),
+        received_at: Set(now),
+        next_attempt_at: Set(None),
+        body: Set(None),
+        ..Default::default()
+    };
+    update(conn, ids, change).await
+}
+
+async fn update(conn: &impl ConnectionTrait, ids: &[MessageId], change: ActiveModel) -> Result<(), DbErr> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let updated = Entity::update_many()
+        .set(change)
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .exec(conn)
+        .await?;
+    if updated.rows_affected == ids.len() as u64 {
+        return Ok(());
+    }
+    Err(db::race("a message of the inbox is no longer there"))
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use metrics::{Counter, Histogram};
 use sea_orm::DbErr;
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -16,9 +17,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::store;
 use crate::{
     bus::{Bus, Outgoing},
-    contracts::{self, Envelope},
-    db::Db,
+    contracts::{self, Envelope, ServiceName},
+    db::{Db, bounded},
     ids::MessageId,
+    telemetry::metrics::{OUTBOX_BATCH, OUTBOX_BATCH_DURATION, OUTBOX_PUBLISHES},
 };
 
 /// Messages published together.
@@ -27,6 +29,9 @@ const BATCH: usize = 256;
 /// its way until its subscribers have committed.
 const IN_FLIGHT: usize = 64;
 const POLL: Duration = Duration::from_millis(300);
+/// How long what was confirmed waits for more that is forgotten with it; well under the second
+/// after which another replica takes a row to be left behind.
+const FORGET_AFTER: Duration = Duration::from_millis(100);
 /// How long a shutdown waits for what is on its way; the rest is the next start's.
 const FLUSH: Duration = Duration::from_secs(3);
 
@@ -41,8 +46,39 @@ struct Shared {
     bus: Arc<dyn Bus>,
     /// What this process is publishing now, so that its own poller does not publish it beside.
     on_the_way: Mutex<HashSet<MessageId>>,
+    /// What was confirmed and is to be forgotten; whoever finds it empty does it for all.
+    confirmed: Mutex<Vec<MessageId>>,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
+    counts: Counts,
+}
+
+/// What the relay counts; looked up once.
+struct Counts {
+    published: Counter,
+    failed: Counter,
+    batch: Histogram,
+    took: Histogram,
+}
+
+impl Counts {
+    fn of(service: ServiceName) -> Self {
+        let service = service.as_str();
+        let publishes = |outcome| OUTBOX_PUBLISHES.counter(&[("service", service), ("outcome", outcome)]);
+        Self {
+            published: publishes("published"),
+            failed: publishes("failed"),
+            batch: OUTBOX_BATCH.histogram(&[("service", service)]),
+            took: OUTBOX_BATCH_DURATION.histogram(&[("service", service)]),
+        }
+    }
+
+    fn published(&self, all: usize, confirmed: usize, took: Duration) {
+        self.published.increment(confirmed as u64);
+        self.failed.increment(all.saturating_sub(confirmed) as u64);
+        self.batch.record(u32::try_from(all).map_or(f64::MAX, f64::from));
+        self.took.record(took);
+    }
 }
 
 impl Relay {
@@ -50,9 +86,11 @@ impl Relay {
     #[must_use]
     pub fn new(db: Db, bus: Arc<dyn Bus>, committed: mpsc::Receiver<Vec<Envelope>>) -> Self {
         let shared = Shared {
+            counts: Counts::of(db.service()),
             db,
             bus,
             on_the_way: Mutex::default(),
+            confirmed: Mutex::default(),
             permits: Arc::new(Semaphore::new(IN_FLIGHT)),
             tasks: TaskTracker::new(),
         };
@@ -126,7 +164,7 @@ impl Relay {
                     .filter_map(|row| match serde_json::from_str::<Envelope>(&row.body) {
                         Ok(envelope) => outgoing(&envelope, row.body.into_bytes()),
                         Err(error) => {
-                            tracing::error!(%error, id = %row.id, "an outbox row can't be read");
+                            tracing::error!(service = %self.shared.db.service(), %error, id = %row.id, "an outbox row can't be read");
                             None
                         }
                     })
@@ -145,7 +183,7 @@ impl Relay {
         let db = &self.shared.db;
         let now = db.now();
         // Looking costs no write transaction; most of the time there is nothing.
-        if !store::any_left(db.reader(), now).await? {
+        if !bounded(store::any_left(db.reader(), now)).await? {
             return Ok(Vec::new());
         }
         db.write(|tx| async move { store::lease(tx.conn(), now, BATCH as u64).await })
@@ -193,8 +231,9 @@ impl InHand {
         }
     }
 
-    async fn publish(self) {
+    async fn publish(mut self) {
         let db = &self.shared.db;
+        let began = Instant::now();
         let outcomes = self.shared.bus.publish(&self.messages).await;
         let mut confirmed = Vec::with_capacity(self.messages.len());
         let mut failed = None;
@@ -204,13 +243,19 @@ impl InHand {
                 Err(error) => failed = Some(error),
             }
         }
+        self.shared
+            .counts
+            .published(self.messages.len(), confirmed.len(), began.elapsed());
         if let Some(error) = failed {
             let left = self.messages.len() - confirmed.len();
             tracing::warn!(service = %db.service(), left, error = %error, "messages could not be published; they stay in the outbox");
         }
-        if let Err(error) = self.shared.forget(&confirmed).await {
-            tracing::warn!(service = %db.service(), %error, "confirmed messages stay in the outbox and will travel again");
-        }
+        // These stay on the way until they are forgotten.
+        let done: HashSet<_> = confirmed.iter().copied().collect();
+        self.messages.retain(|message| !done.contains(&message.id));
+        let shared = Arc::clone(&self.shared);
+        drop(self);
+        shared.forget(confirmed).await;
     }
 }
 
@@ -228,13 +273,58 @@ impl Shared {
         self.on_the_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn forget(&self, confirmed: &[MessageId]) -> Result<(), DbErr> {
+    fn confirmed(&self) -> MutexGuard<'_, Vec<MessageId>> {
+        self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets `confirmed` together with what others confirm in the next moment.
+    async fn forget(self: Arc<Self>, confirmed: Vec<MessageId>) {
         if confirmed.is_empty() {
-            return Ok(());
+            return;
         }
-        self.db
-            .write(|tx| async move { store::delete(tx.conn(), confirmed).await })
-            .await
+        let is_first = {
+            let mut waiting = self.confirmed();
+            let is_first = waiting.is_empty();
+            waiting.extend(confirmed);
+            is_first
+        };
+        if is_first {
+            let forgetting = Forgetting {
+                shared: self,
+                taken: None,
+            };
+            tokio::time::sleep(FORGET_AFTER).await;
+            forgetting.run().await;
+        }
+    }
+}
+
+/// The one who forgets for all. However it ends, what it had in hand is so no longer.
+struct Forgetting {
+    shared: Arc<Shared>,
+    /// What it has taken over.
+    taken: Option<Vec<MessageId>>,
+}
+
+impl Forgetting {
+    async fn run(mut self) {
+        let db = &self.shared.db;
+        let confirmed = self.taken.insert(std::mem::take(&mut *self.shared.confirmed()));
+        // One statement, which needs no transaction around it.
+        if let Err(error) = bounded(store::delete(db.writer(), confirmed)).await {
+            tracing::warn!(service = %db.service(), %error, "confirmed messages stay in the outbox and will travel again");
+        }
+    }
+}
+
+impl Drop for Forgetting {
+    fn drop(&mut self) {
+        let waiting = || std::mem::take(&mut *self.shared.confirmed());
+        let messages = self.taken.take().unwrap_or_else(waiting);
+        let mut on_the_way = self.shared.on_the_way();
+        for message in &messages {
+            on_the_way.remove(message);
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::future::Future;
 
 use rand::RngExt as _;
 
+use crate::contracts::ServiceName;
+
 tokio::task_local! {
     static SCOPE: Scope;
 }
@@ -16,6 +18,8 @@ pub struct Scope {
     pub request_id: String,
     /// The W3C `traceparent`.
     pub traceparent: String,
+    /// Whose route it is; none where it is the process's or nobody's.
+    pub service: Option<ServiceName>,
 }
 
 /// Runs `work` within `scope`.
@@ -33,6 +37,12 @@ pub fn current() -> Option<String> {
 #[must_use]
 pub fn request_id() -> Option<String> {
     SCOPE.try_with(|scope| scope.request_id.clone()).ok()
+}
+
+/// The service whose route the present task answers.
+#[must_use]
+pub fn service() -> Option<ServiceName> {
+    SCOPE.try_with(|scope| scope.service).ok().flatten()
 }
 
 /// The beginning of a new trace.

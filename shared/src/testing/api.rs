@@ -68,6 +68,15 @@ impl Api {
         }
     }
 
+    /// The same at another address.
+    #[must_use]
+    pub fn at(&self, base: impl Into<String>) -> Self {
+        Self {
+            base: base.into(),
+            ..self.clone()
+        }
+    }
+
     /// Its address.
     #[must_use]
     pub fn base(&self) -> &str {

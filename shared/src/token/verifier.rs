@@ -7,6 +7,7 @@ use std::{
 };
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use moka::sync::Cache;
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{AUDIENCE, Claims, Jwks, TOKEN_TYPE};
@@ -23,6 +24,8 @@ const BETWEEN_FETCHES: Duration = Duration::from_secs(2);
 const FRESH: Duration = Duration::from_secs(300);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 const LONGEST_TOKEN: usize = 8_192;
+/// Tokens that are remembered, at most some ten megabytes of them.
+const REMEMBERED: u64 = 10_000;
 
 /// Why a token is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,13 @@ pub enum TokenError {
     KeysUnavailable(#[source] Option<Arc<reqwest::Error>>),
 }
 
+/// What a token says whose signature is good.
+#[derive(Clone)]
+struct Good {
+    kid: KeyId,
+    claims: Claims,
+}
+
 /// Checks access tokens.
 pub struct TokenVerifier {
     jwks_url: String,
@@ -45,6 +55,9 @@ pub struct TokenVerifier {
     http: reqwest::Client,
     clock: Arc<dyn Clock>,
     keys: RwLock<HashMap<KeyId, DecodingKey>>,
+    /// Tokens whose signature was found good, and by which key: checking one costs as much as all
+    /// else that a request does in this process before it reaches the database.
+    good: Cache<String, Good>,
     /// When the keys were fetched last, and whether it worked; also makes fetches single.
     fetched: Mutex<Option<(Instant, bool)>>,
 }
@@ -60,11 +73,16 @@ impl TokenVerifier {
             http,
             clock,
             keys: RwLock::default(),
+            good: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .time_to_live(FRESH)
+                .build(),
             fetched: Mutex::new(None),
         }
     }
 
-    /// What `token` says, if it is good at this moment. `jku`, `jwk` and `x5u` in its header are ignored.
+    /// What `token` says, if it is good at this moment: signed by a key that auth publishes still,
+    /// and neither early nor late. `jku`, `jwk` and `x5u` in its header are ignored.
     ///
     /// # Errors
     /// When it is not, or when that can't be found out.
@@ -72,6 +90,25 @@ impl TokenVerifier {
         if token.len() > LONGEST_TOKEN {
             return Err(TokenError::Invalid);
         }
+        let good = match self.good.get(token) {
+            Some(good) => {
+                self.key(&good.kid).await?;
+                good
+            }
+            None => self.check_signature(token).await?,
+        };
+        let now = self.clock.now().timestamp();
+        if good.claims.nbf > now + SKEW {
+            return Err(TokenError::Invalid);
+        }
+        if good.claims.exp <= now {
+            return Err(TokenError::Expired);
+        }
+        Ok(good.claims)
+    }
+
+    /// Everything about `token` but its time.
+    async fn check_signature(&self, token: &str) -> Result<Good, TokenError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
         if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some(TOKEN_TYPE) {
             return Err(TokenError::Invalid);
@@ -89,14 +126,9 @@ impl TokenVerifier {
         let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
             .map_err(|_| TokenError::Invalid)?
             .claims;
-        let now = self.clock.now().timestamp();
-        if claims.nbf > now + SKEW {
-            return Err(TokenError::Invalid);
-        }
-        if claims.exp <= now {
-            return Err(TokenError::Expired);
-        }
-        Ok(claims)
+        let good = Good { kid, claims };
+        self.good.insert(token.to_owned(), good.clone());
+        Ok(good)
     }
 
     async fn key(&self, kid: &str) -> Result<DecodingKey, TokenError> {

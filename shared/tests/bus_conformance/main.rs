@@ -41,6 +41,7 @@ both_buses_promise! {
     consumers_of_one_queue_share_its_messages
     each_message_of_a_batch_has_its_result
     a_message_that_nobody_takes_is_fine
+    a_listener_says_when_it_listens
     every_listener_hears_for_itself
     a_listener_hears_only_what_it_listens_to
     a_cancelled_publish_disturbs_nobody

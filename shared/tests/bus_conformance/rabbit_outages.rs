@@ -10,7 +10,7 @@ use std::{
 };
 
 use shared::{
-    bus::{self, BusError},
+    bus::{self, BusError, Heard},
     contracts::{HoldPromocodeV1, PurchasePaidV1, WAKE_UPS},
 };
 use tokio::{
@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     broker::{Vhost, with_vhost},
-    promises::{confirmed, consumer, ids, messages, publish, soon, take},
+    promises::{confirmed, consumer, hear, ids, messages, publish, soon, take},
     rabbit::{publish_until_confirmed, take_all},
 };
 
@@ -32,6 +32,7 @@ async fn cut_connections_come_back_by_themselves() {
         let bus = vhost.bus();
         let mut consumer = consumer(&bus, "loyalty.v1").await;
         let mut listener = bus.listen(&WAKE_UPS[0]).await.unwrap();
+        assert_eq!(soon(listener.next()).await, Heard::Listening);
         let before = messages::<HoldPromocodeV1>(1);
         confirmed(publish(&bus, &before)).await;
         let held = soon(consumer.next_batch(1)).await;
@@ -49,7 +50,8 @@ async fn cut_connections_come_back_by_themselves() {
         assert_eq!(came, ids(&after).into_iter().collect());
 
         let hears = async {
-            let heard = listener.next();
+            assert_eq!(listener.next().await, Heard::Deaf);
+            let heard = hear(&mut listener);
             tokio::pin!(heard);
             loop {
                 publish_until_confirmed(&bus, &messages::<PurchasePaidV1>(1)).await;

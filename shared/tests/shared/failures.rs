@@ -85,7 +85,7 @@ impl Fateful {
         self.fates.lock().unwrap().insert(purchase, fate);
     }
 
-    fn applied(&self) -> Vec<PurchaseId> {
+    pub(crate) fn applied(&self) -> Vec<PurchaseId> {
         self.applied.lock().unwrap().clone()
     }
 
@@ -154,12 +154,12 @@ impl Drop for Running {
     }
 }
 
-async fn row(db: &Db, id: MessageId) -> inbox::entity::Model {
+pub(crate) async fn row(db: &Db, id: MessageId) -> inbox::entity::Model {
     inbox_rows(db).await.into_iter().find(|row| row.id == id).unwrap()
 }
 
 /// Puts a message into the inbox that is to be tried again now.
-async fn keep_for_retry(db: &Db, envelope: &Envelope, due: shared::clock::Instant) {
+pub(crate) async fn keep_for_retry(db: &Db, envelope: &Envelope, due: shared::clock::Instant) {
     let row = inbox::entity::ActiveModel {
         id: Set(envelope.id),
         status: Set(Status::Retry),
@@ -347,21 +347,6 @@ fn assert_kept(row: &inbox::entity::Model, attempts: i32) {
     assert!(error.contains("a NUL: \u{fffd}"), "{error}");
     assert!(error.len() <= 4_096, "{} bytes", error.len());
     assert_eq!((row.status, row.attempts), (Status::Retry, attempts));
-}
-
-#[tokio::test]
-async fn the_same_garbage_is_parked_once() {
-    for test in [sqlite().await, postgres().await] {
-        let running = Running::start(&test);
-        let garbage = |body: &[u8]| Outgoing {
-            body: body.into(),
-            ..outgoing(&report().0)
-        };
-        let (one, other) = (garbage(b"\xff\x00 no envelope"), garbage(b"no envelope either"));
-        running.deliver(&[one.clone(), one.clone(), other]).await;
-        running.deliver(&[one]).await;
-        assert_eq!(inbox::parked(test.db.reader(), 10).await.unwrap().len(), 2);
-    }
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@
 mod failures;
 mod messaging;
 mod outages;
+mod parked;
 mod relay;
 mod timeouts;
+mod tokens;
 mod traces;
 mod transactions;
 

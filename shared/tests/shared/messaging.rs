@@ -24,7 +24,7 @@ use crate::{TestDb, open, postgres, sqlite};
 
 /// Applies reports by remembering them; refuses one purchase for as long as it is told to.
 #[derive(Clone, Default)]
-struct Recorder {
+pub(crate) struct Recorder {
     applied: Arc<Mutex<Vec<PurchaseId>>>,
     batches: Arc<Mutex<Vec<usize>>>,
     refused: Arc<Mutex<Option<PurchaseId>>>,
@@ -60,7 +60,7 @@ impl Handle<ReportPurchaseV1> for Recorder {
 }
 
 impl Recorder {
-    fn applied(&self) -> Vec<PurchaseId> {
+    pub(crate) fn applied(&self) -> Vec<PurchaseId> {
         self.applied.lock().unwrap().clone()
     }
 
@@ -99,15 +99,15 @@ pub(crate) fn outgoing(envelope: &Envelope) -> Outgoing {
     }
 }
 
-struct Receiving {
-    bus: Arc<dyn Bus>,
-    recorder: Recorder,
+pub(crate) struct Receiving {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) recorder: Recorder,
     handlers: Arc<Handlers>,
     stop: CancellationToken,
 }
 
 impl Receiving {
-    fn start(test: &TestDb) -> Self {
+    pub(crate) fn start(test: &TestDb) -> Self {
         let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new());
         let recorder = Recorder::default();
         let handlers = Arc::new(Handlers::new().on::<ReportPurchaseV1>(recorder.clone()));

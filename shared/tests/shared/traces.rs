@@ -6,16 +6,19 @@ use std::{
 };
 
 use chrono::Duration;
+use sea_orm::{ActiveValue::Set, ConnectionTrait as _, EntityTrait as _};
 use shared::{
+    bus::Outgoing,
     clock::{Clock as _, ManualClock, SystemClock},
     host::Job as _,
     ids::MessageId,
+    inbox::{self, Status},
     telemetry::trace,
 };
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _};
 
 use crate::{
-    failures::{Fate, Running},
+    failures::{Fate, Running, keep_for_retry, row},
     messaging::{outgoing, report},
     postgres, sqlite, sqlite_at,
 };
@@ -108,6 +111,62 @@ async fn what_fails_is_logged_with_its_trace_until_it_is_parked() {
         let lines = log.lines(envelope.id, message);
         assert_eq!(lines.len(), 1, "{message}: {lines:#?}");
         assert_eq!(lines[0]["trace_id"], trace_id, "{message}");
+    }
+}
+
+/// Another replica has applied it between the failure and its record.
+#[tokio::test]
+async fn who_finds_a_failure_overtaken_does_not_tell_that_a_message_is_parked() {
+    let test = postgres().await;
+    let log = Log::listen();
+    let running = Running::start(&test);
+    let (overtaken, alone) = (report(), report());
+    let sql = format!(
+        "CREATE FUNCTION overtake() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+         CREATE TRIGGER overtake BEFORE UPDATE ON inbox
+           FOR EACH ROW WHEN (NEW.id = '{}' AND NEW.status = 'parked') EXECUTE FUNCTION overtake();",
+        overtaken.0.id
+    );
+    test.db.writer().execute_unprepared(&sql).await.unwrap();
+    for (minutes, (envelope, purchase)) in [(1, &overtaken), (2, &alone)] {
+        running.handler.doom(*purchase, Fate::Refuse("not this one"));
+        let due = test.db.now() - Duration::minutes(minutes);
+        keep_for_retry(&test.db, envelope, due).await;
+        let nearly = inbox::entity::ActiveModel {
+            id: Set(envelope.id),
+            attempts: Set(11),
+            ..Default::default()
+        };
+        inbox::entity::Entity::update(nearly)
+            .exec(test.db.writer())
+            .await
+            .unwrap();
+    }
+    running.retry.run().await.unwrap();
+    assert_eq!(row(&test.db, alone.0.id).await.status, Status::Parked);
+    assert_eq!(log.count(alone.0.id, "a message is parked"), 1);
+    assert_eq!(log.count(overtaken.0.id, "a message is parked"), 0);
+}
+
+#[tokio::test]
+async fn the_same_garbage_is_parked_and_told_of_once() {
+    let log = Log::listen();
+    for test in [sqlite().await, postgres().await] {
+        let running = Running::start(&test);
+        // Bytes of this test and database alone, so that their id is.
+        let unique = report().0.id.to_string();
+        let garbage = |text: &[u8]| Outgoing {
+            body: [text, unique.as_bytes()].concat().into(),
+            ..outgoing(&report().0)
+        };
+        let (one, other) = (garbage(b"\xff\x00 no envelope"), garbage(b"no envelope either"));
+        running.deliver(&[one.clone(), one.clone(), other]).await;
+        running.deliver(&[one]).await;
+        let parked = inbox::parked(test.db.reader(), 10).await.unwrap();
+        assert_eq!(parked.len(), 2);
+        for row in parked {
+            assert_eq!(log.count(row.id, "a message could not be applied"), 1);
+        }
     }
 }
 

@@ -270,3 +270,38 @@ async fn an_older_state_of_a_user_changes_nothing() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_follows_a_commit_is_done_once_and_never_without_it() {
+    for test in [sqlite().await, postgres().await] {
+        let (runs, done) = (AtomicU32::new(0), Arc::new(AtomicU32::new(0)));
+        let count = |done: &Arc<AtomicU32>| {
+            let done = Arc::clone(done);
+            async move {
+                done.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let (runs, seen) = (&runs, &done);
+        test.db
+            .write(|tx| async move {
+                tx.after_commit(count(seen));
+                // The first run loses a race, so that there is a second.
+                match runs.fetch_add(1, Ordering::SeqCst) {
+                    0 => Err(race("a test's")),
+                    _ => Ok(()),
+                }
+            })
+            .await
+            .unwrap();
+        assert_eq!(done.load(Ordering::SeqCst), 1);
+        let rolled_back = test
+            .db
+            .write(|tx| async move {
+                tx.after_commit(count(seen));
+                Err::<(), _>(DbErr::Custom("no".to_owned()))
+            })
+            .await;
+        assert!(rolled_back.is_err());
+        assert_eq!(done.load(Ordering::SeqCst), 1);
+    }
+}

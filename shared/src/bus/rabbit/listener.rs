@@ -17,7 +17,7 @@ use super::{
     topology,
 };
 use crate::{
-    bus::{Incoming, Listener},
+    bus::{Heard, Incoming, Listener},
     contracts::WakeUp,
 };
 
@@ -25,6 +25,8 @@ pub(super) struct RabbitListener {
     line: Arc<Line>,
     wake_up: &'static WakeUp,
     session: Option<Session>,
+    /// Whether it listens, as far as it has told.
+    told: Option<bool>,
     outage: Outage,
 }
 
@@ -41,6 +43,7 @@ impl RabbitListener {
             line,
             wake_up,
             session: None,
+            told: None,
             outage: Outage::none(format!("{} wake-ups", wake_up.service)),
         };
         listener.try_subscribe().await;
@@ -91,19 +94,24 @@ impl Session {
 
 #[async_trait]
 impl Listener for RabbitListener {
-    async fn next(&mut self) -> Incoming {
+    async fn next(&mut self) -> Heard {
         loop {
+            let listens = self.session.is_some();
+            if self.told.replace(listens) != Some(listens) {
+                return if listens { Heard::Listening } else { Heard::Deaf };
+            }
             if let Some(session) = &mut self.session {
                 match session.frames.next().await {
                     Some(Ok(frame)) => {
-                        return Incoming {
+                        return Heard::Message(Incoming {
                             body: frame.data.into(),
-                        };
+                        });
                     }
                     Some(Err(error)) => self.outage.note(&error),
                     None => self.outage.note(&"the queue was deleted"),
                 }
                 self.session = None;
+                continue;
             }
             self.outage.pause().await;
             self.try_subscribe().await;

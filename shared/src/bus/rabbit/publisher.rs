@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -30,6 +30,10 @@ const CONFIRM_BOUND: Duration = Duration::from_secs(5);
 /// How many batches may be on their way at once.
 const IN_FLIGHT: usize = 16;
 
+/// How often what no queue took is said again at once, the topology declared before each time. In
+/// the outbox it would wait for its lease to end, longer than the purchase it is about may take.
+const AGAIN: usize = 3;
+
 /// AMQP's "persistent".
 const PERSISTENT: u8 = 2;
 
@@ -53,8 +57,11 @@ pub(super) struct Publisher {
     line: Arc<Line>,
     idle: Mutex<Vec<Lane>>,
     in_flight: Semaphore,
-    /// Something that must be taken was not: a binding or queue is gone from the broker.
-    topology_is_doubtful: AtomicBool,
+    /// How often something that must be taken was not: a binding or queue is gone from the broker.
+    doubts: AtomicU64,
+    /// How many of the doubts were there before the topology was last declared. A number and not a
+    /// flag, since one that arises while it is being declared may be about what was declared first.
+    settled_doubts: AtomicU64,
 }
 
 impl Publisher {
@@ -63,12 +70,13 @@ impl Publisher {
             line,
             idle: Mutex::default(),
             in_flight: Semaphore::new(IN_FLIGHT),
-            topology_is_doubtful: AtomicBool::new(false),
+            doubts: AtomicU64::new(0),
+            settled_doubts: AtomicU64::new(0),
         }
     }
 
     pub(super) async fn declare(&self) -> Result<(), BusError> {
-        self.topology_is_doubtful.store(true, Ordering::Release);
+        self.doubt();
         let lane = self.lane().await?;
         self.keep(lane);
         Ok(())
@@ -89,6 +97,23 @@ impl Publisher {
         if batch.is_empty() {
             return Vec::new();
         }
+        let mut results = self.publish_once(batch).await;
+        for _ in 0..AGAIN {
+            let returned: Vec<_> = (0..batch.len())
+                .filter(|place| matches!(results[*place], Err(BusError::NoQueue)))
+                .collect();
+            if returned.is_empty() {
+                break;
+            }
+            let again: Vec<_> = returned.iter().map(|place| batch[*place].clone()).collect();
+            for (place, result) in returned.into_iter().zip(self.publish_once(&again).await) {
+                results[place] = result;
+            }
+        }
+        results
+    }
+
+    async fn publish_once(&self, batch: &[Outgoing]) -> Vec<Result<(), BusError>> {
         let Ok(_permit) = self.in_flight.acquire().await else {
             return all(batch, || LinkError::GivenUp.into());
         };
@@ -132,7 +157,7 @@ impl Publisher {
         if returned.is_empty() {
             return results;
         }
-        self.topology_is_doubtful.store(true, Ordering::Release);
+        self.doubt();
         for (message, result) in batch.iter().zip(&mut results) {
             let id = message.id.to_string();
             // A return that names nobody could be anybody's.
@@ -140,7 +165,7 @@ impl Publisher {
                 .iter()
                 .any(|name| name.as_ref().is_none_or(|name| name.as_str() == id))
             {
-                *result = Err(BusError::NotTaken("no queue took it".to_owned()));
+                *result = Err(BusError::NoQueue);
             }
         }
         results
@@ -156,11 +181,16 @@ impl Publisher {
                 None => break self.open_lane().await?,
             }
         };
-        if self.topology_is_doubtful.load(Ordering::Acquire) {
+        let doubts = self.doubts.load(Ordering::Acquire);
+        if self.settled_doubts.load(Ordering::Acquire) < doubts {
             bounded(&lane.link, topology::declare(&lane.channel)).await?;
-            self.topology_is_doubtful.store(false, Ordering::Release);
+            self.settled_doubts.fetch_max(doubts, Ordering::AcqRel);
         }
         Ok(lane)
+    }
+
+    fn doubt(&self) {
+        self.doubts.fetch_add(1, Ordering::AcqRel);
     }
 
     async fn open_lane(&self) -> Result<Lane, LinkError> {

@@ -1,0 +1,78 @@
+//! What is read, and what is refused by name.
+
+use std::io::Write as _;
+
+use super::*;
+
+pub(super) fn load(text: &str) -> Result<Config, ConfigError> {
+    let mut file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    Config::load(Some(file.path()))
+}
+
+#[test]
+fn a_file_is_read_and_the_rest_has_defaults() {
+    let config = load("currency = \"EUR\"\n[billing]\npurchase_deadline_seconds = 5").unwrap();
+    assert_eq!(config.currency, Currency::EUR);
+    assert_eq!(config.billing.purchase_deadline_seconds, 5);
+    assert_eq!(config.listen.port(), 8080);
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_name() {
+    let error = load("[billing]\npurchase_deadlin = 5").unwrap_err().to_string();
+    assert!(error.contains("purchase_deadlin"), "{error}");
+}
+
+#[test]
+fn a_wrong_value_is_refused_by_name() {
+    for (text, name) in [
+        ("listen = \"nowhere\"", "listen"),
+        ("currency = \"XYZ\"", "currency"),
+        (
+            "[billing]\npurchase_deadline_seconds = 0",
+            "billing.purchase_deadline_seconds",
+        ),
+        ("[auth]\nurl = \"auth:8080\"", "auth.url"),
+    ] {
+        let error = load(text).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn the_sandbox_is_refused_in_production() {
+    let error = load("environment = \"production\"\n[billing]\nsandbox = true")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("billing.sandbox"), "{error}");
+    let config = load("environment = \"production\"").unwrap();
+    assert!(!config.billing.sandbox_is_on(config.environment));
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let config = load("[bus]\nurl = \"amqp://kopeck:hunter2@localhost\"").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn an_empty_value_is_refused_by_name() {
+    for (text, key) in [
+        ("[loyalty]\ndatabase_url = \"\"", "loyalty.database_url"),
+        ("[bus]\nurl = \"\"", "bus.url"),
+        ("[auth]\nissuer = \"\"", "auth.issuer"),
+        ("data = \"\"", "data"),
+    ] {
+        let error = load(text).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("`{key}`")) && error.contains("empty"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_file_is_an_error_when_it_was_named() {
+    assert!(Config::load(Some(Path::new("/nowhere/kopeck.toml"))).is_err());
+}
