@@ -55,13 +55,19 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What may be said in one place only, and where.
-const ONE_HOME: [(&str, &[&str]); 6] = [
+const ONE_HOME: [(&str, &[&str]); 9] = [
     ("lapin::", &["shared/src/bus/rabbit"]),
     ("Utc::now(", &["shared/src/clock.rs"]),
     ("std::env::var", &["shared/src/testing.rs"]),
     ("\"postgres\" |", &["shared/src/db/connect.rs"]),
     ("\"sqlite", &["shared/src/db/connect.rs"]),
     ("\"amqp\" |", &["shared/src/bus.rs"]),
+    ("use redis::", &["shared/src/cache/redis"]),
+    (
+        "moka::",
+        &["shared/src/cache/embedded.rs", "shared/src/token/verifier.rs"],
+    ),
+    ("\"redis\" |", &["shared/src/cache.rs"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<(String, String)>) {

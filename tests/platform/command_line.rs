@@ -240,7 +240,11 @@ async fn a_service_without_accounts_does_not_tell_how_to_make_an_administrator()
 }
 
 /// Starts the program on a free port with its data in `folder`; returns where it serves.
-async fn start(arguments: &[&str], folder: &Path, environment: &[(&str, &str)]) -> (Child, String) {
+pub(crate) async fn start(
+    arguments: &[&str],
+    folder: &Path,
+    environment: &[(&str, &str)],
+) -> (Child, String) {
     let mut child = Command::new(PROGRAM)
         .args(arguments)
         .args(["--listen", "127.0.0.1:0", "--data"])

@@ -1,6 +1,6 @@
 //! Many at once on one promocode.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use shared::testing::eventually;
@@ -18,8 +18,8 @@ enum Outcome {
     Exhausted,
 }
 
-async fn try_to_buy(user: &User, tariff: &str) -> Outcome {
-    let answer = user.buy(tariff, Some("TEN")).await;
+async fn try_to_buy(user: &User, tariff: &str, promocode: &str) -> Outcome {
+    let answer = user.buy(tariff, Some(promocode)).await;
     match (answer.body["status"].as_str(), answer.body["code"].as_str()) {
         (Some("paid"), _) => Outcome::Paid,
         (_, Some("insufficient_funds")) => Outcome::NoMoney,
@@ -38,33 +38,53 @@ async fn try_to_buy(user: &User, tariff: &str) -> Outcome {
     }
 }
 
+async fn two_hundred_buyers_share_ten_uses(platform: &Platform) {
+    let users = users(platform).await;
+    they_share_ten_uses(platform, &users, "TEN").await;
+}
+
+/// Over two processes of each service, three times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_buyers_share_ten_uses_over_replicas() {
+    let platform = Platform::distributed_with(2, &[]).await;
+    let users = users(&platform).await;
+    for promocode in ["TEN-ONCE", "TEN-TWICE", "TEN-THRICE"] {
+        let began = Instant::now();
+        they_share_ten_uses(&platform, &users, promocode).await;
+        println!("{promocode}: {:?}", began.elapsed());
+    }
+    platform.finish().await;
+}
+
 /// 200 buyers, 10 uses, and one who is among the first ten and has no money. Whoever is refused
 /// while that use is held may come again; in the end exactly ten have paid.
-async fn two_hundred_buyers_share_ten_uses(platform: &Platform) {
+async fn they_share_ten_uses(platform: &Platform, users: &[User], promocode: &str) {
     let tariff = platform.tariff("Month", 10_000).await;
     let campaign = platform
         .campaign(json!({
             "name": "Ten",
             "discount": {"type": "percent", "percent": "50"},
-            "promocode": {"code": "TEN", "max_uses": USES},
+            "promocode": {"code": promocode, "max_uses": USES},
         }))
         .await;
-    let users = users(platform).await;
+    let before = money(users).await;
 
     // The one without money goes first, so that it is among the first ten: its hold is said
     // before anybody else's purchase begins.
-    let poor = platform.user("poor", 100).await;
+    let poor = platform.user(&format!("poor-{promocode}"), 100).await;
     let mut tasks = tokio::task::JoinSet::new();
-    let (first, id) = (poor.clone(), tariff.clone());
-    tasks.spawn(async move { try_to_buy(&first, &id).await });
+    let buying = |user: &User| {
+        let (user, tariff, promocode) = (user.clone(), tariff.clone(), promocode.to_owned());
+        async move { try_to_buy(&user, &tariff, &promocode).await }
+    };
+    tasks.spawn(buying(&poor));
     eventually("the first purchase has begun", || async {
         let page = poor.api.get("/billing/v1/purchases").await.expect(200);
         (!page["items"].as_array().unwrap().is_empty()).then_some(())
     })
     .await;
-    for user in users.clone() {
-        let tariff = tariff.clone();
-        tasks.spawn(async move { try_to_buy(&user, &tariff).await });
+    for user in users {
+        tasks.spawn(buying(user));
     }
     let outcomes = tasks.join_all().await;
     let count = |outcome| outcomes.iter().filter(|seen| **seen == outcome).count();
@@ -77,11 +97,11 @@ async fn two_hundred_buyers_share_ten_uses(platform: &Platform) {
 
     // The use that came back is free for whoever comes now.
     let mut paid = count(Outcome::Paid);
-    for user in &users {
+    for user in users {
         if paid == USES {
             break;
         }
-        match try_to_buy(user, &tariff).await {
+        match buying(user).await {
             Outcome::Paid => paid += 1,
             Outcome::Exhausted => tokio::time::sleep(Duration::from_millis(10)).await,
             Outcome::NoMoney => panic!("everybody but one has money"),
@@ -89,19 +109,25 @@ async fn two_hundred_buyers_share_ten_uses(platform: &Platform) {
     }
     assert_eq!(paid, USES, "a free use was refused");
     for user in users.iter().take(5) {
-        assert_eq!(try_to_buy(user, &tariff).await, Outcome::Exhausted);
+        assert_eq!(buying(user).await, Outcome::Exhausted);
     }
     eventually("exactly ten redemptions are confirmed", || async {
         (platform.redemptions(&campaign, "confirmed").await == USES).then_some(())
     })
     .await;
     assert_eq!(platform.redemptions(&campaign, "held").await, 0);
-    let mut charged = 0;
-    for user in &users {
-        charged += 20_000 - user.balance().await;
-    }
+    let charged = before - money(users).await;
     assert_eq!(charged, 10 * 5_000, "exactly ten were charged");
     assert_eq!(poor.balance().await, 100);
+}
+
+/// What all of them have together.
+async fn money(users: &[User]) -> i64 {
+    let mut sum = 0;
+    for user in users {
+        sum += user.balance().await;
+    }
+    sum
 }
 
 /// Registered a few at a time: hashing passwords is slow on purpose.

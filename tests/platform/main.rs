@@ -4,13 +4,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
 mod architecture;
+mod bench;
 mod blocked;
+mod broker;
+mod cached;
 mod classic;
 mod command_line;
 mod crowd;
+mod faults;
+mod observed;
+mod parked;
 mod platform;
 mod promocodes;
 mod replay;
+mod replicas;
 
 /// Runs each story against a fresh platform in both modes.
 macro_rules! in_both_modes {

@@ -1,18 +1,19 @@
 //! A platform under test.
 
 use std::{
+    net::SocketAddr,
     path::Path,
     process::{Output, Stdio},
     sync::Arc,
     time::Duration,
 };
 
-use kopeck::cluster::{Cluster, Setup};
+use kopeck::cluster::{Cluster, ServiceProcess, Setup};
 use serde_json::{Value, json};
 use shared::{
     clock::SystemClock,
     contracts::ServiceName,
-    db::Db,
+    db::{Db, url_of_file},
     testing::{Api, eventually, server_variable},
 };
 use tempfile::TempDir;
@@ -126,6 +127,23 @@ pub async fn run_command(arguments: &[&str], environment: &[(String, String)], i
         .unwrap()
 }
 
+/// The distributed platform on the servers that the test command started.
+pub fn setup() -> Setup {
+    Setup {
+        program: PROGRAM.into(),
+        postgres_url: server_variable("TEST_POSTGRES_URL"),
+        amqp_url: server_variable("TEST_AMQP_URL"),
+        rabbit_api: server_variable("TEST_RABBIT_API"),
+        redis_url: Some(server_variable("TEST_REDIS_URL")),
+        listen: ([127, 0, 0, 1], 0).into(),
+        replicas: 1,
+        environment: vec![(
+            "KOPECK_LOG__FILTER".to_owned(),
+            "info,sqlx=warn,lapin=warn".to_owned(),
+        )],
+    }
+}
+
 impl Platform {
     pub async fn embedded() -> Self {
         shared::host::install_crypto();
@@ -139,19 +157,22 @@ impl Platform {
     }
 
     pub async fn distributed() -> Self {
+        Self::of(setup()).await
+    }
+
+    /// With so many processes a service, and more configuration.
+    pub async fn distributed_with(replicas: usize, variables: &[(&str, &str)]) -> Self {
+        let mut setup = Setup { replicas, ..setup() };
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        setup.environment.extend(variables);
+        Self::of(setup).await
+    }
+
+    /// A distributed platform as in `setup`.
+    pub async fn of(setup: Setup) -> Self {
         shared::host::install_crypto();
-        let setup = Setup {
-            program: PROGRAM.into(),
-            postgres_url: server_variable("TEST_POSTGRES_URL"),
-            amqp_url: server_variable("TEST_AMQP_URL"),
-            rabbit_api: server_variable("TEST_RABBIT_API"),
-            listen: ([127, 0, 0, 1], 0).into(),
-            replicas: 1,
-            environment: vec![(
-                "KOPECK_LOG__FILTER".to_owned(),
-                "info,sqlx=warn,lapin=warn".to_owned(),
-            )],
-        };
         let cluster = Cluster::start(setup).await.unwrap();
         let api = Api::new(format!("http://{}", cluster.address()));
         let environment = cluster.environment().to_vec();
@@ -187,6 +208,44 @@ impl Platform {
         &self.environment
     }
 
+    /// The processes of a distributed platform.
+    pub fn cluster(&mut self) -> &mut Cluster {
+        match &mut self.kind {
+            Kind::Distributed(cluster) => cluster,
+            Kind::Embedded(_) => panic!("one process"),
+        }
+    }
+
+    /// From now on commands beside the platform, and the test's own look-ups, use `to` where the
+    /// services use `from`.
+    pub fn go_around(&mut self, from: &str, to: &str) {
+        for (_, value) in &mut self.environment {
+            *value = value.replace(from, to);
+        }
+    }
+
+    /// Each process, without a gateway in between.
+    pub fn processes(&self) -> Vec<Api> {
+        match &self.kind {
+            Kind::Embedded(embedded) => vec![Api::new(format!("http://{}", embedded.address))],
+            Kind::Distributed(cluster) => cluster
+                .addresses()
+                .map(|address| Api::new(format!("http://{address}")))
+                .collect(),
+        }
+    }
+
+    /// Where the processes of `service` serve, of a distributed platform.
+    pub fn addresses(&mut self, service: ServiceName) -> Vec<SocketAddr> {
+        match &mut self.kind {
+            Kind::Embedded(_) => Vec::new(),
+            Kind::Distributed(cluster) => {
+                let processes = cluster.processes(service).iter();
+                processes.map(ServiceProcess::address).collect()
+            }
+        }
+    }
+
     /// The virtual host of a distributed platform.
     pub fn virtual_host(&self) -> Option<String> {
         let (_, url) = self
@@ -199,12 +258,15 @@ impl Platform {
     /// The database of `service`, for what no API shows.
     pub async fn database(&self, service: ServiceName) -> Db {
         let variable = format!("KOPECK_{}__DATABASE_URL", service.as_str().to_uppercase());
-        let (_, url) = self
-            .environment
-            .iter()
-            .find(|(name, _)| *name == variable)
-            .expect("a database URL");
-        Db::connect(service, url, Arc::new(SystemClock))
+        let value_of = |wanted: &str| {
+            let found = self.environment.iter().find(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.clone())
+        };
+        let url = value_of(&variable).unwrap_or_else(|| {
+            let folder = value_of("KOPECK_DATA").expect("a database URL or a data folder");
+            url_of_file(&Path::new(&folder).join(format!("{service}.db")))
+        });
+        Db::connect(service, &url, Arc::new(SystemClock))
             .await
             .expect("a database")
             .0

@@ -1,108 +1,46 @@
 //! Every message of a story comes again: repeated, under new ids, and in another order.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use shared::{
     clock::{Clock as _, SystemClock},
-    contracts::{
-        Envelope, Exchange, Locale, MESSAGES, ServiceName, UserState, UserStatus, UserUpdatedV1, route_of,
-    },
+    contracts::{Envelope, Locale, ServiceName, UserState, UserStatus, UserUpdatedV1},
     ids::{MessageId, UserId},
-    testing::{Api, eventually, server_variable},
+    testing::eventually,
     users,
 };
 
-use crate::platform::{Platform, User, rub};
+use crate::{
+    broker::Broker,
+    platform::{Platform, User, rub},
+};
 
-/// Hears everything on a virtual host, and says it again.
-struct Spy {
-    api: Api,
-    host: String,
-}
-
-impl Spy {
-    async fn start(platform: &Platform) -> Self {
-        let spy = Self {
-            api: Api::new(server_variable("TEST_RABBIT_API")),
-            host: platform.virtual_host().expect("a distributed platform"),
+/// Waits until the services have taken everything that was said, and what followed from it:
+/// queues keep their order, so what was said before a stranger signed up is taken when the
+/// stranger is known. What follows is said later, so several strangers come one by one.
+async fn all_is_taken(broker: &Broker, platform: &Platform) {
+    for _ in 0..3 {
+        let now = SystemClock.now();
+        let stranger = UserState {
+            user_id: UserId::new(now),
+            version: 1,
+            status: UserStatus::Active,
+            locale: Locale::En,
+            registered_at: now,
         };
-        let queue = format!("/api/queues/{}/spy", spy.host);
-        let made = spy
-            .api
-            .request(Method::PUT, &queue)
-            .json(&json!({"durable": true}))
-            .send()
-            .await
-            .unwrap();
-        assert!(made.status().is_success());
-        for message in MESSAGES {
-            let path = format!("/api/bindings/{}/e/{}/q/spy", spy.host, message.exchange.as_str());
-            let bound = spy
-                .api
-                .post(&path, &json!({"routing_key": message.routing_key}))
-                .await;
-            assert!(bound.status.is_success(), "{bound:?}");
-        }
-        spy
-    }
-
-    async fn heard(&self) -> Vec<Envelope> {
-        let body = json!({"count": 10_000, "ackmode": "ack_requeue_true", "encoding": "auto"});
-        let answer = self
-            .api
-            .post(&format!("/api/queues/{}/spy/get", self.host), &body)
+        let message = UserUpdatedV1(stranger.clone());
+        broker
+            .say(&Envelope::seal(MessageId::new(now), "test", now, None, &message).unwrap())
             .await;
-        let messages = answer.body.as_array().cloned().unwrap_or_default();
-        messages
-            .iter()
-            .map(|message| serde_json::from_str(message["payload"].as_str().unwrap()).unwrap())
-            .collect()
-    }
-
-    async fn say(&self, envelope: &Envelope) {
-        let (exchange, key) = route_of(&envelope.message_type).unwrap();
-        let path = format!(
-            "/api/exchanges/{}/{}/publish",
-            self.host,
-            Exchange::as_str(exchange)
-        );
-        let body = json!({
-            "properties": {"delivery_mode": 2, "content_type": "application/cloudevents+json"},
-            "routing_key": key,
-            "payload": serde_json::to_string(envelope).unwrap(),
-            "payload_encoding": "string",
-        });
-        let answer = self.api.post(&path, &body).await;
-        assert_eq!(answer.body["routed"], true, "{answer:?}");
-    }
-
-    /// Waits until the services have taken everything that was said, and what followed from it:
-    /// queues keep their order, so what was said before a stranger signed up is taken when the
-    /// stranger is known. What follows is said later, so several strangers come one by one.
-    async fn all_is_taken(&self, platform: &Platform) {
-        for _ in 0..3 {
-            let now = SystemClock.now();
-            let stranger = UserState {
-                user_id: UserId::new(now),
-                version: 1,
-                status: UserStatus::Active,
-                locale: Locale::En,
-                registered_at: now,
-            };
-            let message = UserUpdatedV1(stranger.clone());
-            self.say(&Envelope::seal(MessageId::new(now), "test", now, None, &message).unwrap())
-                .await;
-            for service in [
-                ServiceName::Loyalty,
-                ServiceName::Billing,
-                ServiceName::Notifications,
-            ] {
-                let db = platform.database(service).await;
-                eventually(&format!("{service} has taken all"), || async {
-                    users::find(db.reader(), stranger.user_id).await.unwrap()
-                })
-                .await;
-            }
+        for service in [
+            ServiceName::Loyalty,
+            ServiceName::Billing,
+            ServiceName::Notifications,
+        ] {
+            let db = platform.database(service).await;
+            eventually(&format!("{service} has taken all"), || async {
+                users::find(db.reader(), stranger.user_id).await.unwrap()
+            })
+            .await;
         }
     }
 }
@@ -135,7 +73,8 @@ async fn picture(platform: &Platform, users: &[User]) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_late_and_reordered_messages_change_nothing() {
     let platform = Platform::distributed().await;
-    let spy = Spy::start(&platform).await;
+    let broker = Broker::of(&platform);
+    broker.listen().await;
     let tariff = platform.tariff("Month", 10_000).await;
     let campaign = platform
         .campaign(json!({
@@ -198,10 +137,10 @@ async fn repeated_late_and_reordered_messages_change_nothing() {
         (answer.status.as_u16() == 200).then_some(())
     })
     .await;
-    spy.all_is_taken(&platform).await;
+    all_is_taken(&broker, &platform).await;
     let before = picture(&platform, &users).await;
 
-    let heard = spy.heard().await;
+    let heard = broker.heard().await;
     let kinds: std::collections::BTreeSet<_> = heard
         .iter()
         .map(|envelope| envelope.message_type.clone())
@@ -212,7 +151,7 @@ async fn repeated_late_and_reordered_messages_change_nothing() {
     );
     // The very same messages, in the opposite order.
     for envelope in heard.iter().rev() {
-        spy.say(envelope).await;
+        broker.say(envelope).await;
     }
     // The same content under new ids: forward, then backward, each twice.
     let fresh = |envelope: &Envelope| Envelope {
@@ -220,10 +159,10 @@ async fn repeated_late_and_reordered_messages_change_nothing() {
         ..envelope.clone()
     };
     for envelope in heard.iter().chain(heard.iter().rev()) {
-        spy.say(&fresh(envelope)).await;
-        spy.say(&fresh(envelope)).await;
+        broker.say(&fresh(envelope)).await;
+        broker.say(&fresh(envelope)).await;
     }
-    spy.all_is_taken(&platform).await;
+    all_is_taken(&broker, &platform).await;
     let after = picture(&platform, &users).await;
     assert_eq!(before, after);
     platform.finish().await;

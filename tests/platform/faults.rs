@@ -1,0 +1,32 @@
+//! Faults under load: two replicas of everything as real processes, on servers of their own, with
+//! people who buy before, during and after the fault. Then nothing may be lost, doubled or stuck.
+//!
+//! Each test has the machine to itself: under `cargo nextest` by its test group, else by the
+//! [`arena`]'s lock.
+
+mod arena;
+mod broker;
+mod cache;
+mod consumers;
+mod database;
+mod hang_ups;
+mod late_holds;
+mod network;
+mod poison;
+mod proxy;
+mod services;
+mod stream;
+mod topology;
+mod whole;
+
+use std::time::Duration;
+
+/// After how many seconds a purchase without an answer fails. Short, so that a stuck one shows; long
+/// enough for what a busy machine recovers from in time.
+const DEADLINE_SECONDS: u64 = 5;
+
+/// In what time purchases must be paid again. Generous: it is there to see a regression by seconds,
+/// not a busy machine.
+const SOON: Duration = Duration::from_secs(15);
+/// The same where connections have to be found dead first.
+const LATER: Duration = Duration::from_secs(40);

@@ -1,0 +1,77 @@
+//! Bindings and queues vanish from the broker while messages are on their way.
+//!
+//! Only such as are the one way of a message: one that some other queue takes too is no less routed
+//! for the broker, and comes back to nobody.
+
+use std::time::Instant;
+
+use reqwest::Method;
+use shared::contracts::{
+    Exchange, HoldPromocodeV1, Message, PromocodeHeldV1, PromocodeRefusedV1, WalletCreditedV1,
+};
+
+use super::{
+    SOON,
+    arena::{Arena, Behind, PRICE},
+    stream::Outcome,
+};
+
+const ROUNDS: usize = 3;
+const TOP_UPS: usize = 4;
+/// Nobody else takes what these are for.
+const LONELY: [&str; 2] = ["loyalty.v1", "billing.v1"];
+
+/// Only a message that comes back because no queue took it makes anybody declare the binding again;
+/// its purchase does not even fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_no_queue_takes_come_back_and_are_said_again() {
+    let mut arena = Arena::start(Behind::Nothing).await;
+    let stream = arena.stream().await;
+    for round in 1..=ROUNDS {
+        unbind::<HoldPromocodeV1>(&arena, "loyalty.v1").await;
+        unbind::<PromocodeHeldV1>(&arena, "billing.v1").await;
+        unbind::<PromocodeRefusedV1>(&arena, "billing.v1").await;
+        unbind::<WalletCreditedV1>(&arena, "notifications.v1").await;
+        let gone = Instant::now();
+        for _ in 0..TOP_UPS {
+            arena.top_up(0, PRICE).await;
+        }
+        let fault = format!("bindings that vanish, round {round}");
+        stream.recovers(&fault, gone, SOON).await;
+    }
+    arena.end_whole(stream).await;
+
+    // Whole queues, with nothing in them, just before somebody needs them.
+    for queue in LONELY {
+        delete(&arena, &format!("queues/{}/{queue}", arena.broker_api().1)).await;
+        let gone = Instant::now();
+        let stream = arena.stream().await;
+        stream.recovers(&format!("{queue} deleted"), gone, SOON).await;
+        arena.end_whole(stream).await;
+    }
+    let given_up: Vec<_> = arena
+        .intents
+        .iter()
+        .filter(|intent| intent.outcome() == Some(&Outcome::Failed("purchase_timed_out".to_owned())))
+        .collect();
+    assert!(given_up.is_empty(), "messages were lost: {given_up:#?}");
+    arena.close().await;
+}
+
+async fn unbind<M: Message>(arena: &Arena, queue: &str) {
+    let host = arena.broker_api().1;
+    let (exchange, key) = (Exchange::as_str(M::EXCHANGE), M::ROUTING_KEY);
+    delete(arena, &format!("bindings/{host}/e/{exchange}/q/{queue}/{key}")).await;
+}
+
+async fn delete(arena: &Arena, what: &str) {
+    let api = arena.broker_api().0;
+    let answer = api
+        .send(api.request(Method::DELETE, &format!("/api/{what}")))
+        .await;
+    // What was deleted just before, and is not declared again yet, is gone as well.
+    assert!(
+        answer.status.is_success() || answer.status.as_u16() == 404,
+        "{answer:?}"
+    );
+}
