@@ -10,13 +10,16 @@ mod user;
 use std::sync::Arc;
 
 use axum::{
-    Router,
     extract::FromRef,
     routing::{get, post},
 };
-use shared::{db::Db, host::Context, http::Guard};
+use shared::{
+    db::Db,
+    host::Context,
+    http::{Guard, OpenApiRouter},
+};
 
-use self::statuses::OwnStatuses;
+pub(crate) use self::statuses::OwnStatuses;
 use crate::app::{PasswordHasher, TokenTerms};
 
 /// What handlers work with.
@@ -35,20 +38,17 @@ impl FromRef<AppState> for Guard {
 }
 
 /// The routes.
-pub(crate) fn routes(context: &Context, hasher: PasswordHasher) -> Router {
+pub(crate) fn routes(context: &Context, guard: Guard, hasher: PasswordHasher) -> OpenApiRouter {
     let state = AppState {
         db: context.db.clone(),
-        guard: Guard {
-            tokens: Arc::clone(&context.tokens),
-            statuses: Arc::new(OwnStatuses(context.db.clone())),
-        },
+        guard,
         hasher: Arc::new(hasher),
         terms: Arc::new(TokenTerms {
             issuer: context.config.auth.issuer.clone(),
             seconds: context.config.auth.access_token_seconds,
         }),
     };
-    Router::new()
+    OpenApiRouter::new()
         .route("/auth/v1/register", post(account::register))
         .route("/auth/v1/login", post(login::log_in))
         .route("/auth/v1/jwks.json", get(keys::get_keys))

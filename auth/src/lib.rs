@@ -34,8 +34,10 @@ async fn build(context: &Context) -> Result<Service, JobError> {
         .write(|tx| async move { app::ensure_signing_key(&tx).await })
         .await?;
     let hasher = app::PasswordHasher::new().await?;
+    let guard = context.guard(http::OwnStatuses(context.db.clone()));
     Ok(Service {
-        router: http::routes(context, hasher),
+        api: http::routes(context, guard.clone(), hasher),
+        guard,
         handlers: Handlers::new(),
         jobs: Vec::new(),
         on_wake: None,

@@ -12,6 +12,7 @@ use shared::{
     contracts::{PromocodeHeldV1, PromocodeRefusedV1, ReportPurchaseV1, UserRegisteredV1},
     db::Tx,
     inbox::{HandleError, Handlers},
+    sessions::{self, EndedSessions},
     users,
 };
 
@@ -33,13 +34,18 @@ struct Teller {
 
 /// Everything that billing's queue takes.
 #[must_use]
-pub fn handlers(books: &Books, users: &Versioned<users::entity::Model>, on_ended: OnEnded) -> Handlers {
+pub fn handlers(
+    books: &Books,
+    users: &Versioned<users::entity::Model>,
+    ended: &EndedSessions,
+    on_ended: OnEnded,
+) -> Handlers {
     let teller = Teller {
         books: books.clone(),
         on_ended,
     };
     // Users first: who is blocked in the same batch is not charged.
-    users::handlers(Handlers::new(), users)
+    sessions::handlers(users::handlers(Handlers::new(), users), ended)
         .on::<UserRegisteredV1>(on_user_registered::OnUserRegistered)
         .on::<PromocodeHeldV1>(on_promocode_held::OnPromocodeHeld(teller.clone()))
         .on::<PromocodeRefusedV1>(on_promocode_refused::OnPromocodeRefused(teller.clone()))
@@ -85,7 +91,12 @@ mod tests {
             .map(|binding| binding.message_type)
             .collect();
         let users = ServiceCache::embedded(ServiceName::Billing).versioned();
-        let handlers = handlers(&Books::empty(Currency::RUB), &users, Arc::new(|_| {}));
+        let handlers = handlers(
+            &Books::empty(Currency::RUB),
+            &users,
+            &EndedSessions::default(),
+            Arc::new(|_| {}),
+        );
         assert_eq!(handlers.types().collect::<BTreeSet<_>>(), bound);
     }
 }

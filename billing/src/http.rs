@@ -12,12 +12,15 @@ mod wallet;
 use std::sync::Arc;
 
 use axum::{
-    Router,
     extract::FromRef,
     routing::{get, post},
 };
 use chrono::Duration;
-use shared::{batch::Batches, db::Db, http::Guard};
+use shared::{
+    batch::Batches,
+    db::Db,
+    http::{Guard, OpenApiRouter},
+};
 pub use waiters::Waiters;
 
 use crate::{
@@ -54,8 +57,8 @@ impl FromRef<AppState> for Guard {
 }
 
 /// Every route.
-pub fn router(state: AppState) -> Router {
-    let routes = Router::new()
+pub fn router(state: AppState) -> OpenApiRouter {
+    let routes = OpenApiRouter::new()
         .route(
             "/tariffs",
             get(tariffs::list_tariffs).post(tariffs::create_tariff),
@@ -77,5 +80,5 @@ pub fn router(state: AppState) -> Router {
         .route("/purchases/{id}", get(purchases::get_purchase))
         .route("/purchases/{id}/cancel", post(purchases::cancel_purchase))
         .route("/subscriptions", get(subscriptions::list_subscriptions));
-    Router::new().nest("/billing/v1", routes).with_state(state)
+    OpenApiRouter::new().nest("/billing/v1", routes).with_state(state)
 }

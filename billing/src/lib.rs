@@ -21,8 +21,8 @@ use shared::{
     contracts::{Envelope, Message, PurchaseFailedV1, PurchasePaidV1, ServiceName},
     db::bounded,
     host::{Context, Definition, Job, JobError, OnWake, Service},
-    http::Guard,
     ids::PurchaseId,
+    sessions::EndedSessions,
     users::{self, ReplicatedStatuses},
 };
 
@@ -79,15 +79,14 @@ async fn build(context: &Context) -> Result<Service, JobError> {
         async move { buy_together(&db, &books, &asked).await }
     });
     let users = context.cache.versioned();
+    let guard = context.guard(ReplicatedStatuses {
+        db: db.clone(),
+        users: users.clone(),
+    });
+    let sessions = context.sessions.clone();
     let state = AppState {
         buying: Arc::new(buying),
-        guard: Guard {
-            tokens: Arc::clone(&context.tokens),
-            statuses: Arc::new(ReplicatedStatuses {
-                db: db.clone(),
-                users: users.clone(),
-            }),
-        },
+        guard: guard.clone(),
         db,
         books: books.clone(),
         provider,
@@ -95,10 +94,11 @@ async fn build(context: &Context) -> Result<Service, JobError> {
         patience: Duration::seconds(i64::from(config.billing.purchase_deadline_seconds)),
     };
     Ok(Service {
-        router: http::router(state),
-        handlers: consumers::handlers(&books, &users, tells(Arc::clone(&waiters))),
+        api: http::router(state),
+        guard,
+        handlers: consumers::handlers(&books, &users, &sessions, tells(Arc::clone(&waiters))),
         jobs,
-        on_wake: Some(wakes(waiters, users)),
+        on_wake: Some(wakes(waiters, users, sessions)),
     })
 }
 
@@ -110,8 +110,9 @@ fn tells(waiters: Arc<Waiters>) -> OnEnded {
 
 /// Outcomes wake the requests that wait for them, whichever replica said them; and what was
 /// remembered of a user is forgotten when they change.
-fn wakes(waiters: Arc<Waiters>, users: Versioned<users::entity::Model>) -> OnWake {
+fn wakes(waiters: Arc<Waiters>, users: Versioned<users::entity::Model>, sessions: EndedSessions) -> OnWake {
     Arc::new(move |envelope: &Envelope| {
+        sessions.hear(envelope);
         users::hear(&users, envelope);
         if [PurchasePaidV1::TYPE, PurchaseFailedV1::TYPE].contains(&envelope.message_type.as_str()) {
             waiters.wake(PurchaseId(envelope.subject));

@@ -9,6 +9,7 @@ use iso_currency::Currency;
 use shared::{
     contracts::{HoldPromocodeV1, PurchaseFailedV1, PurchasePaidV1, TariffChangedV1},
     inbox::Handlers,
+    sessions::{self, EndedSessions},
     users,
 };
 
@@ -21,12 +22,12 @@ use crate::app::cached_terms::CachedTerms;
 
 /// All of them. Of what comes together, a use that is given back is free before it is asked for
 /// again.
-pub(crate) fn handlers(currency: Currency, terms: &CachedTerms) -> Handlers {
+pub(crate) fn handlers(currency: Currency, terms: &CachedTerms, ended: &EndedSessions) -> Handlers {
     let on_tariff_changed = OnTariffChanged {
         currency,
         terms: terms.clone(),
     };
-    users::handlers(Handlers::new(), &terms.users)
+    sessions::handlers(users::handlers(Handlers::new(), &terms.users), ended)
         .on::<TariffChangedV1>(on_tariff_changed)
         .on::<PurchasePaidV1>(OnPurchasePaid)
         .on::<PurchaseFailedV1>(OnPurchaseFailed)
@@ -47,7 +48,7 @@ mod tests {
     #[test]
     fn every_message_that_is_subscribed_to_is_handled() {
         let terms = CachedTerms::new(ServiceCache::embedded(ServiceName::Loyalty));
-        let handlers = handlers(Currency::RUB, &terms);
+        let handlers = handlers(Currency::RUB, &terms, &EndedSessions::default());
         let queues = QUEUES
             .iter()
             .filter(|queue| queue.service == ServiceName::Loyalty);

@@ -6,14 +6,13 @@ mod redemptions;
 mod refusals;
 
 use axum::{
-    Router,
     extract::FromRef,
     routing::{get, post},
 };
 use iso_currency::Currency;
 use shared::{
     db::Db,
-    http::{Guard, PageQuery, Problem},
+    http::{Guard, OpenApiRouter, PageQuery, Problem},
 };
 
 use crate::app::{Part, cached_terms::CachedTerms};
@@ -36,8 +35,8 @@ impl FromRef<AppState> for Guard {
 }
 
 /// All routes.
-pub(crate) fn router(state: AppState) -> Router {
-    let routes = Router::new()
+pub(crate) fn router(state: AppState) -> OpenApiRouter {
+    let routes = OpenApiRouter::new()
         .route("/promocodes/validate", post(promocodes::validate_promocode))
         .route(
             "/campaigns",
@@ -54,7 +53,7 @@ pub(crate) fn router(state: AppState) -> Router {
         )
         .route("/redemptions", get(redemptions::list_redemptions))
         .route("/refusals", get(refusals::list_refusals));
-    Router::new().nest("/loyalty/v1", routes).with_state(state)
+    OpenApiRouter::new().nest("/loyalty/v1", routes).with_state(state)
 }
 
 /// Which part of a list the query asks for.

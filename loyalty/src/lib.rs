@@ -13,7 +13,6 @@ use app::cached_terms::CachedTerms;
 use shared::{
     contracts::ServiceName,
     host::{Context, Definition, JobError, Service},
-    http::Guard,
     users::ReplicatedStatuses,
 };
 
@@ -33,23 +32,25 @@ pub fn definition() -> Definition {
 fn build(context: &Context) -> Result<Service, JobError> {
     let db = context.db.clone();
     let terms = CachedTerms::new(context.cache.clone());
-    let guard = Guard {
-        tokens: Arc::clone(&context.tokens),
-        statuses: Arc::new(ReplicatedStatuses {
-            db: db.clone(),
-            users: terms.users.clone(),
-        }),
-    };
+    let guard = context.guard(ReplicatedStatuses {
+        db: db.clone(),
+        users: terms.users.clone(),
+    });
+    let sessions = context.sessions.clone();
     let currency = context.config.currency;
     Ok(Service {
-        router: http::router(http::AppState {
+        api: http::router(http::AppState {
             db: db.clone(),
-            guard,
+            guard: guard.clone(),
             terms: terms.clone(),
             currency,
         }),
-        handlers: consumers::handlers(currency, &terms),
+        guard,
+        handlers: consumers::handlers(currency, &terms, &sessions),
         jobs: vec![Arc::new(jobs::report_stale_holds::ReportStaleHolds(db))],
-        on_wake: Some(Arc::new(move |envelope| terms.hear(envelope))),
+        on_wake: Some(Arc::new(move |envelope| {
+            sessions.hear(envelope);
+            terms.hear(envelope);
+        })),
     })
 }

@@ -5,7 +5,7 @@ mod m20261121_000011_purchases;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use crate::{messaging::Messaging, users::Users};
+use crate::{messaging::Messaging, operation::Operation, users::Users};
 
 /// Its migrations, oldest first.
 pub struct Migrator;
@@ -18,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(Users),
             Box::new(m20261121_000010_ledger::Ledger),
             Box::new(m20261121_000011_purchases::Purchases),
+            Box::new(Operation),
         ]
     }
 }

@@ -8,6 +8,7 @@ pub mod billing;
 pub mod loyalty;
 mod messaging;
 pub mod notifications;
+mod operation;
 mod users;
 
 use std::collections::HashSet;

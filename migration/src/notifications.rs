@@ -4,7 +4,7 @@ mod m20261121_000003_letters;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use crate::{messaging::Messaging, users::Users};
+use crate::{messaging::Messaging, operation::Operation, users::Users};
 
 /// Its migrations, oldest first.
 pub struct Migrator;
@@ -16,6 +16,7 @@ impl MigratorTrait for Migrator {
             Box::new(Messaging),
             Box::new(Users),
             Box::new(m20261121_000003_letters::Letters),
+            Box::new(Operation),
         ]
     }
 }

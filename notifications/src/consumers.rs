@@ -14,13 +14,14 @@ use shared::{
         WithdrawalFailedV1,
     },
     inbox::Handlers,
+    sessions::{self, EndedSessions},
     users,
 };
 
 /// Everything that is handled. The users come first, so that a letter is written in the language
 /// that came in the same batch.
-pub fn handlers(users: &Versioned<users::entity::Model>) -> Handlers {
-    users::handlers(Handlers::new(), users)
+pub fn handlers(users: &Versioned<users::entity::Model>, ended: &EndedSessions) -> Handlers {
+    sessions::handlers(users::handlers(Handlers::new(), users), ended)
         .on::<UserRegisteredV1>(on_user_registered::OnUserRegistered)
         .on::<WalletCreditedV1>(on_wallet_credited::OnWalletCredited)
         .on::<WalletDebitedV1>(on_wallet_debited::OnWalletDebited)
@@ -42,7 +43,10 @@ mod tests {
 
     #[test]
     fn everything_that_comes_in_is_handled_and_nothing_else() {
-        let handlers = handlers(&ServiceCache::embedded(ServiceName::Notifications).versioned());
+        let handlers = handlers(
+            &ServiceCache::embedded(ServiceName::Notifications).versioned(),
+            &EndedSessions::default(),
+        );
         let handled: BTreeSet<_> = handlers.types().collect();
         let bound: BTreeSet<_> = QUEUES
             .iter()

@@ -2,12 +2,11 @@
 
 mod letter;
 
-use axum::{
-    Router,
-    extract::FromRef,
-    routing::{get, post},
+use axum::extract::FromRef;
+use shared::{
+    db::Db,
+    http::{Guard, OpenApiRouter, routes},
 };
-use shared::{db::Db, http::Guard};
 
 /// What the handlers stand on.
 #[derive(Clone)]
@@ -25,13 +24,12 @@ impl FromRef<AppState> for Guard {
 }
 
 /// Every route.
-pub fn routes(state: AppState) -> Router {
-    Router::new()
-        .route("/notifications/v1/letters", get(letter::list_letters))
-        .route("/notifications/v1/letters/{id}/read", post(letter::read_letter))
-        .route(
-            "/notifications/v1/unread-count",
-            get(letter::count_unread_letters),
-        )
+pub fn routes(state: AppState) -> OpenApiRouter {
+    let routes = OpenApiRouter::new()
+        .routes(routes!(letter::list_letters))
+        .routes(routes!(letter::read_letter))
+        .routes(routes!(letter::count_unread_letters));
+    OpenApiRouter::new()
+        .nest("/notifications/v1", routes)
         .with_state(state)
 }

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use shared::{
     contracts::ServiceName,
     host::{Context, Definition, Service},
-    http::Guard,
     users::{self, ReplicatedStatuses},
 };
 
@@ -34,20 +33,23 @@ pub fn definition() -> Definition {
 
 fn build(context: &Context) -> Service {
     let users = context.cache.versioned();
+    let guard = context.guard(ReplicatedStatuses {
+        db: context.db.clone(),
+        users: users.clone(),
+    });
+    let sessions = context.sessions.clone();
     let state = http::AppState {
         db: context.db.clone(),
-        guard: Guard {
-            tokens: Arc::clone(&context.tokens),
-            statuses: Arc::new(ReplicatedStatuses {
-                db: context.db.clone(),
-                users: users.clone(),
-            }),
-        },
+        guard: guard.clone(),
     };
     Service {
-        router: http::routes(state),
-        handlers: consumers::handlers(&users),
+        api: http::routes(state),
+        guard,
+        handlers: consumers::handlers(&users, &sessions),
         jobs: Vec::new(),
-        on_wake: Some(Arc::new(move |envelope| users::hear(&users, envelope))),
+        on_wake: Some(Arc::new(move |envelope| {
+            sessions.hear(envelope);
+            users::hear(&users, envelope);
+        })),
     }
 }

@@ -1,6 +1,7 @@
 //! Runs services: any number of them in one process, in the same way.
 
 mod background;
+mod documents;
 mod health;
 mod metrics;
 mod run;
@@ -9,7 +10,6 @@ mod serve;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use axum::Router;
 use futures::future::BoxFuture;
 use sea_orm::{DatabaseConnection, DbErr};
 
@@ -21,7 +21,9 @@ use crate::{
     config::Config,
     contracts::{Envelope, ServiceName},
     db::Db,
+    http::{Guard, OpenApiRouter, UserStatuses},
     inbox::Handlers,
+    sessions::EndedSessions,
     token::TokenVerifier,
 };
 
@@ -38,12 +40,28 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Checks access tokens.
     pub tokens: Arc<TokenVerifier>,
+    /// Which logins have ended.
+    pub sessions: EndedSessions,
+}
+
+impl Context {
+    /// What knows the service's callers, with what it knows of their status.
+    #[must_use]
+    pub fn guard(&self, statuses: impl UserStatuses + 'static) -> Guard {
+        Guard {
+            tokens: Arc::clone(&self.tokens),
+            statuses: Arc::new(statuses),
+            sessions: self.sessions.clone(),
+        }
+    }
 }
 
 /// A service: what it serves, hears and does by itself.
 pub struct Service {
-    /// Its routes, under `/{service}/v1`.
-    pub router: Router,
+    /// Its routes, under `/{service}/v1`, with their description.
+    pub api: OpenApiRouter,
+    /// Knows its callers.
+    pub guard: Guard,
     /// What it does with messages.
     pub handlers: Handlers,
     /// What it does from time to time.

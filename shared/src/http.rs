@@ -5,6 +5,7 @@ mod extract;
 mod field;
 mod idempotency;
 mod middleware;
+pub mod openapi;
 mod pagination;
 mod problem;
 
@@ -15,3 +16,4 @@ pub use idempotency::Idempotency;
 pub use middleware::finish;
 pub use pagination::{Cursor, Page, PageQuery};
 pub use problem::{FieldError, Problem};
+pub use utoipa_axum::{router::OpenApiRouter, routes};

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use chrono::{DateTime, Utc};
 use sea_orm::{DbErr, DeriveValueType, TryFromU64};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 /// Keeps ids that one process makes in the same millisecond in order.
@@ -27,7 +28,9 @@ pub fn new_uuid(now: DateTime<Utc>) -> Uuid {
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, DeriveValueType)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, DeriveValueType, ToSchema,
+        )]
         #[serde(transparent)]
         pub struct $name(pub Uuid);
 
@@ -90,4 +93,13 @@ ids! {
     WithdrawalId
     /// A message to a user.
     LetterId
+    /// A set of users.
+    GroupId
+    /// A promocode made available to a user or a group.
+    GrantId
+    /// A letter with a secret in it, which only auth can write: a confirmation of an address, a
+    /// reset of a password.
+    MailRequestId
+    /// Something that an administrator did.
+    AuditId
 }

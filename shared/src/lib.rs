@@ -1,5 +1,6 @@
 //! What every service stands on. Knows no service.
 
+pub mod audit;
 pub mod batch;
 pub mod bus;
 pub mod cache;
@@ -12,8 +13,10 @@ pub mod http;
 pub mod ids;
 pub mod inbox;
 pub mod money;
+mod operation;
 pub mod outbox;
 pub mod reconcile;
+pub mod sessions;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -8,13 +8,26 @@ use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
+use utoipa::ToSchema;
 
 /// An amount in minor units of the platform's one currency (kopecks where it is the rouble).
 ///
 /// May be negative where a sum of postings may be; prices and payments are checked to be
 /// positive where they enter.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, DeriveValueType,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    DeriveValueType,
+    ToSchema,
 )]
 #[serde(transparent)]
 pub struct Amount(pub i64);
@@ -58,11 +71,14 @@ impl Amount {
 }
 
 /// An amount with its currency: how money looks on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"amount": 89_000, "currency": "RUB"}))]
 pub struct Money {
     /// Minor units of `currency`.
+    #[schema(value_type = i64)]
     pub amount: Amount,
     /// ISO 4217.
+    #[schema(value_type = String, pattern = "^[A-Z]{3}$")]
     pub currency: Currency,
 }
 

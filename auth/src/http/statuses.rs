@@ -7,7 +7,7 @@ use shared::{contracts::UserStatus, db::Db, http::UserStatuses, ids::UserId};
 use crate::app;
 
 /// Auth's own users.
-pub(super) struct OwnStatuses(pub(super) Db);
+pub(crate) struct OwnStatuses(pub(crate) Db);
 
 #[async_trait]
 impl UserStatuses for OwnStatuses {

@@ -188,6 +188,7 @@ impl<'a> Settlement<'a> {
             return Ok(());
         };
         self.tx.emit(&HoldPromocodeV1 {
+            has_purchased: false,
             purchase_id: purchase.id,
             user_id: purchase.user_id,
             user_registered_at: self.known.get(&purchase.user_id).map(|known| known.registered_at),

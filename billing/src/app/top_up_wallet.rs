@@ -281,6 +281,7 @@ async fn credit_wallet(tx: &Tx, books: &Books, top_up: TopUp) -> Result<TopUp, A
     store::account::change(tx.conn(), &[change]).await?;
     store::transfer::insert(tx.conn(), std::slice::from_ref(&new)).await?;
     tx.emit(&WalletCreditedV1 {
+        by_administrator: false,
         transfer_id: new.transfer.id(),
         user_id,
         amount: books.money(approved.amount),

@@ -200,6 +200,7 @@ fn id_of<T: std::str::FromStr<Err: std::fmt::Debug>>(body: &Value) -> T {
 /// Loyalty's answer to `hold`: this much off.
 fn held(hold: &HoldPromocodeV1, discount: i64) -> PromocodeHeldV1 {
     PromocodeHeldV1 {
+        first_purchase_only: false,
         purchase_id: hold.purchase_id,
         user_id: hold.user_id,
         promocode_id: PromocodeId::new(hold.requested_at),

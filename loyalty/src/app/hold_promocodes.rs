@@ -292,6 +292,7 @@ fn say_held(tx: &Tx, redemption: &Redemption, currency: Currency) -> Result<(), 
             .ok_or_else(incomplete)
     };
     tx.emit(&PromocodeHeldV1 {
+        first_purchase_only: false,
         purchase_id: redemption.purchase_id,
         user_id: redemption.user_id,
         promocode_id: redemption.promocode_id.ok_or_else(incomplete)?,

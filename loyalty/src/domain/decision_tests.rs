@@ -297,6 +297,7 @@ fn a_customer_sees_their_own_figures_and_the_dates_but_no_totals() {
 #[test]
 fn a_hold_with_a_price_that_cannot_be_is_a_fault_not_a_refusal() {
     let command = |amount, currency| HoldPromocodeV1 {
+        has_purchased: false,
         purchase_id: PurchaseId(Uuid::nil()),
         user_id: UserId(Uuid::nil()),
         user_registered_at: None,

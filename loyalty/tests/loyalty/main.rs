@@ -216,6 +216,7 @@ impl Loyalty {
     pub fn hold(&self, user_id: UserId, code: &str) -> HoldPromocodeV1 {
         let now = self.now();
         HoldPromocodeV1 {
+            has_purchased: false,
             purchase_id: PurchaseId::new(now),
             user_id,
             user_registered_at: None,

@@ -283,6 +283,7 @@ fn both_outcomes_of_a_purchase_are_about_the_same() {
 #[test]
 fn instants_are_cut_to_microseconds() {
     let event = WalletCreditedV1 {
+        by_administrator: false,
         credited_at: now() + Duration::nanoseconds(1_999),
         ..credited()
     };

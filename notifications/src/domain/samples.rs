@@ -33,6 +33,7 @@ pub fn registered() -> UserRegisteredV1 {
 
 pub fn credited() -> WalletCreditedV1 {
     WalletCreditedV1 {
+        by_administrator: false,
         transfer_id: TransferId::new(now()),
         user_id: UserId::new(now()),
         amount: roubles(100_000),
@@ -43,6 +44,7 @@ pub fn credited() -> WalletCreditedV1 {
 
 pub fn debited() -> WalletDebitedV1 {
     WalletDebitedV1 {
+        by_administrator: false,
         transfer_id: TransferId::new(now()),
         user_id: UserId::new(now()),
         amount: roubles(10_000),

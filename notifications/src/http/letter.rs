@@ -1,13 +1,14 @@
 //! The inbox.
 
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
-    clock::Instant,
     contracts::Permission,
     http::{Caller, Cursor, Json, Page, PageQuery, Path, Problem, Query},
     ids::{LetterId, UserId},
 };
+use utoipa::{IntoParams, ToSchema};
 
 use super::AppState;
 use crate::app::{
@@ -15,17 +16,26 @@ use crate::app::{
     read_letter::{self, InboxLetter, Listing},
 };
 
-/// A letter on the wire.
-#[derive(Serialize)]
+/// A letter.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Letter)]
 pub struct LetterBody {
     id: LetterId,
+    /// What it tells.
+    #[schema(example = "purchase_paid")]
     kind: &'static str,
+    /// In the language of its reader, as the body is.
     subject: String,
     body: String,
+    /// What the text was made from: amounts, the balance, reasons, ids.
+    #[schema(value_type = Object)]
     data: serde_json::Value,
-    occurred_at: Instant,
+    /// When that happened.
+    occurred_at: DateTime<Utc>,
+    /// When it was read first; absent if it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    read_at: Option<Instant>,
+    #[schema(nullable = false)]
+    read_at: Option<DateTime<Utc>>,
 }
 
 impl From<InboxLetter> for LetterBody {
@@ -43,20 +53,24 @@ impl From<InboxLetter> for LetterBody {
 }
 
 /// Whose letters.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct OwnerQuery {
     /// The caller's own if absent; somebody else's needs `letters.read`.
     user_id: Option<UserId>,
 }
 
 /// Which letters.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct LettersQuery {
     /// Only those not read (`true`) or read (`false`); all if absent.
     unread: Option<bool>,
 }
 
 /// Letters, the newest first by the time of what they tell.
+#[utoipa::path(get, path = "/letters", params(OwnerQuery, LettersQuery, PageQuery),
+    responses((status = 200, body = Page<LetterBody>)))]
 pub async fn list_letters(
     State(state): State<AppState>,
     caller: Caller,
@@ -81,6 +95,8 @@ pub async fn list_letters(
 }
 
 /// The letter is read; again changes nothing.
+#[utoipa::path(post, path = "/letters/{id}/read", params(("id" = LetterId, Path)),
+    responses((status = 200, body = LetterBody)))]
 pub async fn read_letter(
     State(state): State<AppState>,
     caller: Caller,
@@ -98,12 +114,14 @@ pub async fn read_letter(
 }
 
 /// How many letters are not read.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct UnreadCount {
     unread: u64,
 }
 
 /// How many letters are not read.
+#[utoipa::path(get, path = "/unread-count", params(OwnerQuery),
+    responses((status = 200, body = UnreadCount)))]
 pub async fn count_unread_letters(
     State(state): State<AppState>,
     caller: Caller,

@@ -32,6 +32,7 @@ pub fn registered(user_id: UserId, locale: Locale, at: Instant) -> UserRegistere
 
 pub fn credited(user_id: UserId, amount: i64, balance: i64, at: Instant) -> WalletCreditedV1 {
     WalletCreditedV1 {
+        by_administrator: false,
         transfer_id: TransferId::new(at),
         user_id,
         amount: roubles(amount),
@@ -42,6 +43,7 @@ pub fn credited(user_id: UserId, amount: i64, balance: i64, at: Instant) -> Wall
 
 pub fn debited(user_id: UserId, amount: i64, balance: i64, at: Instant) -> WalletDebitedV1 {
     WalletDebitedV1 {
+        by_administrator: false,
         transfer_id: TransferId::new(at),
         user_id,
         amount: roubles(amount),

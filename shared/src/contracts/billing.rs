@@ -1,17 +1,20 @@
 //! What billing says: purchases, the wallet, tariffs.
 
+use chrono::{DateTime, Utc};
 use sea_orm::{DeriveActiveEnum, EnumIter, sea_query::StringLen};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Reason, envelope::message};
 use crate::{
-    clock::Instant,
     ids::{PurchaseId, SubscriptionId, TariffId, TransferId, UserId, WithdrawalId},
     money::Money,
 };
 
 /// Why a purchase failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, EnumIter, DeriveActiveEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, EnumIter, DeriveActiveEnum, ToSchema,
+)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::None)")]
 #[serde(rename_all = "snake_case")]
 pub enum FailureReason {
@@ -33,7 +36,9 @@ pub enum FailureReason {
 }
 
 /// Whether a tariff is sold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, EnumIter, DeriveActiveEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, EnumIter, DeriveActiveEnum, ToSchema,
+)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::None)")]
 #[serde(rename_all = "snake_case")]
 pub enum TariffStatus {
@@ -46,7 +51,7 @@ pub enum TariffStatus {
 }
 
 /// A purchase was charged and its subscription runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PurchasePaidV1 {
     /// Which purchase.
     pub purchase_id: PurchaseId,
@@ -71,11 +76,11 @@ pub struct PurchasePaidV1 {
     /// What was bought.
     pub subscription_id: SubscriptionId,
     /// From when.
-    pub subscription_starts_at: Instant,
+    pub subscription_starts_at: DateTime<Utc>,
     /// To when.
-    pub subscription_ends_at: Instant,
+    pub subscription_ends_at: DateTime<Utc>,
     /// When it was paid.
-    pub paid_at: Instant,
+    pub paid_at: DateTime<Utc>,
 }
 message!(
     PurchasePaidV1,
@@ -87,7 +92,7 @@ message!(
 );
 
 /// A purchase ended without a charge.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PurchaseFailedV1 {
     /// Which purchase.
     pub purchase_id: PurchaseId,
@@ -111,7 +116,7 @@ pub struct PurchaseFailedV1 {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusal_reasons: Vec<Reason>,
     /// When it failed.
-    pub failed_at: Instant,
+    pub failed_at: DateTime<Utc>,
 }
 message!(
     PurchaseFailedV1,
@@ -123,7 +128,7 @@ message!(
 );
 
 /// Money came into a wallet (not by a refund, which says so itself).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WalletCreditedV1 {
     /// The movement.
     pub transfer_id: TransferId,
@@ -133,8 +138,11 @@ pub struct WalletCreditedV1 {
     pub amount: Money,
     /// What the wallet holds after it.
     pub balance_after: Money,
+    /// Whether an administrator did it, and not the wallet's owner.
+    #[serde(default)]
+    pub by_administrator: bool,
     /// When.
-    pub credited_at: Instant,
+    pub credited_at: DateTime<Utc>,
 }
 message!(
     WalletCreditedV1,
@@ -146,7 +154,7 @@ message!(
 );
 
 /// Money left a wallet (not for a purchase, which says so itself).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WalletDebitedV1 {
     /// The movement.
     pub transfer_id: TransferId,
@@ -156,8 +164,11 @@ pub struct WalletDebitedV1 {
     pub amount: Money,
     /// What the wallet holds after it.
     pub balance_after: Money,
+    /// Whether an administrator did it, and not the wallet's owner.
+    #[serde(default)]
+    pub by_administrator: bool,
     /// When.
-    pub debited_at: Instant,
+    pub debited_at: DateTime<Utc>,
 }
 message!(
     WalletDebitedV1,
@@ -169,7 +180,7 @@ message!(
 );
 
 /// A withdrawal was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WithdrawalFailedV1 {
     /// The request.
     pub withdrawal_id: WithdrawalId,
@@ -182,7 +193,7 @@ pub struct WithdrawalFailedV1 {
     /// Why.
     pub reason: FailureReason,
     /// When.
-    pub failed_at: Instant,
+    pub failed_at: DateTime<Utc>,
 }
 message!(
     WithdrawalFailedV1,
@@ -194,7 +205,7 @@ message!(
 );
 
 /// A tariff as the other services know it. Take it only if `version` is newer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TariffChangedV1 {
     /// Which tariff.
     pub tariff_id: TariffId,
@@ -219,7 +230,7 @@ message!(
 );
 
 /// Asks billing to say the outcome of a purchase again, under a new message id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReportPurchaseV1 {
     /// Which purchase.
     pub purchase_id: PurchaseId,
@@ -230,5 +241,61 @@ message!(
     BillingCommands,
     "purchase.report",
     |m| m.purchase_id.0,
+    0
+);
+
+/// A paid purchase was given back: the money returned to the wallet, the subscription ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PurchaseRefundedV1 {
+    /// Which purchase.
+    pub purchase_id: PurchaseId,
+    /// The purchase's version; the highest wins.
+    pub version: i64,
+    /// Who bought.
+    pub user_id: UserId,
+    /// What.
+    pub tariff_id: TariffId,
+    /// Its name when it was bought.
+    pub tariff_name: String,
+    /// Whether a promocode was used, so that the campaign says what becomes of its use.
+    pub with_promocode: bool,
+    /// What was charged and is given back.
+    pub refunded: Money,
+    /// What the wallet holds after it.
+    pub balance_after: Money,
+    /// The subscription that ended.
+    pub subscription_id: SubscriptionId,
+    /// When.
+    pub refunded_at: DateTime<Utc>,
+}
+message!(
+    PurchaseRefundedV1,
+    "kopeck.billing.purchase_refunded.v1",
+    BillingEvents,
+    "purchase.refunded",
+    |m| m.purchase_id.0,
+    m.version
+);
+
+/// A subscription ends soon, and nothing that follows it was bought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubscriptionEndingV1 {
+    /// Which.
+    pub subscription_id: SubscriptionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// To what.
+    pub tariff_id: TariffId,
+    /// Its name when it was bought.
+    pub tariff_name: String,
+    /// When it ends.
+    pub ends_at: DateTime<Utc>,
+}
+message!(
+    SubscriptionEndingV1,
+    "kopeck.billing.subscription_ending.v1",
+    BillingEvents,
+    "subscription.ending",
+    |m| m.subscription_id.0,
     0
 );

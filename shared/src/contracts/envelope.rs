@@ -1,6 +1,8 @@
 //! How a message travels: CloudEvents 1.0 in JSON.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Exchange;
@@ -26,7 +28,7 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
 ///
 /// The attributes are those of CloudEvents 1.0; `aggregateversion` and `traceparent` (W3C
 /// Trace Context) are extensions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Envelope {
     /// Always `1.0`.
     pub specversion: String,
@@ -40,7 +42,7 @@ pub struct Envelope {
     /// See [`Message::subject`].
     pub subject: Uuid,
     /// When it happened.
-    pub time: Instant,
+    pub time: DateTime<Utc>,
     /// Always `application/json`.
     pub datacontenttype: String,
     /// See [`Message::version`].

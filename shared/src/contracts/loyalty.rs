@@ -1,16 +1,17 @@
 //! What loyalty is asked and what it answers.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::envelope::message;
 use crate::{
-    clock::Instant,
-    ids::{CampaignId, PromocodeId, PurchaseId, TariffId, UserId},
+    ids::{CampaignId, GrantId, PromocodeId, PurchaseId, TariffId, UserId},
     money::Money,
 };
 
 /// Why a promocode was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalCode {
     /// No such promocode (or, to a customer, none that they may know of).
@@ -48,7 +49,7 @@ pub enum RefusalCode {
 }
 
 /// One condition that failed, with what was expected and what was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reason {
     /// Which condition.
     pub code: RefusalCode,
@@ -66,7 +67,7 @@ pub struct Reason {
 ///
 /// Carries the tariff as it was bought, so that loyalty prices what billing sells and needs
 /// no replica of its own that might lag.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HoldPromocodeV1 {
     /// The purchase that wants the promocode; loyalty decides once for each.
     pub purchase_id: PurchaseId,
@@ -74,7 +75,10 @@ pub struct HoldPromocodeV1 {
     pub user_id: UserId,
     /// When they registered; absent if billing has not heard of them yet, which is no refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_registered_at: Option<Instant>,
+    pub user_registered_at: Option<DateTime<Utc>>,
+    /// Whether they have paid for anything before, as billing knows best.
+    #[serde(default)]
+    pub has_purchased: bool,
     /// As the customer typed it.
     pub promocode: String,
     /// What is bought.
@@ -84,9 +88,9 @@ pub struct HoldPromocodeV1 {
     /// At which price before the discount.
     pub price: Money,
     /// The moment that start and end are judged at.
-    pub requested_at: Instant,
+    pub requested_at: DateTime<Utc>,
     /// When billing gives up waiting.
-    pub deadline: Instant,
+    pub deadline: DateTime<Utc>,
 }
 message!(
     HoldPromocodeV1,
@@ -98,7 +102,7 @@ message!(
 );
 
 /// One use is held for the purchase, at this price.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PromocodeHeldV1 {
     /// For which purchase.
     pub purchase_id: PurchaseId,
@@ -116,6 +120,10 @@ pub struct PromocodeHeldV1 {
     pub discount: Money,
     /// What is to be charged.
     pub final_price: Money,
+    /// Whether the promocode is for a first purchase only, so that billing looks again when it
+    /// charges: of two purchases at once, one is the first.
+    #[serde(default)]
+    pub first_purchase_only: bool,
 }
 message!(
     PromocodeHeldV1,
@@ -127,7 +135,7 @@ message!(
 );
 
 /// A campaign is there, in this version of its terms. Whoever remembers an older one forgets it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CampaignChangedV1 {
     /// Which one.
     pub campaign_id: CampaignId,
@@ -144,7 +152,7 @@ message!(
 );
 
 /// No use is held, and why: the customer's (masked) copy of the reasons.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PromocodeRefusedV1 {
     /// For which purchase.
     pub purchase_id: PurchaseId,
@@ -159,5 +167,33 @@ message!(
     LoyaltyEvents,
     "promocode.refused",
     |m| m.purchase_id.0,
+    0
+);
+
+/// A promocode was made available to a user by an administrator, or to a group they are in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PromocodeGrantedV1 {
+    /// The grant; one to a group makes one event for each of its users.
+    pub grant_id: GrantId,
+    /// To whom.
+    pub user_id: UserId,
+    /// Its campaign.
+    pub campaign_id: CampaignId,
+    /// What the campaign is called.
+    pub campaign_name: String,
+    /// What to type.
+    pub promocode: String,
+    /// Until when it can be used; absent if for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<DateTime<Utc>>,
+    /// When.
+    pub granted_at: DateTime<Utc>,
+}
+message!(
+    PromocodeGrantedV1,
+    "kopeck.loyalty.promocode_granted.v1",
+    LoyaltyEvents,
+    "promocode.granted",
+    |m| m.user_id.0,
     0
 );

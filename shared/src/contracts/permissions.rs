@@ -1,11 +1,12 @@
 //! What a token can allow. Roles are auth's affair; services check permissions only.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 macro_rules! permissions {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// One thing that a role may allow; checked by the service that acts.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         pub enum Permission {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*
         }
@@ -28,11 +29,13 @@ permissions! {
     UsersRead = "users.read",
     /// Block and unblock users.
     UsersBlock = "users.block",
+    /// Delete users.
+    UsersDelete = "users.delete",
     /// Give and take roles.
     RolesWrite = "roles.write",
-    /// See campaigns, promocodes and everyone's redemptions.
+    /// See campaigns, promocodes, groups, grants and everyone's redemptions.
     CampaignsRead = "campaigns.read",
-    /// Create and change campaigns and promocodes.
+    /// Create and change campaigns, promocodes, groups and grants.
     CampaignsWrite = "campaigns.write",
     /// See why promocodes were refused, unmasked.
     RefusalsRead = "refusals.read",
@@ -40,6 +43,20 @@ permissions! {
     TariffsWrite = "tariffs.write",
     /// See anyone's purchases, subscriptions and wallet.
     BillingRead = "billing.read",
+    /// Give money of paid purchases back.
+    PurchasesRefund = "purchases.refund",
+    /// Put money into wallets and take it out, with a reason.
+    WalletsAdjust = "wallets.adjust",
     /// See anyone's letters.
     LettersRead = "letters.read",
+    /// Send letters again.
+    LettersResend = "letters.resend",
+    /// See what administrators did.
+    AuditRead = "audit.read",
+    /// See messages that failed.
+    ParkedRead = "parked.read",
+    /// Replay and drop messages that failed.
+    ParkedWrite = "parked.write",
+    /// Learn where to write to users, and what to mail them: for services that mail.
+    ContactsRead = "contacts.read",
 }

@@ -4,15 +4,17 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
-    CampaignChangedV1, HoldPromocodeV1, Message, PromocodeHeldV1, PromocodeRefusedV1, PurchaseFailedV1,
-    PurchasePaidV1, ReportPurchaseV1, TariffChangedV1, UserBlockedV1, UserDeletedV1, UserRegisteredV1,
+    CampaignChangedV1, HoldPromocodeV1, MailRequestedV1, Message, PromocodeGrantedV1, PromocodeHeldV1,
+    PromocodeRefusedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1, ReportPurchaseV1,
+    SessionEndedV1, SubscriptionEndingV1, TariffChangedV1, UserBlockedV1, UserDeletedV1, UserRegisteredV1,
     UserUnblockedV1, UserUpdatedV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
 };
 
 /// A service of the platform.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceName {
     /// Accounts, sessions, keys, roles.
@@ -162,6 +164,7 @@ pub static QUEUES: &[Queue] = &[
             on::<UserBlockedV1>(),
             on::<UserUnblockedV1>(),
             on::<UserDeletedV1>(),
+            on::<SessionEndedV1>(),
             on::<TariffChangedV1>(),
             on::<HoldPromocodeV1>(),
             on::<PurchasePaidV1>(),
@@ -177,6 +180,7 @@ pub static QUEUES: &[Queue] = &[
             on::<UserBlockedV1>(),
             on::<UserUnblockedV1>(),
             on::<UserDeletedV1>(),
+            on::<SessionEndedV1>(),
             on::<PromocodeHeldV1>(),
             on::<PromocodeRefusedV1>(),
             on::<ReportPurchaseV1>(),
@@ -191,6 +195,7 @@ pub static QUEUES: &[Queue] = &[
             on::<UserBlockedV1>(),
             on::<UserUnblockedV1>(),
             on::<UserDeletedV1>(),
+            on::<SessionEndedV1>(),
             on::<WalletCreditedV1>(),
             on::<WalletDebitedV1>(),
             on::<WithdrawalFailedV1>(),
@@ -212,6 +217,7 @@ pub static WAKE_UPS: &[WakeUp] = &[
             on::<UserBlockedV1>(),
             on::<UserUnblockedV1>(),
             on::<UserDeletedV1>(),
+            on::<SessionEndedV1>(),
         ],
     },
     WakeUp {
@@ -222,6 +228,7 @@ pub static WAKE_UPS: &[WakeUp] = &[
             on::<UserBlockedV1>(),
             on::<UserUnblockedV1>(),
             on::<UserDeletedV1>(),
+            on::<SessionEndedV1>(),
             on::<TariffChangedV1>(),
             on::<CampaignChangedV1>(),
         ],
@@ -234,6 +241,7 @@ pub static WAKE_UPS: &[WakeUp] = &[
             on::<UserBlockedV1>(),
             on::<UserUnblockedV1>(),
             on::<UserDeletedV1>(),
+            on::<SessionEndedV1>(),
         ],
     },
 ];
@@ -245,12 +253,17 @@ pub static MESSAGES: &[Binding] = &[
     on::<UserBlockedV1>(),
     on::<UserUnblockedV1>(),
     on::<UserDeletedV1>(),
+    on::<SessionEndedV1>(),
+    on::<MailRequestedV1>(),
     on::<HoldPromocodeV1>(),
+    on::<PromocodeGrantedV1>(),
     on::<PromocodeHeldV1>(),
     on::<PromocodeRefusedV1>(),
     on::<CampaignChangedV1>(),
     on::<PurchasePaidV1>(),
     on::<PurchaseFailedV1>(),
+    on::<PurchaseRefundedV1>(),
+    on::<SubscriptionEndingV1>(),
     on::<WalletCreditedV1>(),
     on::<WalletDebitedV1>(),
     on::<WithdrawalFailedV1>(),

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Definition, Job, JobError, OnWake, Service,
     background::{Background, after, declare, hear_others, hear_own, repeat},
+    documents::Documents,
     health,
     metrics::{self, SampleMetrics},
     serve::{HEAD, serve},
@@ -22,7 +23,9 @@ use crate::{
     db::{ConnectError, Db},
     http,
     inbox::{ForgetInbox, Handlers, Receiver, RetryInbox},
+    operation,
     outbox::Relay,
+    sessions::{EndedSessions, ForgetEndedSessions, LookForEndedSessions},
     telemetry,
     token::{self, TokenVerifier},
 };
@@ -185,6 +188,7 @@ pub async fn start_on(
     ));
     let config = Arc::new(config);
     let mut router = metrics::routes();
+    let mut documents = Documents::default();
     let mut parts = Vec::new();
     for definition in definitions {
         let (db, committed) = open(&config, *definition, &clock).await?;
@@ -193,17 +197,20 @@ pub async fn start_on(
         } else {
             ServiceCache::of_one_among_many(Arc::clone(&cache), definition.name)
         };
+        let sessions = EndedSessions::default();
         let context = Context {
             config: Arc::clone(&config),
             db: db.clone(),
             cache: cache.clone(),
             clock: Arc::clone(&clock),
             tokens: Arc::clone(&tokens),
+            sessions: sessions.clone(),
         };
         let Service {
-            router: routes,
+            api,
+            guard,
             handlers,
-            jobs,
+            mut jobs,
             on_wake,
         } = (definition.build)(&context)
             .await
@@ -211,6 +218,21 @@ pub async fn start_on(
                 service: definition.name,
                 source,
             })?;
+        let look = LookForEndedSessions {
+            db: db.clone(),
+            sessions: sessions.clone(),
+        };
+        look.first().await.map_err(|source| StartError::Service {
+            service: definition.name,
+            source: source.into(),
+        })?;
+        jobs.push(Arc::new(look));
+        jobs.push(Arc::new(ForgetEndedSessions {
+            db: db.clone(),
+            sessions,
+        }));
+        let (routes, document) = api.merge(operation::routes(db.clone(), guard)).split_for_parts();
+        documents.add(definition.name, document);
         router = router
             .merge(routes)
             .merge(health::routes(definition.name, db.clone(), Arc::clone(&bus)));
@@ -240,7 +262,12 @@ pub async fn start_on(
     server.spawn(
         None,
         "server",
-        serve(listener, http::finish(router), HEAD, server.stop.clone()),
+        serve(
+            listener,
+            http::finish(router.merge(documents.routes())),
+            HEAD,
+            server.stop.clone(),
+        ),
     );
     Ok(Running {
         address,

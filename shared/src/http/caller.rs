@@ -13,6 +13,7 @@ use super::Problem;
 use crate::{
     contracts::{Permission, UserStatus},
     ids::{SessionId, UserId},
+    sessions::EndedSessions,
     token::{TokenError, TokenVerifier},
 };
 
@@ -36,6 +37,8 @@ pub struct Guard {
     pub tokens: Arc<TokenVerifier>,
     /// Knows their status.
     pub statuses: Arc<dyn UserStatuses>,
+    /// Knows whose sessions have ended.
+    pub sessions: EndedSessions,
 }
 
 /// The user behind a request: has a good token and is not blocked or deleted, as far as the
@@ -134,6 +137,13 @@ impl Guard {
                 )
             })?;
         let claims = self.tokens.verify(token).await?;
+        if self.sessions.contains(claims.sid) {
+            return Err(unauthorized(
+                "invalid_token",
+                "The access token is not valid",
+                "Its session has ended; log in to begin a new one.",
+            ));
+        }
         let status = if changes_nothing {
             self.statuses.recent_status(claims.sub).await?
         } else {

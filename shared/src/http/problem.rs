@@ -8,6 +8,7 @@ use axum::{
 use sea_orm::DbErr;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use crate::{
     batch::BrokenOff,
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// One field of a request that is not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Which: `discount.percent`.
     pub field: String,

@@ -30,6 +30,19 @@ pub enum Status {
     Dropped,
 }
 
+impl Status {
+    /// As it stands in the database and on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Retry => "retry",
+            Self::Parked => "parked",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
 /// Rows as the database keeps them.
 pub mod entity {
     use sea_orm::entity::prelude::*;

@@ -113,6 +113,7 @@ fn held_for_nobody() -> PromocodeHeldV1 {
         serde_json::from_value(json!({"amount": Amount(amount).0, "currency": "RUB"})).unwrap()
     };
     PromocodeHeldV1 {
+        first_purchase_only: false,
         purchase_id: PurchaseId::new(now),
         user_id: UserId::new(now),
         promocode_id: PromocodeId::new(now),
