@@ -37,24 +37,29 @@ const ACKNOWLEDGE_BOUND: Duration = Duration::from_secs(5);
 
 pub(super) struct RabbitConsumer {
     line: Arc<Line>,
-    queue: Cow<'static, str>,
+    queue: &'static Queue,
+    name: Cow<'static, str>,
     session: Option<Session>,
     outage: Outage,
 }
 
 impl RabbitConsumer {
-    pub(super) fn new(line: Arc<Line>, queue: &Queue, side: Side) -> Self {
-        let queue = topology::name(queue, side);
+    pub(super) fn new(line: Arc<Line>, queue: &'static Queue, side: Side) -> Self {
+        let name = topology::name(queue, side);
         Self {
             line,
-            outage: Outage::none(queue.to_string()),
+            outage: Outage::none(name.to_string()),
             queue,
+            name,
             session: None,
         }
     }
 
     async fn subscribe(&self) -> Result<Session, LinkError> {
-        subscribe(&self.line, async |link| Session::start(link, &self.queue).await).await
+        subscribe(&self.line, async |link| {
+            Session::start(link, self.queue, &self.name).await
+        })
+        .await
     }
 }
 
@@ -114,13 +119,13 @@ struct Session {
 
 impl Session {
     /// Declares first: the queue may be what was lost.
-    async fn start(link: &Link, queue: &str) -> Result<Self, lapin::Error> {
+    async fn start(link: &Link, queue: &Queue, name: &str) -> Result<Self, lapin::Error> {
         let channel = link.channel().await?;
-        topology::declare(&channel).await?;
+        topology::declare_for(&channel, queue).await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         let options = BasicConsumeOptions::default();
         let frames = channel
-            .basic_consume(queue.into(), "".into(), options, FieldTable::default())
+            .basic_consume(name.into(), "".into(), options, FieldTable::default())
             .await?;
         Ok(Self {
             channel,

@@ -13,7 +13,10 @@ use lapin::{
     BasicProperties, Channel, Confirmation, PublisherConfirm,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 
 use super::{
     connection::{CONNECT_BOUND, Line, Link, LinkError},
@@ -21,7 +24,7 @@ use super::{
 };
 use crate::{
     bus::{BusError, Outgoing},
-    contracts::is_subscribed,
+    contracts::{QUEUES, is_subscribed},
 };
 
 /// How long all confirms of a batch together may take.
@@ -30,9 +33,15 @@ const CONFIRM_BOUND: Duration = Duration::from_secs(5);
 /// How many batches may be on their way at once.
 const IN_FLIGHT: usize = 16;
 
-/// How often what no queue took is said again at once, the topology declared before each time. In
-/// the outbox it would wait for its lease to end, longer than the purchase it is about may take.
-const AGAIN: usize = 3;
+/// After which pauses what no queue took is said again, the topology repaired before each time. In
+/// the outbox it would wait for its lease to end, longer than the purchase it is about may take. The
+/// pauses are for consumers whose queue is gone: it is theirs to make again.
+const AGAIN: [Duration; 4] = [
+    Duration::from_millis(20),
+    Duration::from_millis(150),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+];
 
 /// AMQP's "persistent".
 const PERSISTENT: u8 = 2;
@@ -59,8 +68,8 @@ pub(super) struct Publisher {
     in_flight: Semaphore,
     /// How often something that must be taken was not: a binding or queue is gone from the broker.
     doubts: AtomicU64,
-    /// How many of the doubts were there before the topology was last declared. A number and not a
-    /// flag, since one that arises while it is being declared may be about what was declared first.
+    /// How many of the doubts were there before the topology was last repaired. A number and not a
+    /// flag, since one that arises while it is being repaired may be about what was repaired first.
     settled_doubts: AtomicU64,
 }
 
@@ -76,8 +85,8 @@ impl Publisher {
     }
 
     pub(super) async fn declare(&self) -> Result<(), BusError> {
-        self.doubt();
         let lane = self.lane().await?;
+        bounded(&lane.link, topology::declare(&lane.channel)).await?;
         self.keep(lane);
         Ok(())
     }
@@ -98,13 +107,14 @@ impl Publisher {
             return Vec::new();
         }
         let mut results = self.publish_once(batch).await;
-        for _ in 0..AGAIN {
+        for pause in AGAIN {
             let returned: Vec<_> = (0..batch.len())
                 .filter(|place| matches!(results[*place], Err(BusError::NoQueue)))
                 .collect();
             if returned.is_empty() {
                 break;
             }
+            sleep(pause).await;
             let again: Vec<_> = returned.iter().map(|place| batch[*place].clone()).collect();
             for (place, result) in returned.into_iter().zip(self.publish_once(&again).await) {
                 results[place] = result;
@@ -183,7 +193,7 @@ impl Publisher {
         };
         let doubts = self.doubts.load(Ordering::Acquire);
         if self.settled_doubts.load(Ordering::Acquire) < doubts {
-            bounded(&lane.link, topology::declare(&lane.channel)).await?;
+            repair(&lane.link).await?;
             self.settled_doubts.fetch_max(doubts, Ordering::AcqRel);
         }
         Ok(lane)
@@ -226,6 +236,22 @@ async fn bounded<T>(
         link.mark_broken();
     }
     result
+}
+
+async fn repair(link: &Link) -> Result<(), LinkError> {
+    for queue in QUEUES {
+        let repairing = async {
+            let channel = link.channel().await?;
+            if let Err(error) = topology::repair(&channel, queue).await {
+                tracing::debug!(%error, queue = queue.name, "left to its consumers");
+            }
+            // Closed already if the queue is not there.
+            let _ = channel.close(200, "done".into()).await;
+            Ok::<_, lapin::Error>(())
+        };
+        bounded(link, repairing).await?;
+    }
+    Ok(())
 }
 
 /// Sends everything, then waits for every confirm.

@@ -35,8 +35,38 @@ pub(super) fn name(queue: &Queue, side: Side) -> Cow<'static, str> {
     }
 }
 
-/// Declares every exchange, queue and binding there is. Safe to repeat.
+/// Declares every exchange, queue and binding there is, at the start. Safe to repeat.
 pub(super) async fn declare(channel: &Channel) -> Result<(), lapin::Error> {
+    declare_exchanges(channel).await?;
+    for queue in QUEUES {
+        declare_both(channel, queue).await?;
+    }
+    Ok(())
+}
+
+/// Declares what `queue` needs, for whoever is about to consume it.
+pub(super) async fn declare_for(channel: &Channel, queue: &Queue) -> Result<(), lapin::Error> {
+    declare_exchanges(channel).await?;
+    declare_both(channel, queue).await
+}
+
+/// Puts right what a publisher has found missing: exchanges, and the bindings of `queue` if it is
+/// there. A channel that is told of a missing queue is closed, so `channel` is for this alone.
+///
+/// A queue that is gone is left to its consumers: made again by somebody else before the broker has
+/// told them that it is gone, it would keep them subscribed without giving them anything (seen with
+/// RabbitMQ 3.10: the message lies with a consumer that never gets it).
+pub(super) async fn repair(channel: &Channel, queue: &Queue) -> Result<(), lapin::Error> {
+    declare_exchanges(channel).await?;
+    bind_all(channel, queue).await
+}
+
+async fn declare_both(channel: &Channel, queue: &Queue) -> Result<(), lapin::Error> {
+    declare_dead_queue(channel, queue).await?;
+    declare_queue(channel, queue).await
+}
+
+async fn declare_exchanges(channel: &Channel) -> Result<(), lapin::Error> {
     declare_exchange(channel, DEAD_EXCHANGE, Kind::Direct).await?;
     for exchange in Exchange::ALL {
         let kind = match exchange.kind() {
@@ -44,10 +74,6 @@ pub(super) async fn declare(channel: &Channel) -> Result<(), lapin::Error> {
             ExchangeKind::Topic => Kind::Topic,
         };
         declare_exchange(channel, exchange.as_str(), kind).await?;
-    }
-    for queue in QUEUES {
-        declare_dead_queue(channel, queue).await?;
-        declare_queue(channel, queue).await?;
     }
     Ok(())
 }
@@ -75,6 +101,10 @@ async fn declare_queue(channel: &Channel, queue: &Queue) -> Result<(), lapin::Er
     channel
         .queue_declare(queue.name.into(), QueueDeclareOptions::durable(), arguments)
         .await?;
+    bind_all(channel, queue).await
+}
+
+async fn bind_all(channel: &Channel, queue: &Queue) -> Result<(), lapin::Error> {
     for binding in queue.bindings {
         let exchange = binding.exchange.as_str();
         bind(channel, queue.name, exchange, binding.routing_key).await?;
