@@ -4,6 +4,7 @@ mod admin;
 mod bench;
 mod cluster;
 mod demo;
+mod health;
 mod migrate;
 mod parked;
 mod reconcile;
@@ -76,6 +77,15 @@ enum Command {
     Parked {
         #[command(subcommand)]
         action: parked::Parked,
+    },
+    /// Ask a running platform, or some of its services, whether it is ready; fails if it is not
+    Health {
+        /// Where it is; this machine's at the port of `listen`, if not given
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+        /// Only this service; may be repeated
+        #[arg(long, value_name = "SERVICE")]
+        only: Vec<Only>,
     },
     /// Show the whole story on a throw-away platform
     Demo,
@@ -188,6 +198,7 @@ pub async fn execute(line: CommandLine) -> anyhow::Result<ExitCode> {
         }) => admin::create(&load(&options)?, &email).await,
         Some(Command::Reconcile { older_than }) => reconcile::reconcile(&load(&options)?, older_than).await,
         Some(Command::Parked { action }) => parked::parked(&load(&options)?, &action).await,
+        Some(Command::Health { url, only }) => health::health(&load(&options)?, url, &only).await,
         Some(Command::Demo) => demo::demo().await,
         Some(Command::Cluster { listen }) => cluster::cluster(listen).await,
         Some(Command::Bench(options)) => bench::bench(options).await,

@@ -23,8 +23,8 @@ use tokio::{
 };
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kopeck");
-const ADMIN_EMAIL: &str = "owner@cinema.example";
-const PASSWORD: &str = "a long enough password";
+pub const ADMIN_EMAIL: &str = "owner@cinema.example";
+pub const PASSWORD: &str = "a long enough password";
 
 /// A platform that runs, with an administrator.
 pub struct Platform {

@@ -18,15 +18,20 @@ impl Documents {
 
     /// `/{service}/openapi.json`, `/openapi.json` for all of them, and `/docs`, whose assets are in
     /// the program.
+    ///
+    /// The page lists the services of other processes too: where there are several, a reverse proxy
+    /// puts them under one address.
     pub(super) fn routes(self) -> Router {
         let mut router = Router::new();
-        let mut shown = vec![Url::with_primary("all", "/openapi.json", true)];
+        let mut shown = Vec::new();
+        if self.0.len() == ServiceName::ALL.len() {
+            shown.push(Url::with_primary("all", "/openapi.json", true));
+        }
+        shown.extend(ServiceName::ALL.map(|service| Url::new(service.as_str(), path_of(service))));
         let merged = openapi::merge(self.0.iter().map(|(_, document)| document.clone()));
         router = router.merge(serve("/openapi.json", merged));
         for (service, document) in self.0 {
-            let path = path_of(service);
-            router = router.merge(serve(path, document));
-            shown.push(Url::new(service.as_str(), path));
+            router = router.merge(serve(path_of(service), document));
         }
         let page = Config::new(shown)
             .try_it_out_enabled(true)

@@ -1,0 +1,31 @@
+//! `kopeck health`
+
+use std::{process::ExitCode, time::Duration};
+
+use shared::config::Config;
+
+use super::{Only, services};
+
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// For container platforms, whose images need no HTTP client then.
+pub(super) async fn health(config: &Config, url: Option<String>, only: &[Only]) -> anyhow::Result<ExitCode> {
+    let url = url.unwrap_or_else(|| format!("http://127.0.0.1:{}", config.listen.port()));
+    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?;
+    let mut is_ready = true;
+    for service in services(only) {
+        let asked = format!("{}/{service}/health/ready", url.trim_end_matches('/'));
+        let found = match client.get(&asked).send().await {
+            Ok(answer) if answer.status().is_success() => "ready",
+            Ok(_) => "not ready",
+            Err(_) => "no answer",
+        };
+        is_ready &= found == "ready";
+        println!("{service}: {found}");
+    }
+    Ok(if is_ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
