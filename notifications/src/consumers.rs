@@ -1,8 +1,14 @@
 //! What notifications hears.
 
+mod on_mail_requested;
+mod on_promocode_granted;
 mod on_purchase_failed;
 mod on_purchase_paid;
+mod on_purchase_refunded;
+mod on_subscription_ending;
+mod on_user_blocked;
 mod on_user_registered;
+mod on_user_unblocked;
 mod on_wallet_credited;
 mod on_wallet_debited;
 mod on_withdrawal_failed;
@@ -10,8 +16,9 @@ mod on_withdrawal_failed;
 use shared::{
     cache::Versioned,
     contracts::{
-        PurchaseFailedV1, PurchasePaidV1, UserRegisteredV1, WalletCreditedV1, WalletDebitedV1,
-        WithdrawalFailedV1,
+        MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
+        SubscriptionEndingV1, UserBlockedV1, UserRegisteredV1, UserUnblockedV1, WalletCreditedV1,
+        WalletDebitedV1, WithdrawalFailedV1,
     },
     inbox::Handlers,
     sessions::{self, EndedSessions},
@@ -28,6 +35,12 @@ pub fn handlers(users: &Versioned<users::entity::Model>, ended: &EndedSessions) 
         .on::<WithdrawalFailedV1>(on_withdrawal_failed::OnWithdrawalFailed)
         .on::<PurchasePaidV1>(on_purchase_paid::OnPurchasePaid)
         .on::<PurchaseFailedV1>(on_purchase_failed::OnPurchaseFailed)
+        .on::<PurchaseRefundedV1>(on_purchase_refunded::OnPurchaseRefunded)
+        .on::<SubscriptionEndingV1>(on_subscription_ending::OnSubscriptionEnding)
+        .on::<PromocodeGrantedV1>(on_promocode_granted::OnPromocodeGranted)
+        .on::<UserBlockedV1>(on_user_blocked::OnUserBlocked)
+        .on::<UserUnblockedV1>(on_user_unblocked::OnUserUnblocked)
+        .on::<MailRequestedV1>(on_mail_requested::OnMailRequested)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use sea_orm::DbErr;
 use shared::{contracts::Locale, db::Tx, users};
 
 use crate::{
-    domain::letter::{Letter, Outcome},
+    domain::{letter::Letter, outcome::Outcome},
     store,
 };
 
@@ -15,6 +15,9 @@ use crate::{
 /// # Errors
 /// When the database refuses.
 pub async fn make_letters<O: Outcome>(tx: &Tx, outcomes: &[O]) -> Result<(), DbErr> {
+    if outcomes.is_empty() {
+        return Ok(());
+    }
     let readers = users::find_many(tx.conn(), outcomes.iter().map(Outcome::user_id)).await?;
     let letters: Vec<Letter> = outcomes
         .iter()

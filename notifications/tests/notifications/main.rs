@@ -44,3 +44,8 @@ async fn unread(api: &Api) -> u64 {
     let count = api.get("/notifications/v1/unread-count").await.expect(200);
     count["unread"].as_u64().unwrap()
 }
+
+/// What a letter says, with ordinary spaces.
+fn plain(text: &Value) -> String {
+    text.as_str().unwrap().replace('\u{a0}', " ")
+}
