@@ -250,6 +250,13 @@ pub struct NotificationsConfig {
     /// What notifications shows auth to learn addresses: the same for both. Where both are one process
     /// it may be absent; then that process makes one up.
     pub client_secret: Option<SecretString>,
+    /// Through which server letters are mailed: `smtps://USER:PASSWORD@HOST`, or
+    /// `smtp://USER:PASSWORD@HOST:587?tls=required` for STARTTLS. Absent means that nothing is mailed.
+    pub mail_url: Option<SecretString>,
+    /// From whom: `Cinema <noreply@example.com>`.
+    pub mail_from: Option<String>,
+    /// Where users reach what belongs to the links in mails: `https://example.com`.
+    pub public_url: Option<String>,
 }
 
 impl Config {
@@ -319,12 +326,28 @@ impl Config {
         {
             return wrong("auth.url", "it must begin with http:// or https://");
         }
+        if self.notifications.mail_url.is_some() {
+            if self.notifications.mail_from.is_none() {
+                return wrong("notifications.mail_from", "it must be set where mail is sent");
+            }
+            if self.notifications.public_url.is_none() {
+                return wrong("notifications.public_url", "it must be set where mail is sent");
+            }
+        }
+        if let Some(url) = &self.notifications.public_url
+            && !(url.starts_with("http://") || url.starts_with("https://"))
+        {
+            return wrong(
+                "notifications.public_url",
+                "it must begin with http:// or https://",
+            );
+        }
         Ok(())
     }
 
     /// What may be any text, but an empty one. An empty variable is mostly one that somebody
     /// forgot to fill.
-    fn texts(&self) -> [(&'static str, Option<&str>); 13] {
+    fn texts(&self) -> [(&'static str, Option<&str>); 16] {
         fn secret(text: Option<&SecretString>) -> Option<&str> {
             text.map(|text| text.expose_secret())
         }
@@ -347,6 +370,15 @@ impl Config {
             (
                 "notifications.client_secret",
                 secret(self.notifications.client_secret.as_ref()),
+            ),
+            (
+                "notifications.mail_url",
+                secret(self.notifications.mail_url.as_ref()),
+            ),
+            ("notifications.mail_from", self.notifications.mail_from.as_deref()),
+            (
+                "notifications.public_url",
+                self.notifications.public_url.as_deref(),
             ),
         ]
     }

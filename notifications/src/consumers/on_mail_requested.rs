@@ -7,11 +7,11 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use crate::app::make_letters::make_letters;
+use crate::app::make_letters::Letters;
 
-/// Makes the letters that tell that a new password was asked for. That an address is to be confirmed
+/// Puts the mails on the list, and makes the letters that tell that a new password was asked for. That an address is to be confirmed
 /// is said in the mail alone: in the inbox it would be noise.
-pub struct OnMailRequested;
+pub struct OnMailRequested(pub Letters);
 
 #[async_trait]
 impl Handle<MailRequestedV1> for OnMailRequested {
@@ -21,6 +21,7 @@ impl Handle<MailRequestedV1> for OnMailRequested {
             .filter(|request| request.purpose == MailPurpose::ResetPassword)
             .cloned()
             .collect();
-        Ok(make_letters(tx, &told).await?)
+        self.0.make(tx, &told).await?;
+        Ok(self.0.mail_links(tx, messages).await?)
     }
 }

@@ -7,10 +7,10 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use crate::{app::make_letters::make_letters, domain::outcome::SubscriptionEnding};
+use crate::{app::make_letters::Letters, domain::outcome::SubscriptionEnding};
 
 /// Makes the letters about it.
-pub struct OnSubscriptionEnding;
+pub struct OnSubscriptionEnding(pub Letters);
 
 #[async_trait]
 impl Handle<SubscriptionEndingV1> for OnSubscriptionEnding {
@@ -22,6 +22,6 @@ impl Handle<SubscriptionEndingV1> for OnSubscriptionEnding {
                 heard_at: tx.now(),
             })
             .collect();
-        Ok(make_letters(tx, &outcomes).await?)
+        Ok(self.0.make(tx, &outcomes).await?)
     }
 }

@@ -7,10 +7,10 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use crate::{app::make_letters::make_letters, domain::outcome::AccountBlocked};
+use crate::{app::make_letters::Letters, domain::outcome::AccountBlocked};
 
 /// Makes the letters about it.
-pub struct OnUserBlocked;
+pub struct OnUserBlocked(pub Letters);
 
 #[async_trait]
 impl Handle<UserBlockedV1> for OnUserBlocked {
@@ -23,6 +23,6 @@ impl Handle<UserBlockedV1> for OnUserBlocked {
                 heard_at: tx.now(),
             })
             .collect();
-        Ok(make_letters(tx, &outcomes).await?)
+        Ok(self.0.make(tx, &outcomes).await?)
     }
 }

@@ -7,10 +7,10 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use crate::{app::make_letters::make_letters, domain::outcome::AccountUnblocked};
+use crate::{app::make_letters::Letters, domain::outcome::AccountUnblocked};
 
 /// Makes the letters about it.
-pub struct OnUserUnblocked;
+pub struct OnUserUnblocked(pub Letters);
 
 #[async_trait]
 impl Handle<UserUnblockedV1> for OnUserUnblocked {
@@ -23,6 +23,6 @@ impl Handle<UserUnblockedV1> for OnUserUnblocked {
                 heard_at: tx.now(),
             })
             .collect();
-        Ok(make_letters(tx, &outcomes).await?)
+        Ok(self.0.make(tx, &outcomes).await?)
     }
 }

@@ -7,6 +7,7 @@ mod ru;
 #[cfg(test)]
 mod tests;
 
+use shared::clock::Instant;
 use shared::contracts::{
     Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
     SubscriptionEndingV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
@@ -22,6 +23,22 @@ pub(super) fn welcome(locale: Locale) -> Text {
     match locale {
         Locale::En => en::welcome(),
         Locale::Ru => ru::welcome(),
+    }
+}
+
+/// A mail with the link that shows an address to be theirs.
+pub(super) fn confirm_email_mail(link: &str, expires_at: Instant, locale: Locale) -> Text {
+    match locale {
+        Locale::En => en::confirm_email_mail(link, expires_at),
+        Locale::Ru => ru::confirm_email_mail(link, expires_at),
+    }
+}
+
+/// A mail with the link under which a new password is chosen.
+pub(super) fn reset_password_mail(link: &str, expires_at: Instant, locale: Locale) -> Text {
+    match locale {
+        Locale::En => en::reset_password_mail(link, expires_at),
+        Locale::Ru => ru::reset_password_mail(link, expires_at),
     }
 }
 

@@ -20,7 +20,7 @@ async fn is_refused(service: &TestService, api: &Api, status: u16, code: &str) {
     api.get("/notifications/v1/letters")
         .await
         .expect_problem(status, code);
-    api.get("/notifications/v1/unread-count")
+    api.get("/notifications/v1/letters/unread-count")
         .await
         .expect_problem(status, code);
     let path = format!("/notifications/v1/letters/{id}/read");

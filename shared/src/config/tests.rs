@@ -34,6 +34,18 @@ fn a_wrong_value_is_refused_by_name() {
             "billing.purchase_deadline_seconds",
         ),
         ("[auth]\nurl = \"auth:8080\"", "auth.url"),
+        (
+            "[notifications]\nmail_url = \"smtp://localhost\"\npublic_url = \"http://localhost\"",
+            "notifications.mail_from",
+        ),
+        (
+            "[notifications]\nmail_url = \"smtp://localhost\"\nmail_from = \"a@example.com\"",
+            "notifications.public_url",
+        ),
+        (
+            "[notifications]\npublic_url = \"localhost\"",
+            "notifications.public_url",
+        ),
         ("[auth]\nrefresh_token_seconds = 1", "auth.refresh_token_seconds"),
         ("[auth]\nmax_failed_logins = 0", "auth.max_failed_logins"),
         ("[auth]\ntrusted_proxies = [\"proxy\"]", "auth.trusted_proxies"),

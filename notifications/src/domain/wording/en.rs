@@ -169,6 +169,30 @@ pub(super) fn password_reset(event: &MailRequestedV1) -> Text {
     )
 }
 
+pub(super) fn confirm_email_mail(link: &str, expires_at: Instant) -> Text {
+    text(
+        "Confirm your address".to_owned(),
+        &[
+            "Open this link to show that the address is yours:".to_owned(),
+            link.to_owned(),
+            format!("It is good until {}.", instant(expires_at)),
+            "If you have not signed up, do nothing.".to_owned(),
+        ],
+    )
+}
+
+pub(super) fn reset_password_mail(link: &str, expires_at: Instant) -> Text {
+    text(
+        "Choose a new password".to_owned(),
+        &[
+            "Open this link to choose a new password:".to_owned(),
+            link.to_owned(),
+            format!("It is good until {}, and once.", instant(expires_at)),
+            "If you did not ask for it, do nothing: your password stays as it is.".to_owned(),
+        ],
+    )
+}
+
 fn instant(at: Instant) -> String {
     format::instant(at, Locale::En)
 }

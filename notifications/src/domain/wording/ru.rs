@@ -169,6 +169,30 @@ pub(super) fn password_reset(event: &MailRequestedV1) -> Text {
     )
 }
 
+pub(super) fn confirm_email_mail(link: &str, expires_at: Instant) -> Text {
+    text(
+        "Подтвердите адрес".to_owned(),
+        &[
+            "Откройте ссылку, чтобы подтвердить, что этот адрес ваш:".to_owned(),
+            link.to_owned(),
+            format!("Она действует до {}.", instant(expires_at)),
+            "Если вы не регистрировались, ничего не делайте.".to_owned(),
+        ],
+    )
+}
+
+pub(super) fn reset_password_mail(link: &str, expires_at: Instant) -> Text {
+    text(
+        "Выберите новый пароль".to_owned(),
+        &[
+            "Откройте ссылку, чтобы выбрать новый пароль:".to_owned(),
+            link.to_owned(),
+            format!("Она действует до {} и только один раз.", instant(expires_at)),
+            "Если вы об этом не просили, ничего не делайте: пароль останется прежним.".to_owned(),
+        ],
+    )
+}
+
 fn instant(at: Instant) -> String {
     format::instant(at, Locale::Ru)
 }
