@@ -1,6 +1,7 @@
 //! The database of notifications.
 
 mod m20261121_000003_letters;
+mod m20261121_000021_mails;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(Users),
             Box::new(m20261121_000003_letters::Letters),
             Box::new(Operation),
+            Box::new(m20261121_000021_mails::Mails),
         ]
     }
 }

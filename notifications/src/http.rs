@@ -1,6 +1,7 @@
 //! The API of notifications.
 
 mod letter;
+mod preference;
 
 use axum::extract::FromRef;
 use shared::{
@@ -15,6 +16,8 @@ pub struct AppState {
     pub db: Db,
     /// Knows the callers.
     pub guard: Guard,
+    /// Whether letters are mailed.
+    pub mailed: bool,
 }
 
 impl FromRef<AppState> for Guard {
@@ -27,8 +30,12 @@ impl FromRef<AppState> for Guard {
 pub fn routes(state: AppState) -> OpenApiRouter {
     let routes = OpenApiRouter::new()
         .routes(routes!(letter::list_letters))
+        .routes(routes!(letter::count_unread_letters))
+        .routes(routes!(letter::get_letter))
         .routes(routes!(letter::read_letter))
-        .routes(routes!(letter::count_unread_letters));
+        .routes(routes!(letter::unread_letter))
+        .routes(routes!(letter::resend_letter))
+        .routes(routes!(preference::get_preferences, preference::put_preferences));
     OpenApiRouter::new()
         .nest("/notifications/v1", routes)
         .with_state(state)

@@ -1,3 +1,5 @@
 //! The tables of notifications.
 
 pub mod letter;
+pub mod mail;
+pub mod preference;

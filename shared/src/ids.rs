@@ -100,6 +100,8 @@ ids! {
     /// A letter with a secret in it, which only auth can write: a confirmation of an address, a
     /// reset of a password.
     MailRequestId
+    /// One sending of a letter, or of a mail with a secret link.
+    MailId
     /// Something that an administrator did.
     AuditId
 }

@@ -1,29 +1,92 @@
-//! Makes a letter of each outcome, once.
+//! Makes a letter of each outcome, once, and puts it on the list of mails.
+
+use std::collections::HashSet;
 
 use sea_orm::DbErr;
-use shared::{contracts::Locale, db::Tx, users};
-
-use crate::{
-    domain::letter::{Letter, Outcome},
-    store,
+use shared::{
+    contracts::{Locale, MailRequestedV1},
+    db::Tx,
+    ids::{LetterId, UserId},
+    users,
 };
 
-/// Makes the letters about `outcomes`. Each is written in its reader's language, in English to
-/// somebody who is not known yet: a letter late is worse than a letter in English. An outcome
-/// that has its letter already makes no second one.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn make_letters<O: Outcome>(tx: &Tx, outcomes: &[O]) -> Result<(), DbErr> {
-    let readers = users::find_many(tx.conn(), outcomes.iter().map(Outcome::user_id)).await?;
-    let letters: Vec<Letter> = outcomes
+use crate::{
+    domain::{
+        letter::{Letter, LetterKind},
+        outcome::Outcome,
+    },
+    store::{self, mail::MailOf},
+};
+
+/// Makes letters.
+#[derive(Clone, Copy, Debug)]
+pub struct Letters {
+    /// Whether they are also mailed. If not, nothing waits to be.
+    pub mailed: bool,
+}
+
+impl Letters {
+    /// Makes the letters about `outcomes`. Each is written in its reader's language, in English to
+    /// somebody who is not known yet: a letter late is worse than a letter in English. An outcome
+    /// that has its letter already makes no second one, and no second mail.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn make<O: Outcome>(self, tx: &Tx, outcomes: &[O]) -> Result<(), DbErr> {
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        let readers = users::find_many(tx.conn(), outcomes.iter().map(Outcome::user_id)).await?;
+        let letters: Vec<(LetterId, Letter)> = outcomes
+            .iter()
+            .map(|outcome| {
+                let locale = readers
+                    .get(&outcome.user_id())
+                    .map_or(Locale::default(), |reader| reader.locale);
+                (LetterId::new(tx.now()), outcome.letter(locale))
+            })
+            .collect();
+        store::letter::insert(tx.conn(), &letters, tx.now()).await?;
+        if self.mailed {
+            mail(tx, &letters).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts mails with a secret link on the list.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn mail_links(self, tx: &Tx, requests: &[MailRequestedV1]) -> Result<(), DbErr> {
+        if !self.mailed {
+            return Ok(());
+        }
+        let mut seen = HashSet::new();
+        let mails: Vec<_> = requests
+            .iter()
+            .filter(|request| seen.insert(request.mail_request_id))
+            .map(|request| {
+                let link = MailOf::Link(request.mail_request_id, request.expires_at);
+                (request.user_id, link)
+            })
+            .collect();
+        store::mail::insert(tx.conn(), &mails, tx.now()).await
+    }
+}
+
+/// Of `letters`, mails those that have just come into being and whose readers want them mailed.
+async fn mail(tx: &Tx, letters: &[(LetterId, Letter)]) -> Result<(), DbErr> {
+    let new = store::letter::existing(tx.conn(), letters.iter().map(|(id, _)| *id)).await?;
+    let users: HashSet<UserId> = letters.iter().map(|(_, letter)| letter.user_id).collect();
+    let unmailed = store::preference::unmailed(tx.conn(), users).await?;
+    let is_wanted = |user: UserId, kind: LetterKind| {
+        // The mail with the link tells of a reset itself, and better.
+        kind != LetterKind::PasswordReset && (kind.is_about_security() || !unmailed.contains(&(user, kind)))
+    };
+    let mails: Vec<_> = letters
         .iter()
-        .map(|outcome| {
-            let locale = readers
-                .get(&outcome.user_id())
-                .map_or(Locale::default(), |reader| reader.locale);
-            outcome.letter(locale)
-        })
+        .filter(|(id, letter)| new.contains(id) && is_wanted(letter.user_id, letter.kind))
+        .map(|(id, letter)| (letter.user_id, MailOf::Letter(*id)))
         .collect();
-    store::letter::insert(tx.conn(), &letters, tx.now()).await
+    store::mail::insert(tx.conn(), &mails, tx.now()).await
 }

@@ -7,14 +7,14 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use crate::app::make_letters::make_letters;
+use crate::app::make_letters::Letters;
 
 /// Makes the letters about it.
-pub struct OnWalletCredited;
+pub struct OnWalletCredited(pub Letters);
 
 #[async_trait]
 impl Handle<WalletCreditedV1> for OnWalletCredited {
     async fn handle(&self, tx: &Tx, messages: &[WalletCreditedV1]) -> Result<(), HandleError> {
-        Ok(make_letters(tx, messages).await?)
+        Ok(self.0.make(tx, messages).await?)
     }
 }

@@ -7,14 +7,14 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use crate::app::make_letters::make_letters;
+use crate::app::make_letters::Letters;
 
 /// Makes the letters about it.
-pub struct OnWithdrawalFailed;
+pub struct OnWithdrawalFailed(pub Letters);
 
 #[async_trait]
 impl Handle<WithdrawalFailedV1> for OnWithdrawalFailed {
     async fn handle(&self, tx: &Tx, messages: &[WithdrawalFailedV1]) -> Result<(), HandleError> {
-        Ok(make_letters(tx, messages).await?)
+        Ok(self.0.make(tx, messages).await?)
     }
 }

@@ -1,21 +1,17 @@
 //! A letter: what a user is told about one outcome.
 
-use chrono::SubsecRound as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shared::{
     clock::Instant,
-    contracts::{
-        FailureReason, Locale, PurchaseFailedV1, PurchasePaidV1, Reason, UserRegisteredV1, WalletCreditedV1,
-        WalletDebitedV1, WithdrawalFailedV1,
-    },
-    ids::{PurchaseId, SubscriptionId, TariffId, TransferId, UserId, WithdrawalId},
+    contracts::{FailureReason, Reason},
+    ids::{CampaignId, GrantId, PurchaseId, SubscriptionId, TariffId, TransferId, UserId, WithdrawalId},
     money::Money,
 };
-
-use super::wording;
+use utoipa::ToSchema;
 
 /// Which outcome a letter tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum LetterKind {
     /// Somebody registered.
     Welcome,
@@ -29,17 +25,35 @@ pub enum LetterKind {
     PurchasePaid,
     /// A purchase failed.
     PurchaseFailed,
+    /// A purchase was given back.
+    PurchaseRefunded,
+    /// A subscription ends soon.
+    SubscriptionEnding,
+    /// A promocode was made available.
+    PromocodeGranted,
+    /// An administrator blocked the account.
+    AccountBlocked,
+    /// An administrator lifted the block.
+    AccountUnblocked,
+    /// Somebody asked to choose a new password.
+    PasswordReset,
 }
 
 impl LetterKind {
     /// Every kind there is.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 12] = [
         Self::Welcome,
         Self::WalletCredited,
         Self::WalletDebited,
         Self::WithdrawalFailed,
         Self::PurchasePaid,
         Self::PurchaseFailed,
+        Self::PurchaseRefunded,
+        Self::SubscriptionEnding,
+        Self::PromocodeGranted,
+        Self::AccountBlocked,
+        Self::AccountUnblocked,
+        Self::PasswordReset,
     ];
 
     /// As it stands in the database and on the wire.
@@ -52,6 +66,12 @@ impl LetterKind {
             Self::WithdrawalFailed => "withdrawal_failed",
             Self::PurchasePaid => "purchase_paid",
             Self::PurchaseFailed => "purchase_failed",
+            Self::PurchaseRefunded => "purchase_refunded",
+            Self::SubscriptionEnding => "subscription_ending",
+            Self::PromocodeGranted => "promocode_granted",
+            Self::AccountBlocked => "account_blocked",
+            Self::AccountUnblocked => "account_unblocked",
+            Self::PasswordReset => "password_reset",
         }
     }
 
@@ -59,6 +79,16 @@ impl LetterKind {
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether it is mailed whatever its reader prefers, and to an address that nobody has confirmed:
+    /// it tells of what somebody else may be doing with the account.
+    #[must_use]
+    pub const fn is_about_security(self) -> bool {
+        matches!(
+            self,
+            Self::AccountBlocked | Self::AccountUnblocked | Self::PasswordReset
+        )
     }
 
     /// What its letters have in common with those of other kinds that tell another outcome of
@@ -85,6 +115,8 @@ pub enum LetterData {
         amount: Money,
         /// What the wallet holds after it.
         balance: Money,
+        /// Whether an administrator did it.
+        by_administrator: bool,
     },
     /// Of a withdrawal that was refused.
     WithdrawalFailed {
@@ -138,6 +170,55 @@ pub enum LetterData {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         reasons: Vec<Reason>,
     },
+    /// Of a purchase that was given back.
+    PurchaseRefunded {
+        /// Which purchase.
+        purchase_id: PurchaseId,
+        /// What was bought.
+        tariff_id: TariffId,
+        /// Its name when it was bought.
+        tariff_name: String,
+        /// What came back.
+        refunded: Money,
+        /// What the wallet holds after it.
+        balance: Money,
+        /// The subscription that ended.
+        subscription_id: SubscriptionId,
+    },
+    /// Of a subscription that ends soon.
+    SubscriptionEnding {
+        /// Which.
+        subscription_id: SubscriptionId,
+        /// To what.
+        tariff_id: TariffId,
+        /// Its name when it was bought.
+        tariff_name: String,
+        /// When.
+        ends_at: Instant,
+    },
+    /// Of a promocode that was made available.
+    PromocodeGranted {
+        /// The grant.
+        grant_id: GrantId,
+        /// Its campaign.
+        campaign_id: CampaignId,
+        /// What the campaign is called.
+        campaign_name: String,
+        /// What to type.
+        promocode: String,
+        /// Until when it can be used; absent if for ever.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ends_at: Option<Instant>,
+    },
+    /// Of what was done to the account.
+    Account {},
+    /// Of a password that somebody asked to choose anew.
+    PasswordReset {
+        /// When they asked.
+        requested_at: Instant,
+        /// From when on the link in the mail is good for nothing.
+        expires_at: Instant,
+    },
 }
 
 /// A letter, as it goes into the inbox.
@@ -166,164 +247,4 @@ pub struct Text {
     pub subject: String,
     /// Plain text, lines parted by `\n`.
     pub body: String,
-}
-
-/// An event that a user is told of.
-pub trait Outcome {
-    /// Whom it concerns.
-    fn user_id(&self) -> UserId;
-
-    /// The letter about it.
-    fn letter(&self, locale: Locale) -> Letter;
-}
-
-impl Outcome for UserRegisteredV1 {
-    fn user_id(&self) -> UserId {
-        self.0.user_id
-    }
-
-    fn letter(&self, locale: Locale) -> Letter {
-        Draft {
-            user_id: self.0.user_id,
-            kind: LetterKind::Welcome,
-            data: LetterData::Welcome {},
-            occurred_at: self.0.registered_at,
-        }
-        .about(self.0.user_id, wording::welcome(locale))
-    }
-}
-
-impl Outcome for WalletCreditedV1 {
-    fn user_id(&self) -> UserId {
-        self.user_id
-    }
-
-    fn letter(&self, locale: Locale) -> Letter {
-        Draft {
-            user_id: self.user_id,
-            kind: LetterKind::WalletCredited,
-            data: LetterData::Movement {
-                transfer_id: self.transfer_id,
-                amount: self.amount,
-                balance: self.balance_after,
-            },
-            occurred_at: self.credited_at,
-        }
-        .about(self.transfer_id, wording::wallet_credited(self, locale))
-    }
-}
-
-impl Outcome for WalletDebitedV1 {
-    fn user_id(&self) -> UserId {
-        self.user_id
-    }
-
-    fn letter(&self, locale: Locale) -> Letter {
-        Draft {
-            user_id: self.user_id,
-            kind: LetterKind::WalletDebited,
-            data: LetterData::Movement {
-                transfer_id: self.transfer_id,
-                amount: self.amount,
-                balance: self.balance_after,
-            },
-            occurred_at: self.debited_at,
-        }
-        .about(self.transfer_id, wording::wallet_debited(self, locale))
-    }
-}
-
-impl Outcome for WithdrawalFailedV1 {
-    fn user_id(&self) -> UserId {
-        self.user_id
-    }
-
-    fn letter(&self, locale: Locale) -> Letter {
-        Draft {
-            user_id: self.user_id,
-            kind: LetterKind::WithdrawalFailed,
-            data: LetterData::WithdrawalFailed {
-                withdrawal_id: self.withdrawal_id,
-                amount: self.amount,
-                balance: self.balance,
-                reason: self.reason,
-            },
-            occurred_at: self.failed_at,
-        }
-        .about(self.withdrawal_id, wording::withdrawal_failed(self, locale))
-    }
-}
-
-impl Outcome for PurchasePaidV1 {
-    fn user_id(&self) -> UserId {
-        self.user_id
-    }
-
-    fn letter(&self, locale: Locale) -> Letter {
-        Draft {
-            user_id: self.user_id,
-            kind: LetterKind::PurchasePaid,
-            data: LetterData::PurchasePaid {
-                purchase_id: self.purchase_id,
-                tariff_id: self.tariff_id,
-                tariff_name: self.tariff_name.clone(),
-                list_price: self.list_price,
-                discount: self.discount,
-                cost: self.charged,
-                balance: self.balance_after,
-                subscription_id: self.subscription_id,
-                subscription_starts_at: self.subscription_starts_at,
-                subscription_ends_at: self.subscription_ends_at,
-            },
-            occurred_at: self.paid_at,
-        }
-        .about(self.purchase_id, wording::purchase_paid(self, locale))
-    }
-}
-
-impl Outcome for PurchaseFailedV1 {
-    fn user_id(&self) -> UserId {
-        self.user_id
-    }
-
-    fn letter(&self, locale: Locale) -> Letter {
-        Draft {
-            user_id: self.user_id,
-            kind: LetterKind::PurchaseFailed,
-            data: LetterData::PurchaseFailed {
-                purchase_id: self.purchase_id,
-                tariff_id: self.tariff_id,
-                tariff_name: self.tariff_name.clone(),
-                cost: self.cost,
-                balance: self.balance,
-                reason: self.reason,
-                reasons: self.refusal_reasons.clone(),
-            },
-            occurred_at: self.failed_at,
-        }
-        .about(self.purchase_id, wording::purchase_failed(self, locale))
-    }
-}
-
-/// A letter without its words.
-struct Draft {
-    user_id: UserId,
-    kind: LetterKind,
-    data: LetterData,
-    occurred_at: Instant,
-}
-
-impl Draft {
-    fn about(self, subject_id: impl std::fmt::Display, text: Text) -> Letter {
-        Letter {
-            user_id: self.user_id,
-            kind: self.kind,
-            about: format!("{}:{subject_id}", self.kind.family()),
-            subject: text.subject,
-            body: text.body,
-            data: self.data,
-            // What is kept and what a page's cursor says must be the same instant.
-            occurred_at: self.occurred_at.trunc_subsecs(6),
-        }
-    }
 }

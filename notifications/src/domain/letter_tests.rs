@@ -5,7 +5,8 @@ use shared::contracts::{
 };
 
 use super::{
-    letter::{Letter, LetterKind, Outcome},
+    letter::{Letter, LetterKind},
+    outcome::Outcome,
     samples::{credited, debited, failed, now, paid, reason, refused_withdrawal, registered, roubles},
 };
 
@@ -15,8 +16,8 @@ fn data(letter: &Letter) -> serde_json::Value {
 
 #[track_caller]
 fn says(letter: &Letter, subject: &str, body: &[&str]) {
-    assert_eq!(letter.subject, subject);
-    assert_eq!(letter.body, body.join("\n"));
+    assert_eq!(letter.subject.replace('\u{a0}', " "), subject);
+    assert_eq!(letter.body.replace('\u{a0}', " "), body.join("\n"));
 }
 
 #[test]
@@ -25,6 +26,13 @@ fn kinds_are_read_back() {
         assert_eq!(LetterKind::parse(kind.as_str()), Some(kind));
     }
     assert_eq!(LetterKind::parse("love_letter"), None);
+    for kind in LetterKind::ALL {
+        assert_eq!(
+            json!(kind),
+            kind.as_str(),
+            "the wire and the database say the same"
+        );
+    }
 }
 
 #[test]
@@ -53,8 +61,8 @@ fn a_top_up_names_amount_and_balance_in_both_languages() {
     let letter = event.letter(Locale::En);
     says(
         &letter,
-        "Your wallet was topped up by 1000.00 RUB",
-        &["Amount: 1000.00 RUB", "Balance: 1234.56 RUB"],
+        "Your wallet was topped up by RUB 1000.00",
+        &["Amount: RUB 1000.00", "Balance: RUB 1234.56"],
     );
     assert_eq!(letter.kind, LetterKind::WalletCredited);
     assert_eq!(letter.about, format!("wallet_credited:{}", event.transfer_id));
@@ -64,12 +72,13 @@ fn a_top_up_names_amount_and_balance_in_both_languages() {
             "transfer_id": event.transfer_id,
             "amount": {"amount": 100_000, "currency": "RUB"},
             "balance": {"amount": 123_456, "currency": "RUB"},
+            "by_administrator": false,
         })
     );
     says(
         &event.letter(Locale::Ru),
-        "Кошелёк пополнен на 1000.00 RUB",
-        &["Сумма: 1000.00 RUB", "Баланс: 1234.56 RUB"],
+        "Кошелёк пополнен на 1000,00 ₽",
+        &["Сумма: 1000,00 ₽", "Баланс: 1234,56 ₽"],
     );
 }
 
@@ -79,8 +88,8 @@ fn a_withdrawal_names_amount_and_balance_in_both_languages() {
     let letter = event.letter(Locale::En);
     says(
         &letter,
-        "100.00 RUB left your wallet",
-        &["Amount: 100.00 RUB", "Balance: 900.00 RUB"],
+        "RUB 100.00 left your wallet",
+        &["Amount: RUB 100.00", "Balance: RUB 900.00"],
     );
     assert_eq!(letter.kind, LetterKind::WalletDebited);
     assert_eq!(letter.about, format!("wallet_debited:{}", event.transfer_id));
@@ -90,8 +99,8 @@ fn a_withdrawal_names_amount_and_balance_in_both_languages() {
     );
     says(
         &event.letter(Locale::Ru),
-        "С кошелька списано 100.00 RUB",
-        &["Сумма: 100.00 RUB", "Баланс: 900.00 RUB"],
+        "С кошелька списано 100,00 ₽",
+        &["Сумма: 100,00 ₽", "Баланс: 900,00 ₽"],
     );
 }
 
@@ -101,11 +110,11 @@ fn a_refused_withdrawal_names_the_reason_in_both_languages() {
     let letter = event.letter(Locale::En);
     says(
         &letter,
-        "Your withdrawal of 5000.00 RUB was refused",
+        "Your withdrawal of RUB 5000.00 was refused",
         &[
             "Nothing left your wallet.",
-            "Amount: 5000.00 RUB",
-            "Balance: 900.00 RUB",
+            "Amount: RUB 5000.00",
+            "Balance: RUB 900.00",
             "Reason: there is not enough money in your wallet.",
         ],
     );
@@ -114,11 +123,11 @@ fn a_refused_withdrawal_names_the_reason_in_both_languages() {
     assert_eq!(data(&letter)["reason"], "insufficient_funds");
     says(
         &event.letter(Locale::Ru),
-        "Вывод 5000.00 RUB отклонён",
+        "Вывод 5000,00 ₽ отклонён",
         &[
             "Деньги с кошелька не списаны.",
-            "Сумма: 5000.00 RUB",
-            "Баланс: 900.00 RUB",
+            "Сумма: 5000,00 ₽",
+            "Баланс: 900,00 ₽",
             "Причина: в кошельке недостаточно денег.",
         ],
     );
@@ -130,12 +139,12 @@ fn a_paid_purchase_names_cost_balance_and_end_in_both_languages() {
     let letter = event.letter(Locale::En);
     says(
         &letter,
-        "“Basic” is paid: 10.00 RUB",
+        "“Basic” is paid: RUB 10.00",
         &[
             "You bought “Basic”.",
-            "Cost: 10.00 RUB",
-            "Balance: 890.00 RUB",
-            "The subscription runs until 2026-12-21 10:30 UTC.",
+            "Cost: RUB 10.00",
+            "Balance: RUB 890.00",
+            "The subscription runs until December 21, 2026, 10:30 UTC.",
         ],
     );
     assert_eq!(letter.kind, LetterKind::PurchasePaid);
@@ -157,12 +166,12 @@ fn a_paid_purchase_names_cost_balance_and_end_in_both_languages() {
     );
     says(
         &event.letter(Locale::Ru),
-        "«Basic» оплачен: 10.00 RUB",
+        "«Basic» оплачен: 10,00 ₽",
         &[
             "Вы купили «Basic».",
-            "Стоимость: 10.00 RUB",
-            "Баланс: 890.00 RUB",
-            "Подписка действует до 21.12.2026 10:30 UTC.",
+            "Стоимость: 10,00 ₽",
+            "Баланс: 890,00 ₽",
+            "Подписка действует до 21 декабря 2026 г., 10:30 UTC.",
         ],
     );
 }
@@ -177,20 +186,21 @@ fn a_purchase_with_a_promocode_also_names_the_discount() {
     };
     says(
         &event.letter(Locale::En),
-        "“Basic” is paid: 0.00 RUB",
+        "“Basic” is paid: RUB 0.00",
         &[
             "You bought “Basic”.",
-            "Cost: 0.00 RUB",
-            "Discount: 10.00 RUB off the price of 10.00 RUB",
-            "Balance: 890.00 RUB",
-            "The subscription runs until 2026-12-21 10:30 UTC.",
+            "Cost: RUB 0.00",
+            "Discount: RUB 10.00 off the price of RUB 10.00",
+            "Balance: RUB 890.00",
+            "The subscription runs until December 21, 2026, 10:30 UTC.",
         ],
     );
     assert!(
         event
             .letter(Locale::Ru)
             .body
-            .contains("Скидка: 10.00 RUB с цены 10.00 RUB")
+            .replace('\u{a0}', " ")
+            .contains("Скидка: 10,00 ₽ с цены 10,00 ₽")
     );
 }
 
@@ -203,8 +213,8 @@ fn a_failed_purchase_names_cost_balance_and_reason_in_both_languages() {
         "Your purchase of “Pro” failed",
         &[
             "You did not buy “Pro”; nothing was charged.",
-            "Cost: 1200.00 RUB",
-            "Balance: 890.00 RUB",
+            "Cost: RUB 1200.00",
+            "Balance: RUB 890.00",
             "Reason: there is not enough money in your wallet.",
         ],
     );
@@ -226,8 +236,8 @@ fn a_failed_purchase_names_cost_balance_and_reason_in_both_languages() {
         "Покупка «Pro» не удалась",
         &[
             "Купить «Pro» не удалось; деньги не списаны.",
-            "Стоимость: 1200.00 RUB",
-            "Баланс: 890.00 RUB",
+            "Стоимость: 1200,00 ₽",
+            "Баланс: 890,00 ₽",
             "Причина: в кошельке недостаточно денег.",
         ],
     );

@@ -6,10 +6,14 @@ use serde_json::json;
 use shared::{
     clock::Instant,
     contracts::{
-        FailureReason, Locale, PurchaseFailedV1, PurchasePaidV1, Reason, RefusalCode, UserRegisteredV1,
+        FailureReason, Locale, MailPurpose, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1,
+        PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, UserRegisteredV1,
         UserState, UserStatus, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
     },
-    ids::{PurchaseId, SubscriptionId, TariffId, TransferId, UserId, WithdrawalId},
+    ids::{
+        CampaignId, GrantId, MailRequestId, PurchaseId, SubscriptionId, TariffId, TransferId, UserId,
+        WithdrawalId,
+    },
     money::{Amount, Money},
 };
 
@@ -96,6 +100,54 @@ pub fn failed() -> PurchaseFailedV1 {
         reason: FailureReason::InsufficientFunds,
         refusal_reasons: Vec::new(),
         failed_at: now(),
+    }
+}
+
+pub fn refunded() -> PurchaseRefundedV1 {
+    PurchaseRefundedV1 {
+        purchase_id: PurchaseId::new(now()),
+        version: 3,
+        user_id: UserId::new(now()),
+        tariff_id: TariffId::new(now()),
+        tariff_name: "Basic".to_owned(),
+        with_promocode: false,
+        refunded: roubles(89_000),
+        balance_after: roubles(1_234_500),
+        subscription_id: SubscriptionId::new(now()),
+        refunded_at: now(),
+    }
+}
+
+pub fn granted() -> PromocodeGrantedV1 {
+    PromocodeGrantedV1 {
+        grant_id: GrantId::new(now()),
+        user_id: UserId::new(now()),
+        campaign_id: CampaignId::new(now()),
+        campaign_name: "Autumn".to_owned(),
+        promocode: "LEAF-15".to_owned(),
+        ends_at: Some(now() + Duration::days(30)),
+        granted_at: now(),
+    }
+}
+
+pub fn ending() -> SubscriptionEndingV1 {
+    SubscriptionEndingV1 {
+        subscription_id: SubscriptionId::new(now()),
+        user_id: UserId::new(now()),
+        tariff_id: TariffId::new(now()),
+        tariff_name: "Basic".to_owned(),
+        ends_at: now() + Duration::days(30),
+    }
+}
+
+pub fn reset_requested() -> MailRequestedV1 {
+    MailRequestedV1 {
+        mail_request_id: MailRequestId::new(now()),
+        user_id: UserId::new(now()),
+        purpose: MailPurpose::ResetPassword,
+        locale: Locale::En,
+        requested_at: now(),
+        expires_at: now() + Duration::hours(1),
     }
 }
 

@@ -2,21 +2,43 @@
 //! letter; the compiler misses what a language lacks.
 
 mod en;
+mod format;
 mod ru;
 #[cfg(test)]
 mod tests;
 
+use shared::clock::Instant;
 use shared::contracts::{
-    Locale, PurchaseFailedV1, PurchasePaidV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+    Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
+    SubscriptionEndingV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
 };
 
-use super::letter::Text;
+use super::{
+    letter::Text,
+    outcome::{AccountBlocked, AccountUnblocked},
+};
 
 /// Words of welcome.
 pub(super) fn welcome(locale: Locale) -> Text {
     match locale {
         Locale::En => en::welcome(),
         Locale::Ru => ru::welcome(),
+    }
+}
+
+/// A mail with the link that shows an address to be theirs.
+pub(super) fn confirm_email_mail(link: &str, expires_at: Instant, locale: Locale) -> Text {
+    match locale {
+        Locale::En => en::confirm_email_mail(link, expires_at),
+        Locale::Ru => ru::confirm_email_mail(link, expires_at),
+    }
+}
+
+/// A mail with the link under which a new password is chosen.
+pub(super) fn reset_password_mail(link: &str, expires_at: Instant, locale: Locale) -> Text {
+    match locale {
+        Locale::En => en::reset_password_mail(link, expires_at),
+        Locale::Ru => ru::reset_password_mail(link, expires_at),
     }
 }
 
@@ -43,6 +65,18 @@ letters! {
     purchase_paid(PurchasePaidV1);
     /// A purchase failed.
     purchase_failed(PurchaseFailedV1);
+    /// A purchase was given back.
+    purchase_refunded(PurchaseRefundedV1);
+    /// A subscription ends soon.
+    subscription_ending(SubscriptionEndingV1);
+    /// A promocode was made available.
+    promocode_granted(PromocodeGrantedV1);
+    /// The account was blocked.
+    account_blocked(AccountBlocked);
+    /// The block was lifted.
+    account_unblocked(AccountUnblocked);
+    /// Somebody asked for a new password.
+    password_reset(MailRequestedV1);
 }
 
 /// `lines`, one below the other.

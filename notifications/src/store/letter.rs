@@ -1,5 +1,7 @@
 //! The inbox of all users.
 
+use std::collections::{HashMap, HashSet};
+
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait,
     QueryFilter, QueryOrder, QuerySelect, sea_query::OnConflict,
@@ -60,12 +62,16 @@ use entity::{ActiveModel, Column, Entity, Model};
 /// Rows a statement: ten values each, and SQLite takes 32,766 in one.
 const CHUNK: usize = 1_000;
 
-/// Keeps `letters`; one about what there is a letter about already is left out.
-pub async fn insert(conn: &impl ConnectionTrait, letters: &[Letter], now: Instant) -> Result<(), DbErr> {
+/// Keeps `letters` under these ids; one about what there is a letter about already is left out.
+pub async fn insert(
+    conn: &impl ConnectionTrait,
+    letters: &[(LetterId, Letter)],
+    now: Instant,
+) -> Result<(), DbErr> {
     let mut rows = Vec::with_capacity(letters.len());
-    for letter in letters {
+    for (id, letter) in letters {
         let data = serde_json::to_string(&letter.data).map_err(|error| DbErr::Json(error.to_string()))?;
-        rows.push((letter, LetterId::new(now), data));
+        rows.push((letter, *id, data));
     }
     // In sorted order, so that two replicas that make the same letters can't wait for each other.
     rows.sort_by(|(one, ..), (other, ..)| one.about.cmp(&other.about));
@@ -88,6 +94,40 @@ pub async fn insert(conn: &impl ConnectionTrait, letters: &[Letter], now: Instan
             .await?;
     }
     Ok(())
+}
+
+/// Which of `ids` there are.
+pub async fn existing(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = LetterId>,
+) -> Result<HashSet<LetterId>, DbErr> {
+    let mut found = HashSet::new();
+    let ids: Vec<_> = ids.into_iter().collect();
+    for chunk in ids.chunks(CHUNK) {
+        let rows: Vec<LetterId> = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::Id.is_in(chunk.iter().copied()))
+            .into_tuple()
+            .all(conn)
+            .await?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+/// The letters of these ids, whoever's they are.
+pub async fn find_many(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = LetterId>,
+) -> Result<HashMap<LetterId, Model>, DbErr> {
+    let rows = Entity::find().filter(Column::Id.is_in(ids)).all(conn).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// The letter `id`, whoever's it is, locked.
+pub async fn lock(conn: &impl ConnectionTrait, id: LetterId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).lock_exclusive().one(conn).await
 }
 
 /// The letter `id`, if it is `user`'s.
@@ -154,6 +194,20 @@ pub async fn mark_read(
         .exec(conn)
         .await?;
     Ok(done.rows_affected > 0)
+}
+
+/// Notes that `user` has not read their letter `id`.
+pub async fn mark_unread(conn: &impl ConnectionTrait, user: UserId, id: LetterId) -> Result<(), DbErr> {
+    Entity::update_many()
+        .set(ActiveModel {
+            read_at: Set(None),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(id))
+        .filter(Column::UserId.eq(user))
+        .exec(conn)
+        .await?;
+    Ok(())
 }
 
 /// How many of `user`'s letters are not read.

@@ -20,7 +20,7 @@ async fn is_refused(service: &TestService, api: &Api, status: u16, code: &str) {
     api.get("/notifications/v1/letters")
         .await
         .expect_problem(status, code);
-    api.get("/notifications/v1/unread-count")
+    api.get("/notifications/v1/letters/unread-count")
         .await
         .expect_problem(status, code);
     let path = format!("/notifications/v1/letters/{id}/read");
@@ -86,7 +86,13 @@ async fn a_block_that_overtakes_the_registration_holds() {
         .say(&UserUnblockedV1(state(&service, user, 3, UserStatus::Active)))
         .await;
     let letters = inbox_of(&service, user).await;
-    assert_eq!(kinds(&letters), ["welcome"], "a late fact is not dropped");
+    let mut kinds = kinds(&letters);
+    kinds.sort_unstable();
+    assert_eq!(
+        kinds,
+        ["account_blocked", "account_unblocked", "welcome"],
+        "a late fact is not dropped"
+    );
     service.stop().await;
 }
 
@@ -146,6 +152,7 @@ async fn what_happens_to_a_blocked_user_s_money_still_has_its_letter() {
     service.peers.say(&said::debited(user, 1, 1, now)).await;
     let path = format!("/notifications/v1/letters?user_id={user}");
     let seen = service.api_of_admin().get(&path).await.expect(200);
-    assert_eq!(seen["items"][0]["kind"], "wallet_debited");
+    let letters = seen["items"].as_array().unwrap();
+    assert!(kinds(letters).contains(&"wallet_debited"), "{seen:#}");
     service.stop().await;
 }

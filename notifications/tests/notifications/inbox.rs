@@ -162,6 +162,44 @@ async fn reading_a_letter_is_noted_once() {
 }
 
 #[tokio::test]
+async fn a_letter_can_be_looked_at_and_kept_for_later() {
+    for database in [TestDatabase::Sqlite, TestDatabase::Postgres] {
+        let service = start(database).await;
+        let (user, now) = (service.new_user(), service.peers.now());
+        service.peers.say(&credited(user, 1, 1, now)).await;
+        let api = service.api_of(user);
+        let letter = inbox(&api).await[0].clone();
+        let path = format!("/notifications/v1/letters/{}", letter["id"].as_str().unwrap());
+        assert_eq!(api.get(&path).await.expect(200), letter);
+        assert_eq!(unread(&api).await, 1, "looking is not reading");
+
+        api.post(&read_path(&letter), &json!({})).await.expect(200);
+        assert_eq!(unread(&api).await, 0);
+        let unread_path = format!("{path}/unread");
+        for _ in 0..2 {
+            let answer = api.post(&unread_path, &json!({})).await.expect(200);
+            assert_eq!(answer, letter);
+            assert_eq!(unread(&api).await, 1);
+        }
+        assert_eq!(api.get(&path).await.expect(200), letter);
+
+        let stranger = service.api_of(service.new_user());
+        stranger.get(&path).await.expect_problem(404, "not_found");
+        stranger
+            .post(&unread_path, &json!({}))
+            .await
+            .expect_problem(404, "not_found");
+        let admin = service.api_of_admin();
+        assert_eq!(admin.get(&path).await.expect(200), letter);
+        admin
+            .post(&unread_path, &json!({}))
+            .await
+            .expect_problem(404, "not_found");
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_client_without_a_body_may_mark_a_letter_read() {
     let service = start(TestDatabase::Sqlite).await;
     let (user, now) = (service.new_user(), service.peers.now());
@@ -186,7 +224,7 @@ async fn other_people_s_letters_are_invisible() {
     api.post(&read_path(&letter), &json!({}))
         .await
         .expect_problem(404, "not_found");
-    for path in ["letters", "unread-count"] {
+    for path in ["letters", "letters/unread-count"] {
         let path = format!("/notifications/v1/{path}?user_id={owner}");
         api.get(&path).await.expect_problem(403, "forbidden");
     }
@@ -210,7 +248,7 @@ async fn who_may_read_letters_sees_anyone_s_and_marks_none() {
         .expect(200);
     assert_eq!(listed["items"], json!(letters));
     let count = api
-        .get(&format!("/notifications/v1/unread-count?user_id={owner}"))
+        .get(&format!("/notifications/v1/letters/unread-count?user_id={owner}"))
         .await
         .expect(200);
     assert_eq!(count, json!({"unread": 1}));
@@ -282,11 +320,12 @@ async fn wrong_input_is_refused_with_a_problem() {
             (Method::GET, format!("{letters}?user_id=me"), 400, "invalid_query"),
             (
                 Method::GET,
-                "/notifications/v1/unread-count?user_id=me".to_owned(),
+                "/notifications/v1/letters/unread-count?user_id=me".to_owned(),
                 400,
                 "invalid_query",
             ),
             (Method::POST, format!("{letters}/{id}/read"), 404, "not_found"),
+            (Method::POST, format!("{letters}/{id}/unread"), 404, "not_found"),
             (Method::POST, format!("{letters}/none/read"), 404, "not_found"),
             (Method::POST, format!("{letters}/%00/read"), 404, "not_found"),
             (Method::GET, format!("{letters}/{id}"), 404, "not_found"),
@@ -349,8 +388,10 @@ async fn without_a_good_token_nothing_is_answered() {
     let id = LetterId::new(service.peers.now());
     let routes = [
         (Method::GET, "/notifications/v1/letters".to_owned()),
-        (Method::GET, "/notifications/v1/unread-count".to_owned()),
+        (Method::GET, "/notifications/v1/letters/unread-count".to_owned()),
+        (Method::GET, format!("/notifications/v1/letters/{id}")),
         (Method::POST, format!("/notifications/v1/letters/{id}/read")),
+        (Method::POST, format!("/notifications/v1/letters/{id}/unread")),
     ];
     for (method, path) in routes {
         let api = &service.api;

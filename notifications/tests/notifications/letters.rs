@@ -3,12 +3,12 @@
 use chrono::{Duration, SubsecRound as _};
 use serde_json::{Value, json};
 use shared::{
-    contracts::{Locale, UserStatus, UserUpdatedV1},
+    contracts::{Locale, MailPurpose, UserStatus, UserUpdatedV1},
     testing::TestDatabase,
 };
 
 use crate::{
-    inbox_of, kinds,
+    inbox_of, kinds, plain,
     said::{self, credited, debited, failed, paid, refused, registered, withdrawal_failed},
     start,
 };
@@ -44,26 +44,23 @@ async fn the_whole_story(database: TestDatabase) {
     );
     let holds = |letter: &Value, words: &[&str]| {
         for word in words {
-            assert!(
-                letter["body"].as_str().unwrap().contains(word),
-                "{word} in {letter:#}"
-            );
+            assert!(plain(&letter["body"]).contains(word), "{word} in {letter:#}");
         }
     };
     holds(
         &letters[0],
         &[
-            "10.00 RUB",
-            "890.00 RUB",
+            "RUB 10.00",
+            "RUB 890.00",
             "the promocode was refused",
             "All 10 uses are taken.",
         ],
     );
-    holds(&letters[1], &["1200.00 RUB", "890.00 RUB", "not enough money"]);
-    holds(&letters[2], &["“Basic”", "10.00 RUB", "890.00 RUB"]);
-    holds(&letters[3], &["5000.00 RUB", "900.00 RUB", "not enough money"]);
-    holds(&letters[4], &["100.00 RUB", "900.00 RUB"]);
-    holds(&letters[5], &["1000.00 RUB"]);
+    holds(&letters[1], &["RUB 1200.00", "RUB 890.00", "not enough money"]);
+    holds(&letters[2], &["“Basic”", "RUB 10.00", "RUB 890.00"]);
+    holds(&letters[3], &["RUB 5000.00", "RUB 900.00", "not enough money"]);
+    holds(&letters[4], &["RUB 100.00", "RUB 900.00"]);
+    holds(&letters[5], &["RUB 1000.00"]);
 
     assert_eq!(letters[0]["data"]["reasons"][0]["code"], "uses_exhausted");
     assert_eq!(
@@ -117,9 +114,9 @@ async fn letters_are_written_in_the_reader_s_language() {
         .await;
 
     let letters = inbox_of(&service, user).await;
-    assert_eq!(letters[0]["subject"], "Your purchase of “Pro” failed");
-    assert_eq!(letters[1]["subject"], "«Basic» оплачен: 10.00 RUB");
-    assert_eq!(letters[2]["subject"], "Добро пожаловать");
+    assert_eq!(plain(&letters[0]["subject"]), "Your purchase of “Pro” failed");
+    assert_eq!(plain(&letters[1]["subject"]), "«Basic» оплачен: 10,00 ₽");
+    assert_eq!(plain(&letters[2]["subject"]), "Добро пожаловать");
     service.stop().await;
 }
 
@@ -133,9 +130,9 @@ async fn a_language_that_comes_in_the_same_batch_is_used() {
     let letters = inbox_of(&service, user).await;
     assert_eq!(letters.len(), 2);
     for letter in letters {
-        let subject = letter["subject"].as_str().unwrap();
+        let subject = plain(&letter["subject"]);
         assert!(
-            ["Добро пожаловать", "Кошелёк пополнен на 1.00 RUB"].contains(&subject),
+            ["Добро пожаловать", "Кошелёк пополнен на 1,00 ₽"].contains(&subject.as_str()),
             "{subject}"
         );
     }
@@ -148,7 +145,10 @@ async fn somebody_not_known_yet_is_written_to_in_english() {
     let (user, now) = (service.new_user(), service.peers.now());
     service.peers.say(&credited(user, 100, 100, now)).await;
     let letters = inbox_of(&service, user).await;
-    assert_eq!(letters[0]["subject"], "Your wallet was topped up by 1.00 RUB");
+    assert_eq!(
+        plain(&letters[0]["subject"]),
+        "Your wallet was topped up by RUB 1.00"
+    );
     service.stop().await;
 }
 
@@ -229,6 +229,81 @@ async fn a_tariff_s_name_with_control_characters_still_makes_a_letter() {
     event.tariff_name = "Ba\0sic\r\nBcc: x".to_owned();
     service.peers.say(&event).await;
     let letters = inbox_of(&service, user).await;
-    assert_eq!(letters[0]["subject"], "“Ba sic  Bcc: x” is paid: 1.00 RUB");
+    assert_eq!(
+        plain(&letters[0]["subject"]),
+        "“Ba sic  Bcc: x” is paid: RUB 1.00"
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_others_do_with_a_user_s_purchases_and_account_has_its_letter() {
+    for database in [TestDatabase::Sqlite, TestDatabase::Postgres] {
+        let service = start(database).await;
+        let (user, now) = (service.new_user(), service.peers.now());
+        let peers = &service.peers;
+        let paid = paid(user, 89_000, 0, now - Duration::hours(4));
+        let mut refund = said::refunded(user, 89_000, 89_000, now - Duration::hours(3));
+        refund.purchase_id = paid.purchase_id;
+        let reset = said::mail_requested(user, MailPurpose::ResetPassword, now - Duration::hours(1));
+        let mut by_administrator = credited(user, 5_000, 94_000, now - Duration::minutes(30));
+        by_administrator.by_administrator = true;
+        let confirmation = said::mail_requested(user, MailPurpose::ConfirmEmail, now);
+        for _ in 0..2 {
+            peers.say(&paid).await;
+            peers.say(&refund).await;
+            peers.say(&said::granted(user, now - Duration::hours(2))).await;
+            peers.say(&reset).await;
+            peers.say(&by_administrator).await;
+            peers.say(&confirmation).await;
+        }
+        let letters = inbox_of(&service, user).await;
+        assert_eq!(
+            kinds(&letters),
+            [
+                "wallet_credited",
+                "password_reset",
+                "promocode_granted",
+                "promocode_granted",
+                "purchase_refunded",
+                "purchase_paid",
+            ],
+            "each once (two grants), and none about an address to be confirmed"
+        );
+        assert!(plain(&letters[0]["subject"]).starts_with("An administrator put RUB 50.00"));
+        assert_eq!(plain(&letters[4]["subject"]), "“Basic” was refunded: RUB 890.00");
+        assert!(!letters[1].to_string().contains("token"), "{:#}", letters[1]);
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_tells_no_time_of_its_own_is_told_as_of_when_it_is_heard() {
+    let service = start(TestDatabase::Sqlite).await;
+    let (user, before) = (service.new_user(), service.peers.now());
+    let (ending, blocked) = (said::ending(user, before), said::blocked(user, 2, before));
+    for _ in 0..2 {
+        service.peers.say(&ending).await;
+        service.peers.say(&blocked).await;
+    }
+    let lifted = said::unblocked(user, 3, before);
+    service.peers.say(&lifted).await;
+    service.peers.say(&said::blocked(user, 4, before)).await;
+    service.peers.say(&said::unblocked(user, 5, before)).await;
+    let letters = inbox_of(&service, user).await;
+    assert_eq!(
+        kinds(&letters),
+        [
+            "account_unblocked",
+            "account_blocked",
+            "account_unblocked",
+            "account_blocked",
+            "subscription_ending",
+        ]
+    );
+    for letter in &letters {
+        let at: shared::clock::Instant = letter["occurred_at"].as_str().unwrap().parse().unwrap();
+        assert!((before..=service.peers.now()).contains(&at), "{letter:#}");
+    }
     service.stop().await;
 }

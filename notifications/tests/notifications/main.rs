@@ -6,6 +6,9 @@ mod blocking;
 mod duplicates;
 mod inbox;
 mod letters;
+mod mail;
+mod post_office;
+mod preferences;
 mod replicas;
 mod said;
 
@@ -41,6 +44,14 @@ fn kinds(letters: &[Value]) -> Vec<&str> {
 }
 
 async fn unread(api: &Api) -> u64 {
-    let count = api.get("/notifications/v1/unread-count").await.expect(200);
+    let count = api
+        .get("/notifications/v1/letters/unread-count")
+        .await
+        .expect(200);
     count["unread"].as_u64().unwrap()
+}
+
+/// What a letter says, with ordinary spaces.
+fn plain(text: &Value) -> String {
+    text.as_str().unwrap().replace('\u{a0}', " ")
 }

@@ -5,10 +5,15 @@ use iso_currency::Currency;
 use shared::{
     clock::Instant,
     contracts::{
-        FailureReason, Locale, PurchaseFailedV1, PurchasePaidV1, Reason, RefusalCode, UserRegisteredV1,
-        UserState, UserStatus, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+        FailureReason, Locale, MailPurpose, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1,
+        PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, UserBlockedV1,
+        UserRegisteredV1, UserState, UserStatus, UserUnblockedV1, WalletCreditedV1, WalletDebitedV1,
+        WithdrawalFailedV1,
     },
-    ids::{PurchaseId, SubscriptionId, TariffId, TransferId, UserId, WithdrawalId},
+    ids::{
+        CampaignId, GrantId, MailRequestId, PurchaseId, SubscriptionId, TariffId, TransferId, UserId,
+        WithdrawalId,
+    },
     money::{Amount, Money},
 };
 
@@ -109,5 +114,61 @@ pub fn refused(user_id: UserId, cost: i64, balance: i64, at: Instant) -> Purchas
             found: None,
         }],
         ..failed(user_id, cost, balance, at)
+    }
+}
+
+pub fn blocked(user_id: UserId, version: i64, at: Instant) -> UserBlockedV1 {
+    UserBlockedV1(state(user_id, version, UserStatus::Blocked, Locale::En, at))
+}
+
+pub fn unblocked(user_id: UserId, version: i64, at: Instant) -> UserUnblockedV1 {
+    UserUnblockedV1(state(user_id, version, UserStatus::Active, Locale::En, at))
+}
+
+pub fn refunded(user_id: UserId, amount: i64, balance: i64, at: Instant) -> PurchaseRefundedV1 {
+    PurchaseRefundedV1 {
+        purchase_id: PurchaseId::new(at),
+        version: 3,
+        user_id,
+        tariff_id: TariffId::new(at),
+        tariff_name: "Basic".to_owned(),
+        with_promocode: false,
+        refunded: roubles(amount),
+        balance_after: roubles(balance),
+        subscription_id: SubscriptionId::new(at),
+        refunded_at: at,
+    }
+}
+
+pub fn granted(user_id: UserId, at: Instant) -> PromocodeGrantedV1 {
+    PromocodeGrantedV1 {
+        grant_id: GrantId::new(at),
+        user_id,
+        campaign_id: CampaignId::new(at),
+        campaign_name: "Autumn".to_owned(),
+        promocode: "LEAF-15".to_owned(),
+        ends_at: None,
+        granted_at: at,
+    }
+}
+
+pub fn ending(user_id: UserId, at: Instant) -> SubscriptionEndingV1 {
+    SubscriptionEndingV1 {
+        subscription_id: SubscriptionId::new(at),
+        user_id,
+        tariff_id: TariffId::new(at),
+        tariff_name: "Basic".to_owned(),
+        ends_at: at + Duration::days(3),
+    }
+}
+
+pub fn mail_requested(user_id: UserId, purpose: MailPurpose, at: Instant) -> MailRequestedV1 {
+    MailRequestedV1 {
+        mail_request_id: MailRequestId::new(at),
+        user_id,
+        purpose,
+        locale: Locale::En,
+        requested_at: at,
+        expires_at: at + Duration::hours(1),
     }
 }

@@ -201,6 +201,10 @@ pub static QUEUES: &[Queue] = &[
             on::<WithdrawalFailedV1>(),
             on::<PurchasePaidV1>(),
             on::<PurchaseFailedV1>(),
+            on::<PurchaseRefundedV1>(),
+            on::<SubscriptionEndingV1>(),
+            on::<PromocodeGrantedV1>(),
+            on::<MailRequestedV1>(),
         ],
     },
 ];

@@ -3,13 +3,18 @@
 use shared::{
     clock::Instant,
     contracts::{
-        FailureReason, PurchaseFailedV1, PurchasePaidV1, Reason, RefusalCode, WalletCreditedV1,
-        WalletDebitedV1, WithdrawalFailedV1,
+        FailureReason, Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1,
+        PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, WalletCreditedV1, WalletDebitedV1,
+        WithdrawalFailedV1,
     },
+    money::Money,
 };
 
-use super::{plain, text};
-use crate::domain::letter::Text;
+use super::{format, plain, text};
+use crate::domain::{
+    letter::Text,
+    outcome::{AccountBlocked, AccountUnblocked},
+};
 
 pub(super) fn welcome() -> Text {
     text(
@@ -20,31 +25,39 @@ pub(super) fn welcome() -> Text {
 
 pub(super) fn wallet_credited(event: &WalletCreditedV1) -> Text {
     text(
-        format!("Your wallet was topped up by {}", event.amount),
+        if event.by_administrator {
+            format!("An administrator put {} into your wallet", money(event.amount))
+        } else {
+            format!("Your wallet was topped up by {}", money(event.amount))
+        },
         &[
-            format!("Amount: {}", event.amount),
-            format!("Balance: {}", event.balance_after),
+            format!("Amount: {}", money(event.amount)),
+            format!("Balance: {}", money(event.balance_after)),
         ],
     )
 }
 
 pub(super) fn wallet_debited(event: &WalletDebitedV1) -> Text {
     text(
-        format!("{} left your wallet", event.amount),
+        if event.by_administrator {
+            format!("An administrator took {} out of your wallet", money(event.amount))
+        } else {
+            format!("{} left your wallet", money(event.amount))
+        },
         &[
-            format!("Amount: {}", event.amount),
-            format!("Balance: {}", event.balance_after),
+            format!("Amount: {}", money(event.amount)),
+            format!("Balance: {}", money(event.balance_after)),
         ],
     )
 }
 
 pub(super) fn withdrawal_failed(event: &WithdrawalFailedV1) -> Text {
     text(
-        format!("Your withdrawal of {} was refused", event.amount),
+        format!("Your withdrawal of {} was refused", money(event.amount)),
         &[
             "Nothing left your wallet.".to_owned(),
-            format!("Amount: {}", event.amount),
-            format!("Balance: {}", event.balance),
+            format!("Amount: {}", money(event.amount)),
+            format!("Balance: {}", money(event.balance)),
             format!("Reason: {}.", failure(event.reason)),
         ],
     )
@@ -54,28 +67,29 @@ pub(super) fn purchase_paid(event: &PurchasePaidV1) -> Text {
     let tariff = plain(&event.tariff_name);
     let mut lines = vec![
         format!("You bought “{tariff}”."),
-        format!("Cost: {}", event.charged),
+        format!("Cost: {}", money(event.charged)),
     ];
     if event.discount.amount.is_positive() {
         lines.push(format!(
             "Discount: {} off the price of {}",
-            event.discount, event.list_price
+            money(event.discount),
+            money(event.list_price)
         ));
     }
-    lines.push(format!("Balance: {}", event.balance_after));
+    lines.push(format!("Balance: {}", money(event.balance_after)));
     lines.push(format!(
         "The subscription runs until {}.",
         instant(event.subscription_ends_at)
     ));
-    text(format!("“{tariff}” is paid: {}", event.charged), &lines)
+    text(format!("“{tariff}” is paid: {}", money(event.charged)), &lines)
 }
 
 pub(super) fn purchase_failed(event: &PurchaseFailedV1) -> Text {
     let tariff = plain(&event.tariff_name);
     let mut lines = vec![
         format!("You did not buy “{tariff}”; nothing was charged."),
-        format!("Cost: {}", event.cost),
-        format!("Balance: {}", event.balance),
+        format!("Cost: {}", money(event.cost)),
+        format!("Balance: {}", money(event.balance)),
     ];
     if event.refusal_reasons.is_empty() {
         lines.push(format!("Reason: {}.", failure(event.reason)));
@@ -91,8 +105,100 @@ pub(super) fn purchase_failed(event: &PurchaseFailedV1) -> Text {
     text(format!("Your purchase of “{tariff}” failed"), &lines)
 }
 
+pub(super) fn purchase_refunded(event: &PurchaseRefundedV1) -> Text {
+    let tariff = plain(&event.tariff_name);
+    text(
+        format!("“{tariff}” was refunded: {}", money(event.refunded)),
+        &[
+            format!("Your purchase of “{tariff}” was given back, and its subscription has ended."),
+            format!("Refunded: {}", money(event.refunded)),
+            format!("Balance: {}", money(event.balance_after)),
+        ],
+    )
+}
+
+pub(super) fn subscription_ending(event: &SubscriptionEndingV1) -> Text {
+    let tariff = plain(&event.tariff_name);
+    text(
+        format!("Your subscription to “{tariff}” ends soon"),
+        &[
+            format!("It ends on {}.", instant(event.ends_at)),
+            "To go on, buy it again.".to_owned(),
+        ],
+    )
+}
+
+pub(super) fn promocode_granted(event: &PromocodeGrantedV1) -> Text {
+    let mut lines = vec![
+        format!("Promocode: {}", plain(&event.promocode)),
+        format!("Campaign: {}", plain(&event.campaign_name)),
+    ];
+    if let Some(ends_at) = event.ends_at {
+        lines.push(format!("It can be used until {}.", instant(ends_at)));
+    }
+    text("You have got a promocode".to_owned(), &lines)
+}
+
+pub(super) fn account_blocked(_: &AccountBlocked) -> Text {
+    text(
+        "Your account was blocked".to_owned(),
+        &[
+            "An administrator blocked it. Until they lift the block you can't buy or use anything."
+                .to_owned(),
+        ],
+    )
+}
+
+pub(super) fn account_unblocked(_: &AccountUnblocked) -> Text {
+    text(
+        "Your account is no longer blocked".to_owned(),
+        &["You can use it as before.".to_owned()],
+    )
+}
+
+pub(super) fn password_reset(event: &MailRequestedV1) -> Text {
+    text(
+        "A new password was asked for".to_owned(),
+        &[
+            format!(
+                "Somebody, probably you, asked on {} to choose a new password. The link is in your mail.",
+                instant(event.requested_at)
+            ),
+            "If it was not you, do nothing: your password stays as it is.".to_owned(),
+        ],
+    )
+}
+
+pub(super) fn confirm_email_mail(link: &str, expires_at: Instant) -> Text {
+    text(
+        "Confirm your address".to_owned(),
+        &[
+            "Open this link to show that the address is yours:".to_owned(),
+            link.to_owned(),
+            format!("It is good until {}.", instant(expires_at)),
+            "If you have not signed up, do nothing.".to_owned(),
+        ],
+    )
+}
+
+pub(super) fn reset_password_mail(link: &str, expires_at: Instant) -> Text {
+    text(
+        "Choose a new password".to_owned(),
+        &[
+            "Open this link to choose a new password:".to_owned(),
+            link.to_owned(),
+            format!("It is good until {}, and once.", instant(expires_at)),
+            "If you did not ask for it, do nothing: your password stays as it is.".to_owned(),
+        ],
+    )
+}
+
 fn instant(at: Instant) -> String {
-    at.format("%Y-%m-%d %H:%M UTC").to_string()
+    format::instant(at, Locale::En)
+}
+
+fn money(money: Money) -> String {
+    format::money(money, Locale::En)
 }
 
 const fn failure(reason: FailureReason) -> &'static str {

@@ -3,13 +3,18 @@
 use shared::{
     clock::Instant,
     contracts::{
-        FailureReason, PurchaseFailedV1, PurchasePaidV1, RefusalCode, WalletCreditedV1, WalletDebitedV1,
+        FailureReason, Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1,
+        PurchaseRefundedV1, RefusalCode, SubscriptionEndingV1, WalletCreditedV1, WalletDebitedV1,
         WithdrawalFailedV1,
     },
+    money::Money,
 };
 
-use super::{plain, text};
-use crate::domain::letter::Text;
+use super::{format, plain, text};
+use crate::domain::{
+    letter::Text,
+    outcome::{AccountBlocked, AccountUnblocked},
+};
 
 pub(super) fn welcome() -> Text {
     text(
@@ -20,31 +25,39 @@ pub(super) fn welcome() -> Text {
 
 pub(super) fn wallet_credited(event: &WalletCreditedV1) -> Text {
     text(
-        format!("Кошелёк пополнен на {}", event.amount),
+        if event.by_administrator {
+            format!("Администратор зачислил на кошелёк {}", money(event.amount))
+        } else {
+            format!("Кошелёк пополнен на {}", money(event.amount))
+        },
         &[
-            format!("Сумма: {}", event.amount),
-            format!("Баланс: {}", event.balance_after),
+            format!("Сумма: {}", money(event.amount)),
+            format!("Баланс: {}", money(event.balance_after)),
         ],
     )
 }
 
 pub(super) fn wallet_debited(event: &WalletDebitedV1) -> Text {
     text(
-        format!("С кошелька списано {}", event.amount),
+        if event.by_administrator {
+            format!("Администратор списал с кошелька {}", money(event.amount))
+        } else {
+            format!("С кошелька списано {}", money(event.amount))
+        },
         &[
-            format!("Сумма: {}", event.amount),
-            format!("Баланс: {}", event.balance_after),
+            format!("Сумма: {}", money(event.amount)),
+            format!("Баланс: {}", money(event.balance_after)),
         ],
     )
 }
 
 pub(super) fn withdrawal_failed(event: &WithdrawalFailedV1) -> Text {
     text(
-        format!("Вывод {} отклонён", event.amount),
+        format!("Вывод {} отклонён", money(event.amount)),
         &[
             "Деньги с кошелька не списаны.".to_owned(),
-            format!("Сумма: {}", event.amount),
-            format!("Баланс: {}", event.balance),
+            format!("Сумма: {}", money(event.amount)),
+            format!("Баланс: {}", money(event.balance)),
             format!("Причина: {}.", failure(event.reason)),
         ],
     )
@@ -54,25 +67,29 @@ pub(super) fn purchase_paid(event: &PurchasePaidV1) -> Text {
     let tariff = plain(&event.tariff_name);
     let mut lines = vec![
         format!("Вы купили «{tariff}»."),
-        format!("Стоимость: {}", event.charged),
+        format!("Стоимость: {}", money(event.charged)),
     ];
     if event.discount.amount.is_positive() {
-        lines.push(format!("Скидка: {} с цены {}", event.discount, event.list_price));
+        lines.push(format!(
+            "Скидка: {} с цены {}",
+            money(event.discount),
+            money(event.list_price)
+        ));
     }
-    lines.push(format!("Баланс: {}", event.balance_after));
+    lines.push(format!("Баланс: {}", money(event.balance_after)));
     lines.push(format!(
         "Подписка действует до {}.",
         instant(event.subscription_ends_at)
     ));
-    text(format!("«{tariff}» оплачен: {}", event.charged), &lines)
+    text(format!("«{tariff}» оплачен: {}", money(event.charged)), &lines)
 }
 
 pub(super) fn purchase_failed(event: &PurchaseFailedV1) -> Text {
     let tariff = plain(&event.tariff_name);
     let mut lines = vec![
         format!("Купить «{tariff}» не удалось; деньги не списаны."),
-        format!("Стоимость: {}", event.cost),
-        format!("Баланс: {}", event.balance),
+        format!("Стоимость: {}", money(event.cost)),
+        format!("Баланс: {}", money(event.balance)),
     ];
     if event.refusal_reasons.is_empty() {
         lines.push(format!("Причина: {}.", failure(event.reason)));
@@ -88,8 +105,100 @@ pub(super) fn purchase_failed(event: &PurchaseFailedV1) -> Text {
     text(format!("Покупка «{tariff}» не удалась"), &lines)
 }
 
+pub(super) fn purchase_refunded(event: &PurchaseRefundedV1) -> Text {
+    let tariff = plain(&event.tariff_name);
+    text(
+        format!("Возврат за «{tariff}»: {}", money(event.refunded)),
+        &[
+            format!("Покупка «{tariff}» отменена, деньги возвращены, подписка завершена."),
+            format!("Возвращено: {}", money(event.refunded)),
+            format!("Баланс: {}", money(event.balance_after)),
+        ],
+    )
+}
+
+pub(super) fn subscription_ending(event: &SubscriptionEndingV1) -> Text {
+    let tariff = plain(&event.tariff_name);
+    text(
+        format!("Подписка «{tariff}» скоро закончится"),
+        &[
+            format!("Она действует до {}.", instant(event.ends_at)),
+            "Чтобы продолжить, купите её снова.".to_owned(),
+        ],
+    )
+}
+
+pub(super) fn promocode_granted(event: &PromocodeGrantedV1) -> Text {
+    let mut lines = vec![
+        format!("Промокод: {}", plain(&event.promocode)),
+        format!("Акция: {}", plain(&event.campaign_name)),
+    ];
+    if let Some(ends_at) = event.ends_at {
+        lines.push(format!("Действует до {}.", instant(ends_at)));
+    }
+    text("Вам доступен промокод".to_owned(), &lines)
+}
+
+pub(super) fn account_blocked(_: &AccountBlocked) -> Text {
+    text(
+        "Ваш аккаунт заблокирован".to_owned(),
+        &[
+            "Его заблокировал администратор. Пока блокировка не снята, покупки и всё остальное недоступны."
+                .to_owned(),
+        ],
+    )
+}
+
+pub(super) fn account_unblocked(_: &AccountUnblocked) -> Text {
+    text(
+        "Ваш аккаунт разблокирован".to_owned(),
+        &["Им снова можно пользоваться.".to_owned()],
+    )
+}
+
+pub(super) fn password_reset(event: &MailRequestedV1) -> Text {
+    text(
+        "Запрошен новый пароль".to_owned(),
+        &[
+            format!(
+                "{} кто-то (скорее всего, вы) запросил смену пароля. Ссылка отправлена на вашу почту.",
+                instant(event.requested_at)
+            ),
+            "Если это были не вы, ничего не делайте: пароль останется прежним.".to_owned(),
+        ],
+    )
+}
+
+pub(super) fn confirm_email_mail(link: &str, expires_at: Instant) -> Text {
+    text(
+        "Подтвердите адрес".to_owned(),
+        &[
+            "Откройте ссылку, чтобы подтвердить, что этот адрес ваш:".to_owned(),
+            link.to_owned(),
+            format!("Она действует до {}.", instant(expires_at)),
+            "Если вы не регистрировались, ничего не делайте.".to_owned(),
+        ],
+    )
+}
+
+pub(super) fn reset_password_mail(link: &str, expires_at: Instant) -> Text {
+    text(
+        "Выберите новый пароль".to_owned(),
+        &[
+            "Откройте ссылку, чтобы выбрать новый пароль:".to_owned(),
+            link.to_owned(),
+            format!("Она действует до {} и только один раз.", instant(expires_at)),
+            "Если вы об этом не просили, ничего не делайте: пароль останется прежним.".to_owned(),
+        ],
+    )
+}
+
 fn instant(at: Instant) -> String {
-    at.format("%d.%m.%Y %H:%M UTC").to_string()
+    format::instant(at, Locale::Ru)
+}
+
+fn money(money: Money) -> String {
+    format::money(money, Locale::Ru)
 }
 
 const fn failure(reason: FailureReason) -> &'static str {

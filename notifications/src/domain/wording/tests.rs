@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 use shared::contracts::{FailureReason, Locale, PurchaseFailedV1, PurchasePaidV1, Reason, RefusalCode};
 
+use super::format::money;
 use crate::domain::{
-    letter::Outcome,
+    outcome::Outcome,
     samples::{failed, paid, reason, roubles},
 };
 
@@ -93,10 +94,13 @@ proptest! {
         };
         for locale in [Locale::En, Locale::Ru] {
             let body = event.letter(locale).body;
-            let (cost, left) = (format!(": {}\n", event.charged), format!(": {}\n", event.balance_after));
+            let (cost, left) = (
+                format!(": {}\n", money(event.charged, locale)),
+                format!(": {}\n", money(event.balance_after, locale)),
+            );
             prop_assert!(body.contains(&cost), "no cost in {}", body);
             prop_assert!(body.contains(&left), "no balance in {}", body);
-            let names_discount = body.contains(&format!(": {} ", event.discount));
+            let names_discount = body.contains(&format!(": {} ", money(event.discount, locale)));
             prop_assert_eq!(names_discount, discount > 0);
         }
     }

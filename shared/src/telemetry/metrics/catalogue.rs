@@ -246,6 +246,13 @@ pub const DB_CONNECTIONS_MAX: Metric = Metric::gauge_of(
     "The most connections to the database that there may be.",
 );
 
+/// Mails.
+pub const MAILS: Metric = Metric::counter_of(
+    "kopeck_mails_total",
+    Unit::Count,
+    "Tries to mail something, by how they ended; a postponed one is tried again.",
+);
+
 /// What services do by themselves.
 pub const JOB_RUNS: Metric = Metric::counter_of(
     "kopeck_job_runs_total",
@@ -278,5 +285,6 @@ pub const ALL: &[Metric] = &[
     CACHE_READS,
     DB_CONNECTIONS,
     DB_CONNECTIONS_MAX,
+    MAILS,
     JOB_RUNS,
 ];

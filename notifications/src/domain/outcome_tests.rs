@@ -1,0 +1,192 @@
+use serde_json::json;
+use shared::{
+    contracts::{Locale, PromocodeGrantedV1, WalletCreditedV1, WalletDebitedV1},
+    ids::UserId,
+};
+
+use super::{
+    letter::{Letter, LetterKind},
+    outcome::{AccountBlocked, AccountUnblocked, Outcome, SubscriptionEnding},
+    samples::{credited, debited, ending, granted, now, refunded, reset_requested},
+};
+
+/// Subject and lines, with ordinary spaces.
+fn said(letter: &Letter) -> String {
+    format!("{}\n{}", letter.subject, letter.body).replace('\u{a0}', " ")
+}
+
+fn data(letter: &Letter) -> serde_json::Value {
+    serde_json::to_value(&letter.data).unwrap()
+}
+
+#[test]
+fn a_refund_names_what_came_back() {
+    let event = refunded();
+    let letter = event.letter(Locale::En);
+    assert_eq!(
+        said(&letter),
+        "“Basic” was refunded: RUB 890.00\n\
+         Your purchase of “Basic” was given back, and its subscription has ended.\n\
+         Refunded: RUB 890.00\n\
+         Balance: RUB 12,345.00"
+    );
+    assert_eq!(letter.kind, LetterKind::PurchaseRefunded);
+    assert_eq!(letter.about, format!("purchase_refunded:{}", event.purchase_id));
+    assert_eq!(
+        data(&letter)["refunded"],
+        json!({"amount": 89_000, "currency": "RUB"})
+    );
+    assert_eq!(
+        said(&event.letter(Locale::Ru)),
+        "Возврат за «Basic»: 890,00 ₽\n\
+         Покупка «Basic» отменена, деньги возвращены, подписка завершена.\n\
+         Возвращено: 890,00 ₽\n\
+         Баланс: 12 345,00 ₽"
+    );
+}
+
+#[test]
+fn a_subscription_that_ends_says_when() {
+    let outcome = SubscriptionEnding {
+        event: ending(),
+        heard_at: now(),
+    };
+    let letter = outcome.letter(Locale::En);
+    assert_eq!(
+        said(&letter),
+        "Your subscription to “Basic” ends soon\nIt ends on December 21, 2026, 10:30 UTC.\n\
+         To go on, buy it again."
+    );
+    let subscription = outcome.event.subscription_id;
+    assert_eq!(letter.about, format!("subscription_ending:{subscription}"));
+    assert_eq!(letter.occurred_at, now());
+    assert_eq!(data(&letter)["ends_at"], "2026-12-21T10:30:00Z");
+    assert_eq!(
+        said(&outcome.letter(Locale::Ru)),
+        "Подписка «Basic» скоро закончится\nОна действует до 21 декабря 2026 г., 10:30 UTC.\n\
+         Чтобы продолжить, купите её снова."
+    );
+}
+
+#[test]
+fn a_granted_promocode_is_named_with_its_end_if_it_has_one() {
+    let event = granted();
+    let letter = event.letter(Locale::En);
+    assert_eq!(
+        said(&letter),
+        "You have got a promocode\nPromocode: LEAF-15\nCampaign: Autumn\n\
+         It can be used until December 21, 2026, 10:30 UTC."
+    );
+    assert_eq!(
+        letter.about,
+        format!("promocode_granted:{}:{}", event.grant_id, event.user_id)
+    );
+    assert_eq!(data(&letter)["promocode"], "LEAF-15");
+    let for_ever = PromocodeGrantedV1 {
+        ends_at: None,
+        ..event
+    };
+    let letter = for_ever.letter(Locale::Ru);
+    assert_eq!(
+        said(&letter),
+        "Вам доступен промокод\nПромокод: LEAF-15\nАкция: Autumn"
+    );
+    assert!(data(&letter).get("ends_at").is_none(), "absent is not null");
+}
+
+#[test]
+fn a_grant_to_a_group_has_a_letter_for_each_of_its_users() {
+    let one = granted();
+    let other = PromocodeGrantedV1 {
+        user_id: UserId::new(now()),
+        ..one.clone()
+    };
+    assert_ne!(one.letter(Locale::En).about, other.letter(Locale::En).about);
+}
+
+#[test]
+fn each_block_and_each_lift_has_its_letter() {
+    let (user_id, heard_at) = (UserId::new(now()), now());
+    let blocked = |version| AccountBlocked {
+        user_id,
+        version,
+        heard_at,
+    };
+    let first = blocked(2).letter(Locale::En);
+    assert_eq!(first.subject, "Your account was blocked");
+    assert_eq!(first.about, format!("account_blocked:{user_id}:2"));
+    assert_eq!(first.about, blocked(2).letter(Locale::Ru).about);
+    assert_ne!(first.about, blocked(4).letter(Locale::En).about);
+    let lifted = AccountUnblocked {
+        user_id,
+        version: 3,
+        heard_at,
+    };
+    assert_eq!(lifted.letter(Locale::Ru).subject, "Ваш аккаунт разблокирован");
+    assert_eq!(lifted.letter(Locale::En).kind, LetterKind::AccountUnblocked);
+}
+
+#[test]
+fn a_password_that_is_asked_for_is_told_without_its_link() {
+    let event = reset_requested();
+    let letter = event.letter(Locale::En);
+    assert_eq!(
+        said(&letter),
+        "A new password was asked for\n\
+         Somebody, probably you, asked on November 21, 2026, 10:30 UTC to choose a new password. \
+         The link is in your mail.\n\
+         If it was not you, do nothing: your password stays as it is."
+    );
+    assert_eq!(letter.about, format!("password_reset:{}", event.mail_request_id));
+    assert_eq!(
+        data(&letter),
+        json!({"requested_at": "2026-11-21T10:30:00Z", "expires_at": "2026-11-21T11:30:00Z"})
+    );
+    assert!(event.letter(Locale::Ru).subject.contains("пароль"));
+}
+
+#[test]
+fn what_an_administrator_did_with_a_wallet_says_so() {
+    let credited = WalletCreditedV1 {
+        by_administrator: true,
+        ..credited()
+    };
+    let debited = WalletDebitedV1 {
+        by_administrator: true,
+        ..debited()
+    };
+    for (letter, subject) in [
+        (
+            credited.letter(Locale::En),
+            "An administrator put RUB 1000.00 into your wallet",
+        ),
+        (
+            credited.letter(Locale::Ru),
+            "Администратор зачислил на кошелёк 1000,00 ₽",
+        ),
+        (
+            debited.letter(Locale::En),
+            "An administrator took RUB 100.00 out of your wallet",
+        ),
+        (
+            debited.letter(Locale::Ru),
+            "Администратор списал с кошелька 100,00 ₽",
+        ),
+    ] {
+        assert_eq!(letter.subject.replace('\u{a0}', " "), subject);
+        assert_eq!(data(&letter)["by_administrator"], true);
+    }
+}
+
+#[test]
+fn what_nobody_can_prefer_not_to_be_mailed_is_about_the_account() {
+    let about_security: Vec<_> = LetterKind::ALL
+        .into_iter()
+        .filter(|kind| kind.is_about_security())
+        .map(LetterKind::as_str)
+        .collect();
+    assert_eq!(
+        about_security,
+        ["account_blocked", "account_unblocked", "password_reset"]
+    );
+}

@@ -1,0 +1,144 @@
+//! Amounts and instants as each language writes them.
+
+use chrono::{Datelike as _, Timelike as _};
+use shared::{clock::Instant, contracts::Locale, money::Money};
+
+/// Keeps together what must not be parted at the end of a line.
+const SPACE: char = '\u{a0}';
+
+/// From as many digits on they are written in groups of three.
+const GROUPED_FROM: usize = 5;
+
+const EN_MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+const RU_MONTHS: [&str; 12] = [
+    "января",
+    "февраля",
+    "марта",
+    "апреля",
+    "мая",
+    "июня",
+    "июля",
+    "августа",
+    "сентября",
+    "октября",
+    "ноября",
+    "декабря",
+];
+
+/// `RUB 12,345.60`; `12 345,60 ₽`. With as many decimals as ISO 4217 gives the currency.
+pub(super) fn money(money: Money, locale: Locale) -> String {
+    let sign = if money.amount.is_negative() { "-" } else { "" };
+    let code = money.currency.code();
+    match locale {
+        Locale::En => format!("{sign}{code}{SPACE}{}", decimal(money, ',', '.')),
+        Locale::Ru => {
+            // People know the sign of their own currency, and take others' for one another.
+            let unit = if code == "RUB" { "₽" } else { code };
+            format!("{sign}{}{SPACE}{unit}", decimal(money, SPACE, ','))
+        }
+    }
+}
+
+/// `November 21, 2026, 10:30 UTC`; `21 ноября 2026 г., 10:30 UTC`.
+pub(super) fn instant(at: Instant, locale: Locale) -> String {
+    let (year, day) = (at.year(), at.day());
+    let month = usize::try_from(at.month0()).unwrap_or_default();
+    let time = format!("{:02}:{:02}{SPACE}UTC", at.hour(), at.minute());
+    match locale {
+        Locale::En => format!("{}{SPACE}{day}, {year}, {time}", EN_MONTHS[month % 12]),
+        Locale::Ru => format!("{day}{SPACE}{} {year}{SPACE}г., {time}", RU_MONTHS[month % 12]),
+    }
+}
+
+/// The amount without its sign.
+fn decimal(money: Money, group: char, point: char) -> String {
+    let minor = money.amount.0.unsigned_abs();
+    let exponent = u32::from(money.currency.exponent().unwrap_or(0));
+    let unit = 10_u64.pow(exponent);
+    let major = grouped(&(minor / unit).to_string(), group);
+    match usize::try_from(exponent) {
+        Ok(width) if width > 0 => format!("{major}{point}{:0width$}", minor % unit),
+        _ => major,
+    }
+}
+
+fn grouped(digits: &str, group: char) -> String {
+    if digits.len() < GROUPED_FROM {
+        return digits.to_owned();
+    }
+    let mut text = String::with_capacity(digits.len() * 2);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(group);
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeZone as _, Utc};
+    use iso_currency::Currency;
+    use shared::money::Amount;
+
+    use super::*;
+
+    #[test]
+    fn money_is_written_as_its_readers_do() {
+        for (amount, currency, en, ru) in [
+            (89_000, Currency::RUB, "RUB 890.00", "890,00 ₽"),
+            (100_000, Currency::RUB, "RUB 1000.00", "1000,00 ₽"),
+            (1_234_567, Currency::RUB, "RUB 12,345.67", "12 345,67 ₽"),
+            (-5, Currency::RUB, "-RUB 0.05", "-0,05 ₽"),
+            (123_456_789, Currency::JPY, "JPY 123,456,789", "123 456 789 JPY"),
+            (1_234, Currency::BHD, "BHD 1.234", "1,234 BHD"),
+            (
+                i64::MIN,
+                Currency::USD,
+                "-USD 92,233,720,368,547,758.08",
+                "-92 233 720 368 547 758,08 USD",
+            ),
+        ] {
+            let written = |locale| {
+                let text = money(Money::new(Amount(amount), currency), locale);
+                assert!(!text.contains(' '), "it can be parted: {text}");
+                text.replace(SPACE, " ")
+            };
+            assert_eq!(
+                (written(Locale::En), written(Locale::Ru)),
+                (en.to_owned(), ru.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn every_month_has_its_name() {
+        let mut written = Vec::new();
+        for month in 1..=12 {
+            let at = Utc.with_ymd_and_hms(2026, month, 21, 9, 5, 0).unwrap();
+            for locale in [Locale::En, Locale::Ru] {
+                written.push(instant(at, locale).replace(SPACE, " "));
+            }
+        }
+        assert_eq!(written[20], "November 21, 2026, 09:05 UTC");
+        assert_eq!(written[21], "21 ноября 2026 г., 09:05 UTC");
+        written.sort();
+        written.dedup();
+        assert_eq!(written.len(), 24);
+    }
+}

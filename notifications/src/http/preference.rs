@@ -1,0 +1,133 @@
+//! What a user wants mailed.
+
+use std::fmt;
+
+use axum::extract::State;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use shared::http::{Caller, Json, Problem};
+use utoipa::ToSchema;
+
+use super::AppState;
+use crate::{app::preferences, domain::letter::LetterKind};
+
+/// What a user wants. The inbox always has every letter.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Preferences {
+    #[serde(deserialize_with = "object")]
+    mail: MailPreferences,
+}
+
+/// Takes an object and nothing else: derived, `[false]` would be preferences too.
+fn object<'de, D: Deserializer<'de>>(from: D) -> Result<MailPreferences, D::Error> {
+    struct Object;
+
+    impl<'de> Visitor<'de> for Object {
+        type Value = MailPreferences;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object like {\"welcome\": false}")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MailPreferences, A::Error> {
+            MailPreferences::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    from.deserialize_map(Object)
+}
+
+macro_rules! mail_preferences {
+    ($($kind:ident $field:ident,)*) => {
+        /// Which kinds of letters are mailed; one that is left out is. What is about the safety of the
+        /// account always is.
+        #[derive(Serialize, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct MailPreferences {
+            $(
+                #[serde(default = "yes")]
+                #[schema(default = true)]
+                $field: bool,
+            )*
+        }
+
+        impl MailPreferences {
+            fn all_but(unmailed: &[LetterKind]) -> Self {
+                Self {
+                    $($field: !unmailed.contains(&LetterKind::$kind),)*
+                }
+            }
+
+            fn unmailed(&self) -> Vec<LetterKind> {
+                let kinds = [$((LetterKind::$kind, self.$field)),*];
+                kinds.into_iter().filter(|(_, mailed)| !mailed).map(|(kind, _)| kind).collect()
+            }
+        }
+
+        #[cfg(test)]
+        const CHOSEN: &[(LetterKind, &str)] = &[$((LetterKind::$kind, stringify!($field))),*];
+    };
+}
+
+mail_preferences! {
+    Welcome welcome,
+    WalletCredited wallet_credited,
+    WalletDebited wallet_debited,
+    WithdrawalFailed withdrawal_failed,
+    PurchasePaid purchase_paid,
+    PurchaseFailed purchase_failed,
+    PurchaseRefunded purchase_refunded,
+    SubscriptionEnding subscription_ending,
+    PromocodeGranted promocode_granted,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What the caller wants mailed.
+#[utoipa::path(get, path = "/preferences", responses((status = 200, body = Preferences)))]
+pub async fn get_preferences(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<Json<Preferences>, Problem> {
+    let unmailed = preferences::read_unmailed(state.db.reader(), caller.user_id).await?;
+    Ok(Json(Preferences {
+        mail: MailPreferences::all_but(&unmailed),
+    }))
+}
+
+/// Sets what the caller wants mailed from now on.
+#[utoipa::path(put, path = "/preferences", request_body = Preferences,
+    responses((status = 200, body = Preferences)))]
+pub async fn put_preferences(
+    State(state): State<AppState>,
+    caller: Caller,
+    Json(wanted): Json<Preferences>,
+) -> Result<Json<Preferences>, Problem> {
+    let unmailed = &wanted.mail.unmailed();
+    state
+        .db
+        .write(|tx| async move { preferences::replace_unmailed(&tx, caller.user_id, unmailed).await })
+        .await?;
+    Ok(Json(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_can_be_chosen_but_what_is_about_security() {
+        for kind in LetterKind::ALL {
+            let chosen = CHOSEN.iter().find(|(chosen, _)| *chosen == kind);
+            assert_eq!(chosen.is_none(), kind.is_about_security(), "{kind:?}");
+            if let Some((_, field)) = chosen {
+                assert_eq!(*field, kind.as_str());
+            }
+        }
+    }
+}

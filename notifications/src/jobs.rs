@@ -1,0 +1,3 @@
+//! What notifications does from time to time.
+
+pub mod send_mails;

@@ -1,0 +1,330 @@
+//! A mail server in a process of its own, and auth as notifications asks it.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    process::Stdio,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    routing::{get, post},
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use shared::{
+    clock::{Clock, SystemClock},
+    config::Config,
+    contracts::MailRequestedV1,
+    ids::UserId,
+    testing::{TestDatabase, TestService, eventually},
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+
+/// A mail as it arrived.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    pub to: String,
+    pub id: String,
+    pub subject: String,
+    pub body: String,
+}
+
+impl Mail {
+    fn parse(line: &str) -> Self {
+        let taken: Value = serde_json::from_str(line).unwrap();
+        let data = taken["data"].as_str().unwrap();
+        let (head, body) = data.split_once("\r\n\r\n").unwrap();
+        let head = head.replace("\r\n ", " ");
+        let header = |name: &str| {
+            let line = head.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_default().trim().to_owned()
+        };
+        assert_eq!(taken["to"].as_array().unwrap().len(), 1);
+        assert_eq!(taken["from"], "noreply@example.com");
+        Self {
+            to: taken["to"][0].as_str().unwrap().to_owned(),
+            id: header("Message-ID:"),
+            subject: header("Subject:"),
+            body: decoded(&header("Content-Transfer-Encoding:"), body)
+                .replace("\r\n", "\n")
+                .replace('\u{a0}', " "),
+        }
+    }
+}
+
+fn decoded(encoding: &str, body: &str) -> String {
+    match encoding {
+        "base64" => {
+            let text: String = body.split_whitespace().collect();
+            String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap()
+        }
+        "quoted-printable" => {
+            let text = body.replace("=\r\n", "");
+            let mut bytes = Vec::new();
+            let mut rest = text.bytes();
+            while let Some(byte) = rest.next() {
+                if byte == b'=' {
+                    let hex = [rest.next().unwrap(), rest.next().unwrap()];
+                    let hex = std::str::from_utf8(&hex).unwrap();
+                    bytes.push(u8::from_str_radix(hex, 16).unwrap());
+                } else {
+                    bytes.push(byte);
+                }
+            }
+            String::from_utf8(bytes).unwrap()
+        }
+        _ => body.to_owned(),
+    }
+}
+
+/// A mail server.
+pub struct MailServer {
+    pub address: SocketAddr,
+    options: &'static [&'static str],
+    child: Option<Child>,
+    mails: Arc<Mutex<Vec<Mail>>>,
+}
+
+impl MailServer {
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// One that takes nobody's password.
+    pub async fn start_with_passwords() -> Self {
+        Self::start_with(&["auth"]).await
+    }
+
+    async fn start_with(options: &'static [&'static str]) -> Self {
+        let mut server = Self {
+            address: ([127, 0, 0, 1], 0).into(),
+            options,
+            child: None,
+            mails: Arc::default(),
+        };
+        server.start_again().await;
+        server
+    }
+
+    /// Starts the process, at the address it had.
+    pub async fn start_again(&mut self) {
+        let tests = std::env::current_exe().unwrap();
+        let target = tests.parent().unwrap().parent().unwrap();
+        let mut child = Command::new(target.join("examples/smtp_server"))
+            .arg(self.address.to_string())
+            .args(self.options)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the example smtp_server is built with the tests");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next_line().await.unwrap().expect("it listens");
+        self.address = first.strip_prefix("listening ").unwrap().parse().unwrap();
+        let mails = Arc::clone(&self.mails);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                mails.lock().unwrap().push(Mail::parse(&line));
+            }
+        });
+        self.child = Some(child);
+    }
+
+    pub async fn kill(&mut self) {
+        self.child.take().unwrap().kill().await.unwrap();
+    }
+
+    /// Everything that has arrived.
+    pub fn mails(&self) -> Vec<Mail> {
+        self.mails.lock().unwrap().clone()
+    }
+
+    /// Waits until `count` mails have arrived, and no more.
+    pub async fn take(&self, count: usize) -> Vec<Mail> {
+        let mails = eventually(&format!("{count} mails have arrived"), || {
+            let mails = self.mails();
+            std::future::ready((mails.len() >= count).then_some(mails))
+        })
+        .await;
+        assert_eq!(mails.len(), count, "{mails:#?}");
+        mails
+    }
+}
+
+/// What auth knows, and whether it answers.
+#[derive(Default)]
+pub struct AuthDouble {
+    jwks: OnceLock<String>,
+    contacts: Mutex<HashMap<String, Value>>,
+    requests: Mutex<HashMap<String, Value>>,
+    pub is_down: AtomicBool,
+    /// The token it takes at the moment.
+    token: Mutex<String>,
+}
+
+type Double = State<Arc<AuthDouble>>;
+
+impl AuthDouble {
+    pub fn knows(&self, user: UserId, email: &str, confirmed: bool) {
+        let contact = json!({"email": email, "email_confirmed": confirmed, "locale": "en"});
+        self.contacts.lock().unwrap().insert(user.to_string(), contact);
+    }
+
+    pub fn forgets(&self, user: UserId) {
+        self.contacts.lock().unwrap().remove(&user.to_string());
+    }
+
+    pub fn has_secret(&self, request: &MailRequestedV1, email: &str, token: &str) {
+        let secret = json!({
+            "email": email,
+            "locale": request.locale,
+            "purpose": request.purpose,
+            "token": token,
+            "expires_at": request.expires_at,
+        });
+        let id = request.mail_request_id.to_string();
+        self.requests.lock().unwrap().insert(id, secret);
+    }
+
+    /// Takes no token that it has given away so far.
+    pub fn changes_its_keys(&self) {
+        "changed".clone_into(&mut self.token.lock().unwrap());
+    }
+
+    fn answer(&self, headers: &HeaderMap, found: Option<Value>) -> Result<Json<Value>, StatusCode> {
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let wanted = format!("Bearer {}", self.token.lock().unwrap());
+        if headers["authorization"] != wanted.as_str() {
+            return Err(StatusCode::UNAUTHORIZED);
+        }
+        found.map(Json).ok_or(StatusCode::NOT_FOUND)
+    }
+
+    async fn start() -> (Arc<Self>, String) {
+        let double = Arc::new(Self::default());
+        let router = Router::new()
+            .route("/auth/v1/jwks.json", get(jwks))
+            .route("/auth/v1/token", post(token))
+            .route("/auth/v1/contacts/{id}", get(contact))
+            .route("/auth/v1/mail-requests/{id}", get(mail_request))
+            .with_state(Arc::clone(&double));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (double, url)
+    }
+}
+
+async fn jwks(State(double): Double) -> Json<Value> {
+    let url = format!("{}/auth/v1/jwks.json", double.jwks.get().unwrap());
+    Json(reqwest::get(url).await.unwrap().json().await.unwrap())
+}
+
+async fn token(State(double): Double, headers: HeaderMap) -> Result<Json<Value>, StatusCode> {
+    let expected = format!("Basic {}", BASE64_STANDARD.encode("notifications:hush"));
+    if headers["authorization"] != expected.as_str() {
+        return Err(StatusCode::UNAUTHORIZED);
+    }
+    let mut token = double.token.lock().unwrap();
+    *token = format!("token-{}", token.len());
+    let answer = json!({"access_token": *token, "token_type": "Bearer", "expires_in": 900});
+    Ok(Json(answer))
+}
+
+async fn contact(
+    State(double): Double,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, StatusCode> {
+    let found = double.contacts.lock().unwrap().get(&id).cloned();
+    double.answer(&headers, found)
+}
+
+async fn mail_request(
+    State(double): Double,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, StatusCode> {
+    let found = double.requests.lock().unwrap().get(&id).cloned();
+    double.answer(&headers, found)
+}
+
+/// A service that mails, and everybody around it.
+pub struct Mailing {
+    pub service: TestService,
+    pub server: MailServer,
+    pub auth: Arc<AuthDouble>,
+    /// Where that is.
+    pub auth_url: String,
+}
+
+impl Mailing {
+    pub async fn start(database: TestDatabase) -> Self {
+        Self::start_with(database, Arc::new(SystemClock), |_| {}).await
+    }
+
+    pub async fn start_with(
+        database: TestDatabase,
+        clock: Arc<dyn Clock>,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
+        let server = MailServer::start().await;
+        let (auth, url) = AuthDouble::start().await;
+        let address = server.address;
+        let (jwks, auth_url) = (Arc::clone(&auth), url.clone());
+        let service = TestService::start_with(notifications::definition(), database, clock, |config| {
+            jwks.jwks
+                .set(config.auth.url.replace(url).unwrap())
+                .expect("once");
+            let notifications = &mut config.notifications;
+            notifications.mail_url = Some(SecretString::from(format!("smtp://{address}")));
+            notifications.mail_from = Some("Kopeck <noreply@example.com>".to_owned());
+            notifications.public_url = Some("https://example.com".to_owned());
+            notifications.client_secret = Some(SecretString::from("hush"));
+            configure(config);
+        })
+        .await;
+        Self {
+            service,
+            server,
+            auth,
+            auth_url,
+        }
+    }
+
+    /// A new user with a confirmed address.
+    pub fn new_user(&self, email: &str) -> UserId {
+        let user = self.service.new_user();
+        self.auth.knows(user, email, true);
+        user
+    }
+
+    /// The letters of `user` as an administrator sees them.
+    pub async fn letters(&self, user: UserId) -> Vec<Value> {
+        let path = format!("/notifications/v1/letters?user_id={user}");
+        let page = self.service.api_of_admin().get(&path).await.expect(200);
+        page["items"].as_array().unwrap().clone()
+    }
+
+    /// Waits until the newest letter of `user` has a mail that `fits`; that mail.
+    pub async fn mail_of(&self, user: UserId, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        eventually(what, || async {
+            let letters = self.letters(user).await;
+            let mail = letters.first()?.get("mail")?;
+            fits(mail).then(|| mail.clone())
+        })
+        .await
+    }
+}
