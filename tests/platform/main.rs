@@ -11,6 +11,7 @@ mod cached;
 mod classic;
 mod command_line;
 mod crowd;
+mod deploy;
 mod described;
 mod faults;
 mod observed;
