@@ -184,10 +184,8 @@ fn redemption_follows(purchase: &SettledPurchase, redemption: Option<&SettledRed
             )
         }
         PurchaseState::Refunded => {
-            matches!(
-                redemption.status,
-                RedemptionStatus::Confirmed | RedemptionStatus::Returned
-            )
+            let returned = redemption.status == RedemptionStatus::Returned;
+            returned == redemption.returns_use && (returned || redemption.status == RedemptionStatus::Confirmed)
         }
     };
     if !follows {
