@@ -11,6 +11,7 @@ mod exactness;
 mod grants;
 mod holds;
 mod local_times;
+mod openapi;
 mod reconcile;
 mod refunds;
 mod refusals;
