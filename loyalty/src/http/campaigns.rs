@@ -6,20 +6,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::{
     contracts::Permission,
-    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query, present},
+    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query},
     ids::CampaignId,
 };
 use utoipa::ToSchema;
 
 use super::{
-    AppState,
-    fields::{Object, Written, or_null},
-    other_version, part, promocode_exists,
-    promocodes::{NewPromocodeBody, PromocodeTerms, promocode_errors},
-    terms::{CampaignStatusSchema, DiscountSchema, EligibilityBody, RefundPolicySchema},
+    AppState, other_version, part, promocode_exists,
+    promocodes::{PromocodeTerms, promocode_errors},
+    terms::{
+        CampaignChangeBody, CampaignStatusSchema, DiscountSchema, EligibilityBody, NewCampaignBody,
+        RefundPolicySchema,
+    },
 };
 use crate::{
     app::{
@@ -29,109 +30,10 @@ use crate::{
         read_campaigns::{read_campaign, read_campaigns},
     },
     domain::{
-        campaign::{CampaignError, CampaignStatus, NewCampaign, RefundPolicy},
-        campaign_change::CampaignChange,
+        campaign::{CampaignError, CampaignStatus, RefundPolicy},
         discount::Discount,
     },
 };
-
-/// A campaign that is to be made.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewCampaign)]
-pub(super) struct NewCampaignBody {
-    /// For administrators.
-    #[schema(min_length = 1, max_length = 200)]
-    name: String,
-    #[schema(value_type = DiscountSchema)]
-    discount: Object<Discount>,
-    /// From when; since ever if absent. An instant, or a date or a time on the clocks of `timezone`. Of a
-    /// time that comes twice the first is meant; for one that is left out, the moment of the jump.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, nullable = false, min_length = 10, max_length = 64, example = "2026-12-01")]
-    starts_at: Option<Written>,
-    /// Until when, a date included; open-ended if absent. Of a time that comes twice the second is meant.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, nullable = false, min_length = 10, max_length = 64, example = "2026-12-31")]
-    ends_at: Option<Written>,
-    /// IANA; UTC if absent.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, max_length = 64, example = "Europe/Berlin")]
-    timezone: Option<String>,
-    /// Uses of all its promocodes together; unlimited if absent.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_i64)]
-    max_redemptions: Option<i64>,
-    /// Uses that one user may have of all its promocodes together; unlimited if absent.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_i64)]
-    max_per_user: Option<i64>,
-    /// For whom and for what it is; for everybody and everything if absent.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<EligibilityBody>, nullable = false)]
-    eligibility: Option<Object<EligibilityBody>>,
-    /// Only for those to whom one of its promocodes is granted; excludes `users` and `groups`.
-    #[serde(default)]
-    requires_grant: bool,
-    /// Whether it is shown to those it is for.
-    #[serde(default)]
-    listed: bool,
-    /// `return_use` if absent.
-    #[serde(default)]
-    #[schema(value_type = RefundPolicySchema)]
-    refund_policy: RefundPolicy,
-    /// Its first promocode.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<NewPromocodeBody>, nullable = false)]
-    promocode: Option<Object<NewPromocodeBody>>,
-}
-
-/// What is to be other than it is; what is left out stays. Null takes away what may be absent.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = CampaignChange)]
-pub(super) struct CampaignChangeBody {
-    /// The version that this change was made for; if it is not that any more, 409.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
-    version: Option<i64>,
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, min_length = 1, max_length = 200)]
-    name: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<DiscountSchema>, nullable = false)]
-    discount: Option<Object<Discount>>,
-    #[serde(default, deserialize_with = "or_null")]
-    #[schema(value_type = Option<String>, min_length = 10, max_length = 64, example = "2026-12-01")]
-    starts_at: Option<Option<Written>>,
-    #[serde(default, deserialize_with = "or_null")]
-    #[schema(value_type = Option<String>, min_length = 10, max_length = 64, example = "2026-12-31")]
-    ends_at: Option<Option<Written>>,
-    /// A start and an end that are not changed with it stay the instants that they are.
-    #[serde(default, deserialize_with = "or_null")]
-    #[schema(value_type = Option<String>, max_length = 64, example = "Europe/Berlin")]
-    timezone: Option<Option<String>>,
-    /// What is taken already counts; below it nothing more is admitted.
-    #[serde(default, deserialize_with = "or_null")]
-    #[schema(value_type = Option<i64>, minimum = 1, maximum = 1_000_000_000_000_i64)]
-    max_redemptions: Option<Option<i64>>,
-    #[serde(default, deserialize_with = "or_null")]
-    #[schema(value_type = Option<i64>, minimum = 1, maximum = 1_000_000_000_000_i64)]
-    max_per_user: Option<Option<i64>>,
-    /// As a whole.
-    #[serde(default, deserialize_with = "or_null")]
-    #[schema(value_type = Option<EligibilityBody>)]
-    eligibility: Option<Option<Object<EligibilityBody>>>,
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
-    requires_grant: Option<bool>,
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
-    listed: Option<bool>,
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<RefundPolicySchema>, nullable = false)]
-    refund_policy: Option<RefundPolicy>,
-}
 
 /// A campaign as administrators see it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -211,22 +113,11 @@ pub(super) async fn create_campaign(
     Json(body): Json<NewCampaignBody>,
 ) -> Result<Response, Problem> {
     caller.require(Permission::CampaignsWrite)?;
+    let (campaign, promocode) = body.into_parts();
     let input = CreateCampaign {
         by: caller.user_id,
-        campaign: NewCampaign {
-            name: body.name,
-            discount: body.discount.0,
-            starts_at: body.starts_at.map(|Written(moment)| moment),
-            ends_at: body.ends_at.map(|Written(moment)| moment),
-            timezone: body.timezone,
-            max_redemptions: body.max_redemptions,
-            max_per_user: body.max_per_user,
-            eligibility: body.eligibility.unwrap_or_default().0.into(),
-            requires_grant: body.requires_grant,
-            listed: body.listed,
-            refund_policy: body.refund_policy,
-        },
-        promocode: body.promocode.map(|Object(promocode)| promocode.into()),
+        campaign,
+        promocode,
         currency: state.currency,
     };
     let (terms, input) = (&state.terms, &input);
@@ -286,26 +177,12 @@ pub(super) async fn change_campaign(
     Json(body): Json<CampaignChangeBody>,
 ) -> Result<Json<CampaignBody>, Problem> {
     caller.require(Permission::CampaignsWrite)?;
-    let moment = |written: Option<Written>| written.map(|Written(moment)| moment);
+    let (version, change) = body.into_parts();
     let input = &ChangeCampaign {
         by: caller.user_id,
         campaign_id,
-        version: body.version,
-        change: CampaignChange {
-            name: body.name,
-            discount: body.discount.map(|Object(discount)| discount),
-            starts_at: body.starts_at.map(moment),
-            ends_at: body.ends_at.map(moment),
-            timezone: body.timezone,
-            max_redemptions: body.max_redemptions,
-            max_per_user: body.max_per_user,
-            eligibility: body
-                .eligibility
-                .map(|eligibility| eligibility.unwrap_or_default().0.into()),
-            requires_grant: body.requires_grant,
-            listed: body.listed,
-            refund_policy: body.refund_policy,
-        },
+        version,
+        change,
         currency: state.currency,
     };
     let terms = &state.terms;

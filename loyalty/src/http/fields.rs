@@ -39,6 +39,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Written(pub Moment);
 
+impl From<Written> for Moment {
+    fn from(Written(moment): Written) -> Self {
+        moment
+    }
+}
+
 impl<'de> Deserialize<'de> for Written {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
