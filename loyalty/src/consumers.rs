@@ -3,11 +3,12 @@
 mod on_hold_promocode;
 mod on_purchase_failed;
 mod on_purchase_paid;
+mod on_purchase_refunded;
 mod on_tariff_changed;
 
 use iso_currency::Currency;
 use shared::{
-    contracts::{HoldPromocodeV1, PurchaseFailedV1, PurchasePaidV1, TariffChangedV1},
+    contracts::{HoldPromocodeV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1, TariffChangedV1},
     inbox::Handlers,
     sessions::{self, EndedSessions},
     users,
@@ -16,6 +17,7 @@ use shared::{
 use on_hold_promocode::OnHoldPromocode;
 use on_purchase_failed::OnPurchaseFailed;
 use on_purchase_paid::OnPurchasePaid;
+use on_purchase_refunded::OnPurchaseRefunded;
 use on_tariff_changed::OnTariffChanged;
 
 use crate::app::cached_terms::CachedTerms;
@@ -31,6 +33,7 @@ pub(crate) fn handlers(currency: Currency, terms: &CachedTerms, ended: &EndedSes
         .on::<TariffChangedV1>(on_tariff_changed)
         .on::<PurchasePaidV1>(OnPurchasePaid)
         .on::<PurchaseFailedV1>(OnPurchaseFailed)
+        .on::<PurchaseRefundedV1>(OnPurchaseRefunded)
         .on::<HoldPromocodeV1>(OnHoldPromocode { currency })
 }
 

@@ -5,8 +5,14 @@
 
 pub mod batch;
 pub mod campaign;
+pub mod campaign_change;
 pub mod decision;
 pub mod discount;
+pub mod eligibility;
+pub mod group;
+pub mod local_time;
+pub mod masking;
+pub mod period;
 pub mod promocode;
 pub mod redemption;
 pub mod refusal;

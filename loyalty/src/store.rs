@@ -3,8 +3,12 @@
 pub(crate) mod audit;
 pub(crate) mod campaigns;
 pub(crate) mod counters;
+pub(crate) mod grants;
+pub(crate) mod groups;
 pub(crate) mod page;
 pub(crate) mod promocodes;
+pub(crate) mod purchasers;
+pub(crate) mod recounts;
 pub(crate) mod redemptions;
 pub(crate) mod refusals;
 pub(crate) mod returned_uses;

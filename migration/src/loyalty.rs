@@ -1,6 +1,7 @@
 //! The database of loyalty.
 
 mod m20261121_000003_promocodes;
+mod m20261121_000022_eligibility;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(Users),
             Box::new(m20261121_000003_promocodes::Promocodes),
             Box::new(Operation),
+            Box::new(m20261121_000022_eligibility::Eligibility),
         ]
     }
 }

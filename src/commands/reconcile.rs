@@ -183,12 +183,7 @@ fn redemption_follows(purchase: &SettledPurchase, redemption: Option<&SettledRed
                 RedemptionStatus::Cancelled | RedemptionStatus::Refused
             )
         }
-        PurchaseState::Refunded => {
-            matches!(
-                redemption.status,
-                RedemptionStatus::Confirmed | RedemptionStatus::Returned
-            )
-        }
+        PurchaseState::Refunded => follows_refund(redemption),
     };
     if !follows {
         let detail = format!(
@@ -209,6 +204,16 @@ fn redemption_follows(purchase: &SettledPurchase, redemption: Option<&SettledRed
             format!("charged {}, held {held}", purchase.charged.0),
         )
     })
+}
+
+/// As the terms say that priced it.
+fn follows_refund(redemption: &SettledRedemption) -> bool {
+    redemption.status
+        == if redemption.returns_use {
+            RedemptionStatus::Returned
+        } else {
+            RedemptionStatus::Confirmed
+        }
 }
 
 fn letter_follows(purchase: &SettledPurchase, letter: Option<LetterKind>) -> Option<Finding> {
@@ -303,6 +308,24 @@ mod tests {
             ]
         );
         assert_eq!(books.purchases(&mut findings).await.unwrap(), 0);
+    }
+
+    #[test]
+    fn a_refunded_purchase_has_its_use_returned_or_kept_as_its_terms_say() {
+        for (status, returns_use, follows) in [
+            (RedemptionStatus::Returned, true, true),
+            (RedemptionStatus::Confirmed, false, true),
+            (RedemptionStatus::Returned, false, false),
+            (RedemptionStatus::Confirmed, true, false),
+            (RedemptionStatus::Held, true, false),
+        ] {
+            let redemption = SettledRedemption {
+                status,
+                final_price: None,
+                returns_use,
+            };
+            assert_eq!(follows_refund(&redemption), follows, "{status:?} {returns_use}");
+        }
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 //! changes them for all its promocodes at once.
 
 use sea_orm::{ConnectionTrait, DbErr};
+use serde::{Deserialize, Serialize};
 use shared::{
     cache::{Cached, ServiceCache, Versioned},
     contracts::{CampaignChangedV1, Envelope, Message as _, TariffChangedV1},
@@ -31,19 +32,27 @@ impl Cached for Tariff {
 }
 
 impl Cached for Campaign {
-    const KIND: &'static str = "campaign";
+    /// The second, since what knows nothing of eligibility must not be read as asking for none.
+    const KIND: &'static str = "campaign.v2";
 
     fn version(&self) -> i64 {
         self.version
     }
 }
 
-impl Cached for Promocode {
-    const KIND: &'static str = "promocode";
+/// A promocode as it was when its campaign was in some version: whatever changes a promocode
+/// makes a new version of its campaign too, and that is what replicas hear of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct KnownPromocode {
+    promocode: Promocode,
+    campaign_version: i64,
+}
 
-    /// Nothing changes a promocode once it is made.
+impl Cached for KnownPromocode {
+    const KIND: &'static str = "promocode.v2";
+
     fn version(&self) -> i64 {
-        1
+        self.promocode.version
     }
 }
 
@@ -55,7 +64,7 @@ pub(crate) struct CachedTerms {
     pub users: Versioned<User>,
     tariffs: Versioned<Tariff>,
     /// By their codes, in the normal form.
-    promocodes: Versioned<Promocode>,
+    promocodes: Versioned<KnownPromocode>,
     campaigns: Versioned<Campaign>,
 }
 
@@ -98,10 +107,7 @@ impl CachedTerms {
         let tariff = self.tariffs.or_read(tariff, read).await?;
         let user = self.users.or_read(user, users::find(conn, input.user_id)).await?;
         let promocode = match promocode {
-            Some((code, seen)) => {
-                let read = store::promocodes::find_by_code(conn, code);
-                self.promocodes.or_read(seen, read).await?
-            }
+            Some((code, seen)) => self.promocodes.or_read(seen, read_promocode(conn, code)).await?,
             None => None,
         };
         Ok(Terms {
@@ -117,15 +123,31 @@ impl CachedTerms {
     async fn with_campaign(
         &self,
         conn: &impl ConnectionTrait,
-        promocode: Promocode,
+        known: KnownPromocode,
     ) -> Result<Option<(Promocode, Campaign)>, DbErr> {
-        let id = promocode.campaign_id;
+        let id = known.promocode.campaign_id;
         let read = async {
             let kept = store::campaigns::find(conn, id).await?;
             Ok(kept.map(|kept| kept.campaign))
         };
         let campaign: Result<_, DbErr> = self.campaigns.get_or_read(id, read).await;
-        Ok(campaign?.map(|campaign| (promocode, campaign)))
+        let Some(campaign) = campaign? else {
+            return Ok(None);
+        };
+        if known.campaign_version >= campaign.version {
+            return Ok(Some((known.promocode, campaign)));
+        }
+        // It may be the promocode that has changed since, and another replica that did it.
+        let promocode = read_promocode(conn, &known.promocode.code).await?;
+        Ok(promocode.map(|read| (read.promocode, campaign)))
+    }
+
+    /// Once `tx` has committed, forgets what the promocode was before. Whatever changes one calls
+    /// it, beside [`Self::campaign_changed`].
+    pub fn promocode_changed(&self, tx: &Tx, promocode: &Promocode) {
+        let (code, version) = (promocode.code.clone(), promocode.version);
+        let promocodes = self.promocodes.clone();
+        tx.after_commit(async move { promocodes.changed([(code, version)]).await });
     }
 
     /// Once `tx` has committed, forgets what tariffs were before.
@@ -161,4 +183,15 @@ impl CachedTerms {
             _ => {}
         }
     }
+}
+
+async fn read_promocode(
+    conn: &impl ConnectionTrait,
+    code: &PromocodeCode,
+) -> Result<Option<KnownPromocode>, DbErr> {
+    let found = store::promocodes::find_with_version_of_campaign(conn, code).await?;
+    Ok(found.map(|(promocode, campaign_version)| KnownPromocode {
+        promocode,
+        campaign_version,
+    }))
 }

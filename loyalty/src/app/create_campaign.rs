@@ -2,7 +2,9 @@
 
 use iso_currency::Currency;
 use sea_orm::DbErr;
+use serde_json::json;
 use shared::{
+    audit::{self, Deed},
     db::Tx,
     ids::{CampaignId, PromocodeId, UserId},
 };
@@ -79,6 +81,13 @@ pub(crate) async fn create_campaign(
     {
         return Err(CreateCampaignError::PromocodeExists);
     }
+    let deed = Deed {
+        actor: Some(input.by),
+        action: "campaign.create",
+        subject: id.0,
+        details: json!({"after": campaign, "promocode": promocode}),
+    };
+    audit::record(tx, deed).await?;
     terms.campaign_changed(tx, &campaign)?;
     let campaign = KeptCampaign {
         campaign,

@@ -1,9 +1,11 @@
 //! Makes a promocode of a campaign.
 
 use sea_orm::DbErr;
+use serde_json::json;
 use shared::{
+    audit::{self, Deed},
     db::Tx,
-    ids::{CampaignId, PromocodeId},
+    ids::{CampaignId, PromocodeId, UserId},
 };
 
 use crate::{
@@ -16,6 +18,8 @@ pub(crate) use crate::store::promocodes::KeptPromocode;
 /// What an administrator asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct CreatePromocode {
+    /// Who asks.
+    pub by: UserId,
     /// Whose terms it is to give.
     pub campaign_id: CampaignId,
     /// The promocode.
@@ -53,6 +57,13 @@ pub(crate) async fn create_promocode(
     if !store::promocodes::insert(tx.conn(), &promocode, tx.now()).await? {
         return Err(CreatePromocodeError::PromocodeExists);
     }
+    let deed = Deed {
+        actor: Some(input.by),
+        action: "promocode.create",
+        subject: promocode.id.0,
+        details: json!({"after": promocode}),
+    };
+    audit::record(tx, deed).await?;
     Ok(KeptPromocode {
         promocode,
         created_at: tx.now(),

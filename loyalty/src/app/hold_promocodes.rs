@@ -12,11 +12,13 @@ use shared::{
     telemetry::metrics::{PROMOCODE_REFUSALS, REDEMPTIONS, word},
 };
 
+use super::relations::Relations;
 use crate::{
     domain::{
         batch::{CounterNotLoaded, Hold, InBatch, counters_needed, decide_batch, limits},
-        campaign::Campaign,
-        decision::{Decision, Found, HoldRequest, ImpossiblePrice, mask},
+        campaign::{Campaign, RefundPolicy},
+        decision::{Decision, Found, HoldRequest, ImpossiblePrice},
+        masking::mask,
         promocode::{Promocode, PromocodeCode, as_shown},
         redemption::{AnswerAgain, RedemptionStatus, answer_again},
         stale_hold::first_report_at,
@@ -54,7 +56,8 @@ pub(crate) async fn hold_promocodes(
         .iter()
         .filter(|command| !decided.contains_key(&command.purchase_id));
     let asked = Asked::load(tx, new, currency).await?;
-    let holds: Vec<_> = asked.holds().collect();
+    let relations = Relations::load(tx.conn(), asked.found_by_user()).await?;
+    let holds: Vec<_> = asked.holds(&relations).collect();
     let limits = limits_of(&holds);
     // From here on others wait for this transaction.
     let mut locked = store::counters::lock(tx.conn(), &limits).await?;
@@ -90,7 +93,8 @@ async fn say_again(
     let reasons = store::refusals::reasons_of(tx.conn(), &refused).await?;
     for purchase in &refused {
         if let (Some(redemption), Some(reasons)) = (decided.get(purchase), reasons.get(purchase)) {
-            say_refused(tx, redemption.purchase_id, redemption.user_id, reasons)?;
+            let typed = redemption.promocode.as_deref().unwrap_or_default();
+            say_refused(tx, redemption.purchase_id, redemption.user_id, reasons, typed)?;
         }
     }
     Ok(())
@@ -132,7 +136,8 @@ impl<'a> Asked<'a> {
             .map(|found| (found.code.clone(), found))
             .collect();
         let campaigns: BTreeSet<_> = asked.promocodes.values().map(|found| found.campaign_id).collect();
-        asked.campaigns = store::campaigns::find_many(tx.conn(), campaigns).await?;
+        // Nobody changes the terms, and with them what is counted, before this is committed.
+        asked.campaigns = store::campaigns::share(tx.conn(), campaigns).await?;
         Ok(asked)
     }
 
@@ -149,12 +154,23 @@ impl<'a> Asked<'a> {
         Some(Found { promocode, campaign })
     }
 
-    fn holds(&self) -> impl Iterator<Item = Hold<'_>> {
+    /// Every promocode that there is, with who asks for it.
+    fn found_by_user(&self) -> impl Iterator<Item = (Found<'_>, UserId)> {
+        let lines = self.requests.iter().zip(self.codes());
+        lines.filter_map(|(request, code)| Some((self.found(code)?, request.user_id)))
+    }
+
+    fn holds(&self, relations: &Relations) -> impl Iterator<Item = Hold<'_>> {
         let lines = self.commands.iter().zip(&self.requests).zip(self.codes());
-        lines.map(|((command, request), code)| Hold {
-            purchase_id: command.purchase_id,
-            request,
-            found: self.found(code),
+        lines.map(|((command, request), code)| {
+            let found = self.found(code);
+            let relation = found.map(|found| relations.of(found, request.user_id));
+            Hold {
+                purchase_id: command.purchase_id,
+                request,
+                found,
+                relation: relation.unwrap_or_default(),
+            }
         })
     }
 }
@@ -195,6 +211,8 @@ impl Outcome {
                 redemption.status = RedemptionStatus::Held.as_str().to_owned();
                 redemption.promocode = Some(found.promocode.code.as_str().to_owned());
                 redemption.campaign_version = Some(found.campaign.version);
+                redemption.first_purchase_only = found.campaign.eligibility.first_purchase;
+                redemption.returns_use = found.campaign.refund_policy == RefundPolicy::ReturnUse;
                 redemption.discount = Some(priced.discount);
                 redemption.final_price = Some(priced.final_price);
                 redemption.count_in(&counters_needed(found, command.user_id));
@@ -237,7 +255,13 @@ impl Outcome {
         }
         for refusal in &self.refusals {
             if let Some(purchase) = refusal.purchase_id {
-                say_refused(tx, purchase, refusal.user_id, &refusal.reasons)?;
+                say_refused(
+                    tx,
+                    purchase,
+                    refusal.user_id,
+                    &refusal.reasons,
+                    &refusal.promocode,
+                )?;
             }
         }
         Ok(())
@@ -276,6 +300,8 @@ fn undecided(tx: &Tx, command: &HoldPromocodeV1) -> Redemption {
         reports: 0,
         created_at: tx.now(),
         updated_at: tx.now(),
+        first_purchase_only: false,
+        returns_use: true,
     }
 }
 
@@ -292,7 +318,7 @@ fn say_held(tx: &Tx, redemption: &Redemption, currency: Currency) -> Result<(), 
             .ok_or_else(incomplete)
     };
     tx.emit(&PromocodeHeldV1 {
-        first_purchase_only: false,
+        first_purchase_only: redemption.first_purchase_only,
         purchase_id: redemption.purchase_id,
         user_id: redemption.user_id,
         promocode_id: redemption.promocode_id.ok_or_else(incomplete)?,
@@ -306,8 +332,14 @@ fn say_held(tx: &Tx, redemption: &Redemption, currency: Currency) -> Result<(), 
 }
 
 /// Only the customer's copy leaves loyalty.
-fn say_refused(tx: &Tx, purchase_id: PurchaseId, user_id: UserId, reasons: &[Reason]) -> Result<(), DbErr> {
-    let reasons = mask(reasons);
+fn say_refused(
+    tx: &Tx,
+    purchase_id: PurchaseId,
+    user_id: UserId,
+    reasons: &[Reason],
+    typed: &str,
+) -> Result<(), DbErr> {
+    let reasons = mask(reasons, typed);
     tx.emit(&PromocodeRefusedV1 {
         purchase_id,
         user_id,

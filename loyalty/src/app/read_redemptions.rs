@@ -8,7 +8,10 @@ use shared::{
 
 use super::Part;
 use crate::{
-    domain::{decision::mask, redemption::RedemptionStatus},
+    domain::{
+        masking::{hides_the_promocode, mask},
+        redemption::RedemptionStatus,
+    },
     store,
 };
 
@@ -17,8 +20,8 @@ pub(crate) use crate::store::redemptions::Redemption;
 /// Who looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Viewer {
-    /// Sees of a refused one only the masked reasons, and nothing of whose promocode it was:
-    /// they may not know that there is such a one.
+    /// Sees of a refused one only the masked reasons; and where the promocode is meant for others,
+    /// nothing of whose it was: they may not know that there is such a one.
     Customer,
     /// Sees everything.
     Administrator,
@@ -74,10 +77,10 @@ async fn show(
         let status = redemption.stands()?;
         let mut reasons = reasons.remove(&redemption.purchase_id).unwrap_or_default();
         if viewer == Viewer::Customer {
-            reasons = mask(&reasons);
-            if status == RedemptionStatus::Refused {
+            if hides_the_promocode(&reasons) {
                 (redemption.promocode_id, redemption.campaign_id) = (None, None);
             }
+            reasons = mask(&reasons, redemption.promocode.as_deref().unwrap_or_default());
         }
         Ok(ShownRedemption {
             redemption,

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use super::Part;
 use crate::store;
 
-pub(crate) use crate::store::refusals::{Refusal, WhichRefusals};
+pub(crate) use crate::store::refusals::{Refusal, RefusalSource, WhichRefusals};
 
 /// Refusals, newest first.
 pub(crate) async fn read_refusals(

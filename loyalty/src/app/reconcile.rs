@@ -14,6 +14,9 @@ pub struct SettledRedemption {
     pub status: RedemptionStatus,
     /// What the purchase was to cost; absent if nothing was held.
     pub final_price: Option<Amount>,
+    /// Whether its use goes back when the purchase is refunded: it is `returned` then, and else
+    /// still `confirmed`.
+    pub returns_use: bool,
 }
 
 /// Everything that breaks a rule of loyalty's own tables. What is younger than `before` may still
@@ -39,6 +42,7 @@ pub async fn redemptions_of(
             let settled = SettledRedemption {
                 status: row.stands()?,
                 final_price: row.final_price,
+                returns_use: row.returns_use,
             };
             Ok((id, settled))
         })

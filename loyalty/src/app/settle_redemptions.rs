@@ -1,11 +1,12 @@
-//! Makes redemptions follow their purchases: confirms, or cancels and gives the use back.
+//! Makes redemptions follow their purchases: confirms, or cancels and gives the use back; after a
+//! refund as the terms say that priced them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::DbErr;
 use shared::{
     clock::Instant,
-    contracts::{PurchaseFailedV1, PurchasePaidV1},
+    contracts::{PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1},
     db::{Tx, race},
     ids::{PurchaseId, TariffId, UserId},
     telemetry::metrics::REDEMPTIONS,
@@ -23,7 +24,28 @@ pub(crate) struct PurchaseEnded {
     version: i64,
     user_id: UserId,
     tariff_id: TariffId,
-    outcome: PurchaseOutcome,
+    ending: Ending,
+}
+
+/// How it ended, for all that billing knows.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Paid,
+    Failed,
+    Refunded,
+}
+
+impl Ending {
+    /// What that is to a redemption; none has come yet if it is not there.
+    fn of(self, redemption: Option<&Redemption>) -> PurchaseOutcome {
+        match self {
+            Self::Paid => PurchaseOutcome::Paid,
+            Self::Failed => PurchaseOutcome::Failed,
+            Self::Refunded => PurchaseOutcome::Refunded {
+                return_use: redemption.is_none_or(|redemption| redemption.returns_use),
+            },
+        }
+    }
 }
 
 impl PurchaseEnded {
@@ -34,7 +56,7 @@ impl PurchaseEnded {
             version: event.version,
             user_id: event.user_id,
             tariff_id: event.tariff_id,
-            outcome: PurchaseOutcome::Paid,
+            ending: Ending::Paid,
         })
     }
 
@@ -45,7 +67,18 @@ impl PurchaseEnded {
             version: event.version,
             user_id: event.user_id,
             tariff_id: event.tariff_id,
-            outcome: PurchaseOutcome::Failed,
+            ending: Ending::Failed,
+        })
+    }
+
+    /// None if no promocode was used.
+    pub(crate) fn refunded(event: &PurchaseRefundedV1) -> Option<Self> {
+        event.with_promocode.then_some(Self {
+            purchase_id: event.purchase_id,
+            version: event.version,
+            user_id: event.user_id,
+            tariff_id: event.tariff_id,
+            ending: Ending::Refunded,
         })
     }
 
@@ -73,6 +106,8 @@ impl PurchaseEnded {
             reports: 0,
             created_at: now,
             updated_at: now,
+            first_purchase_only: false,
+            returns_use: true,
         }
     }
 }
@@ -97,7 +132,8 @@ pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Resu
             Some(redemption) => Some((redemption.stands()?, redemption.purchase_version)),
             None => None,
         };
-        let settlement = settle(current, purchase.outcome, purchase.version);
+        let outcome = purchase.ending.of(known.as_deref());
+        let settlement = settle(current, outcome, purchase.version);
         let Some(status) = settlement.status else {
             continue;
         };

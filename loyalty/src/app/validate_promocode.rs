@@ -13,12 +13,15 @@ use shared::{
 use super::{
     cached_terms::{CachedTerms, Terms},
     hold_promocodes::count_refusal,
+    relations::Relations,
 };
 use crate::{
     domain::{
         batch::{CounterNotLoaded, counters_needed, usage},
-        decision::{Decision, Found, HoldRequest, Usage, decide, mask},
+        decision::{Decision, Found, HoldRequest, Usage, decide},
         discount::Priced,
+        eligibility::Relation,
+        masking::mask,
         promocode::{PromocodeCode, as_shown},
         refusal::{MOST_KEPT, RefusedDryRun, WINDOW, is_worth_keeping},
         tariff::is_sold,
@@ -81,20 +84,21 @@ pub(crate) async fn validate_promocode(
     let found = promocode
         .as_ref()
         .map(|(promocode, campaign)| Found { promocode, campaign });
-    let usage = match found {
+    let (usage, relation, has_purchased) = match found {
         Some(found) => count(conn, found, input.user_id).await?,
-        None => Usage::default(),
+        None => Default::default(),
     };
     let request = HoldRequest {
         promocode: input.promocode.clone(),
         user_id: input.user_id,
         user_registered_at: user.as_ref().map(|user| user.registered_at),
+        has_purchased,
         tariff_id: tariff.id,
         price: tariff.price,
         requested_at: now,
     };
     match (
-        decide(&request, found, &usage, user.map(|user| user.status)),
+        decide(&request, found, &usage, relation, user.map(|user| user.status)),
         found,
     ) {
         (Decision::Held(priced), Some(found)) => {
@@ -102,7 +106,7 @@ pub(crate) async fn validate_promocode(
             Ok(Validation::Priced { code, priced })
         }
         (Decision::Refused(reasons), found) => {
-            let masked = mask(&reasons);
+            let masked = mask(&reasons, &as_shown(&input.promocode));
             let refusal = Refusal {
                 id: RefusalId::new(now),
                 purchase_id: None,
@@ -153,16 +157,25 @@ fn as_dry_run(refusal: &Refusal) -> RefusedDryRun<'_> {
     }
 }
 
-/// What is counted by now; nothing where no use was ever taken.
+/// What the database says that no cache does: what is counted by now (nothing where no use was
+/// ever taken), how the user stands to it, and whether they have bought before. Looks only for
+/// what the campaign asks for.
 async fn count(
     conn: &impl ConnectionTrait,
     found: Found<'_>,
     user: UserId,
-) -> Result<Usage, ValidatePromocodeError> {
+) -> Result<(Usage, Relation, bool), ValidatePromocodeError> {
     let needed = counters_needed(found, user);
     let mut counters = store::counters::find(conn, &needed).await?;
     for key in needed {
         counters.entry(key).or_default();
     }
-    Ok(usage(found, user, &counters)?)
+    let relations = Relations::load(conn, [(found, user)]).await?;
+    let asks = found.campaign.eligibility.first_purchase;
+    let has_purchased = asks && store::purchasers::contains(conn, user).await?;
+    Ok((
+        usage(found, user, &counters)?,
+        relations.of(found, user),
+        has_purchased,
+    ))
 }

@@ -7,15 +7,20 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use crate::app::settle_redemptions::{PurchaseEnded, settle_redemptions};
+use crate::app::{
+    note_purchasers::note_purchasers,
+    settle_redemptions::{PurchaseEnded, settle_redemptions},
+};
 
-/// Confirms its redemption.
+/// Confirms its redemption, and remembers its buyer as one.
 pub(crate) struct OnPurchasePaid;
 
 #[async_trait]
 impl Handle<PurchasePaidV1> for OnPurchasePaid {
     async fn handle(&self, tx: &Tx, messages: &[PurchasePaidV1]) -> Result<(), HandleError> {
         let ended: Vec<_> = messages.iter().filter_map(PurchaseEnded::paid).collect();
-        Ok(settle_redemptions(tx, &ended).await?)
+        settle_redemptions(tx, &ended).await?;
+        note_purchasers(tx, messages.iter().map(|event| event.user_id)).await?;
+        Ok(())
     }
 }

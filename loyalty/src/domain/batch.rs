@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use shared::ids::{CampaignId, PromocodeId, PurchaseId, UserId};
 
-use super::decision::{Decision, Found, HoldRequest, Usage, decide};
+use super::{
+    decision::{Decision, Found, HoldRequest, Usage, decide},
+    eligibility::Relation,
+};
 
 /// What a count of taken uses is about. The counters of a batch are locked in this order, all at
 /// once, so that batches wait for each other in one direction only.
@@ -79,6 +82,8 @@ pub struct Hold<'a> {
     pub request: &'a HoldRequest,
     /// The promocode, if there is such a one.
     pub found: Option<Found<'a>>,
+    /// How who asks stands to it.
+    pub relation: Relation,
 }
 
 /// What became of one hold in a batch.
@@ -114,7 +119,7 @@ fn decide_one(hold: &Hold<'_>, counters: &mut Counters) -> Result<Decision, Coun
         Some(found) => usage(found, user_id, counters)?,
         None => Usage::default(),
     };
-    let decision = decide(hold.request, hold.found, &usage, None);
+    let decision = decide(hold.request, hold.found, &usage, hold.relation, None);
     if let (Decision::Held(_), Some(found)) = (&decision, hold.found) {
         for key in counters_needed(found, user_id) {
             *counters.entry(key).or_default() += 1;
@@ -132,8 +137,9 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        campaign::{Campaign, CampaignStatus},
+        campaign::{Campaign, CampaignStatus, RefundPolicy},
         discount::Discount,
+        eligibility::Eligibility,
         promocode::{Promocode, PromocodeCode},
     };
 
@@ -149,6 +155,10 @@ mod tests {
             status: CampaignStatus::Active,
             max_redemptions,
             max_per_user,
+            eligibility: Eligibility::default(),
+            requires_grant: false,
+            listed: false,
+            refund_policy: RefundPolicy::default(),
         }
     }
 
@@ -159,6 +169,7 @@ mod tests {
             code: PromocodeCode::parse(&format!("CODE-{number}")).unwrap(),
             max_uses,
             disabled: false,
+            version: 1,
         }
     }
 
@@ -167,6 +178,7 @@ mod tests {
             promocode: String::new(),
             user_id: UserId(Uuid::from_u128(user as u128)),
             user_registered_at: None,
+            has_purchased: false,
             tariff_id: TariffId(Uuid::nil()),
             price: Amount(1_000),
             requested_at: DateTime::UNIX_EPOCH,
@@ -178,6 +190,7 @@ mod tests {
             purchase_id: PurchaseId(Uuid::from_u128(purchase as u128)),
             request,
             found: Some(found),
+            relation: Relation::default(),
         }
     }
 

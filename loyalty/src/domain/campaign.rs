@@ -6,10 +6,17 @@ use iso_currency::Currency;
 use serde::{Deserialize, Serialize};
 use shared::{clock::Instant, ids::CampaignId};
 
-use super::discount::{Discount, DiscountError};
+use super::{
+    discount::{Discount, DiscountError},
+    eligibility::{Eligibility, EligibilityError},
+    local_time::Moment,
+};
 
 /// The most characters that a campaign's name may have.
 pub const MAX_NAME_CHARS: usize = 200;
+
+/// The highest limit that a campaign or a promocode may have; more is no limit.
+pub const MOST_USES: i64 = 1_000_000_000_000;
 
 /// The years in which a campaign may start and end.
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
@@ -46,12 +53,43 @@ impl CampaignStatus {
     }
 }
 
+/// What becomes of a use when its purchase is refunded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundPolicy {
+    /// It goes back to the promocode, and anybody may have it.
+    #[default]
+    ReturnUse,
+    /// It stays taken.
+    KeepUse,
+}
+
+impl RefundPolicy {
+    /// As it is stored and written on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReturnUse => "return_use",
+            Self::KeepUse => "keep_use",
+        }
+    }
+
+    /// Reads what [`Self::as_str`] wrote; none for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::ReturnUse, Self::KeepUse]
+            .into_iter()
+            .find(|policy| policy.as_str() == text)
+    }
+}
+
 /// A campaign in one version of its terms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Campaign {
     /// Which one.
     pub id: CampaignId,
-    /// Grows by one with every change; a redemption remembers the one it was priced with.
+    /// Grows by one with every change of it or of one of its promocodes; a redemption remembers
+    /// the one it was priced with.
     pub version: i64,
     /// For administrators.
     pub name: String,
@@ -69,6 +107,28 @@ pub struct Campaign {
     pub max_redemptions: Option<i64>,
     /// Uses that one user may have of all its promocodes together; none is unlimited.
     pub max_per_user: Option<i64>,
+    /// For whom and for what it is.
+    pub eligibility: Eligibility,
+    /// Only for those to whom an administrator granted one of its promocodes.
+    pub requires_grant: bool,
+    /// Shown to those it is for.
+    pub listed: bool,
+    /// What becomes of a use when its purchase is refunded.
+    pub refund_policy: RefundPolicy,
+}
+
+impl Campaign {
+    /// Whether groups decide about who may use it.
+    #[must_use]
+    pub fn asks_for_groups(&self) -> bool {
+        !self.requires_grant && !self.eligibility.groups.is_empty()
+    }
+
+    /// Whether grants decide about who may use it.
+    #[must_use]
+    pub fn asks_for_grants(&self) -> bool {
+        self.requires_grant || self.eligibility.names_people()
+    }
 }
 
 /// What an administrator asks for when making a campaign; not checked yet.
@@ -80,15 +140,23 @@ pub struct NewCampaign {
     pub discount: Discount,
     /// From when; none is since ever. The present would be the present of this machine's clock,
     /// and who asks a moment later may be judged by another one that lags behind.
-    pub starts_at: Option<Instant>,
+    pub starts_at: Option<Moment>,
     /// Until when; none is open-ended.
-    pub ends_at: Option<Instant>,
+    pub ends_at: Option<Moment>,
     /// The IANA name of the zone in which they think; none is UTC.
     pub timezone: Option<String>,
     /// How many uses in total; none is unlimited.
     pub max_redemptions: Option<i64>,
     /// How many uses for one user; none is unlimited.
     pub max_per_user: Option<i64>,
+    /// For whom and for what it is to be.
+    pub eligibility: Eligibility,
+    /// Only for those to whom a promocode of it is granted.
+    pub requires_grant: bool,
+    /// Whether it is to be shown to those it is for.
+    pub listed: bool,
+    /// What is to become of a use when its purchase is refunded.
+    pub refund_policy: RefundPolicy,
 }
 
 /// One field of a [`NewCampaign`] that can't be taken.
@@ -123,6 +191,20 @@ pub enum CampaignError {
         /// What was given.
         found: i64,
     },
+    /// A limit that nobody reaches.
+    #[error("{field} must be at most {MOST_USES}, not {found}; leave it out for no limit")]
+    LimitTooHigh {
+        /// Which limit, as it is called on the wire.
+        field: &'static str,
+        /// What was given.
+        found: i64,
+    },
+    /// For whom it is can't be taken.
+    #[error(transparent)]
+    Eligibility(#[from] EligibilityError),
+    /// Two lists of people, of which one would say nothing.
+    #[error("requires_grant and eligibility.users or eligibility.groups exclude each other")]
+    GrantAndNames,
 }
 
 impl CampaignError {
@@ -134,7 +216,11 @@ impl CampaignError {
             Self::Discount(error) => error.field(),
             Self::EndsBeforeItStarts => "ends_at",
             Self::UnknownTimezone => "timezone",
-            Self::InstantOutOfRange { field } | Self::LimitBelowOne { field, .. } => field,
+            Self::Eligibility(error) => error.field(),
+            Self::GrantAndNames => "requires_grant",
+            Self::InstantOutOfRange { field }
+            | Self::LimitBelowOne { field, .. }
+            | Self::LimitTooHigh { field, .. } => field,
         }
     }
 }
@@ -147,11 +233,26 @@ impl NewCampaign {
     /// All fields that can't be taken.
     pub fn into_campaign(self, id: CampaignId, currency: Currency) -> Result<Campaign, Vec<CampaignError>> {
         let mut errors = self.errors(currency);
-        let timezone = self.timezone.map(|name| name.parse()).transpose();
+        let timezone = self.timezone.as_ref().map(|name| name.parse()).transpose();
         let timezone = timezone.unwrap_or_else(|_| {
             errors.push(CampaignError::UnknownTimezone);
             None
         });
+        let zone = timezone.unwrap_or(Tz::UTC);
+        let mut resolve = |field, moment: Option<Moment>, resolved: fn(Moment, Tz) -> Option<Instant>| {
+            let instant = moment.map(|moment| resolved(moment, zone));
+            let fits = |instant: &Instant| YEARS.contains(&instant.year());
+            if instant.is_some_and(|instant| !instant.as_ref().is_some_and(fits)) {
+                errors.push(CampaignError::InstantOutOfRange { field });
+            }
+            instant.flatten()
+        };
+        let starts_at = resolve("starts_at", self.starts_at, Moment::as_start);
+        let ends_at = resolve("ends_at", self.ends_at, Moment::as_end);
+        let both = starts_at.zip(ends_at);
+        if both.is_some_and(|(starts_at, ends_at)| ends_at <= starts_at) {
+            errors.push(CampaignError::EndsBeforeItStarts);
+        }
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -160,139 +261,59 @@ impl NewCampaign {
             version: 1,
             name: self.name.trim().to_owned(),
             discount: self.discount,
-            starts_at: self.starts_at,
-            ends_at: self.ends_at,
+            starts_at,
+            ends_at,
             timezone,
             status: CampaignStatus::Active,
             max_redemptions: self.max_redemptions,
             max_per_user: self.max_per_user,
+            eligibility: self.eligibility,
+            requires_grant: self.requires_grant,
+            listed: self.listed,
+            refund_policy: self.refund_policy,
         })
     }
 
     fn errors(&self, currency: Currency) -> Vec<CampaignError> {
         let mut errors = Vec::new();
-        let name = self.name.trim();
-        if name.is_empty() || name.chars().nth(MAX_NAME_CHARS).is_some() {
+        if !is_name_length(self.name.trim()) {
             errors.push(CampaignError::NameLength);
         }
-        if name.chars().any(char::is_control) {
+        if !is_printable(self.name.trim()) {
             errors.push(CampaignError::NameUnprintable);
         }
         if let Err(error) = self.discount.validate(currency) {
             errors.push(error.into());
         }
-        for (field, instant) in [("starts_at", self.starts_at), ("ends_at", self.ends_at)] {
-            if instant.is_some_and(|instant| !YEARS.contains(&instant.year())) {
-                errors.push(CampaignError::InstantOutOfRange { field });
-            }
-        }
-        let both = self.starts_at.zip(self.ends_at);
-        if both.is_some_and(|(starts_at, ends_at)| ends_at <= starts_at) {
-            errors.push(CampaignError::EndsBeforeItStarts);
-        }
         for (field, limit) in [
             ("max_redemptions", self.max_redemptions),
             ("max_per_user", self.max_per_user),
         ] {
-            if let Some(found) = limit.filter(|limit| *limit < 1) {
-                errors.push(CampaignError::LimitBelowOne { field, found });
+            match limit {
+                Some(found) if found < 1 => errors.push(CampaignError::LimitBelowOne { field, found }),
+                Some(found) if found > MOST_USES => errors.push(CampaignError::LimitTooHigh { field, found }),
+                _ => {}
             }
+        }
+        let eligibility = self.eligibility.errors(currency);
+        errors.extend(eligibility.into_iter().map(CampaignError::from));
+        if self.requires_grant && self.eligibility.names_people() {
+            errors.push(CampaignError::GrantAndNames);
         }
         errors
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use chrono::{DateTime, Duration};
-    use shared::money::{Amount, Money};
-    use uuid::Uuid;
-
-    use super::*;
-
-    const ID: CampaignId = CampaignId(Uuid::nil());
-
-    fn summer() -> NewCampaign {
-        let starts_at = DateTime::UNIX_EPOCH;
-        NewCampaign {
-            name: " Summer ".to_owned(),
-            discount: Discount::Free {},
-            starts_at: Some(starts_at),
-            ends_at: Some(starts_at + Duration::days(1)),
-            timezone: Some("Europe/Moscow".to_owned()),
-            max_redemptions: Some(1),
-            max_per_user: None,
-        }
-    }
-
-    #[test]
-    fn a_new_campaign_starts_active_in_its_first_version() {
-        let campaign = summer().into_campaign(ID, Currency::RUB).unwrap();
-        assert_eq!(campaign.name, "Summer");
-        assert_eq!(campaign.timezone, Some(Tz::Europe__Moscow));
-        assert_eq!((campaign.version, campaign.status), (1, CampaignStatus::Active));
-        assert_eq!((campaign.max_redemptions, campaign.max_per_user), (Some(1), None));
-    }
-
-    #[test]
-    fn a_campaign_that_is_wrong_everywhere_says_so_for_every_field() {
-        let wrong = NewCampaign {
-            name: "a\0".repeat(101),
-            discount: Discount::AmountOff {
-                amount: Money::new(Amount(0), Currency::RUB),
-            },
-            starts_at: Some(DateTime::UNIX_EPOCH - Duration::seconds(1)),
-            ends_at: Some(DateTime::UNIX_EPOCH - Duration::seconds(1)),
-            timezone: Some("Mars/Olympus".to_owned()),
-            max_redemptions: Some(0),
-            max_per_user: Some(-1),
-        };
-        let errors = wrong.into_campaign(ID, Currency::RUB).unwrap_err();
-        let fields: Vec<_> = errors.iter().map(CampaignError::field).collect();
-        assert_eq!(
-            fields,
-            [
-                "name",
-                "name",
-                "discount.amount",
-                "starts_at",
-                "ends_at",
-                "ends_at",
-                "max_redemptions",
-                "max_per_user",
-                "timezone"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_campaign_without_a_start_may_end_whenever() {
-        let summer = NewCampaign {
-            starts_at: None,
-            ends_at: Some(DateTime::UNIX_EPOCH),
-            ..summer()
-        };
-        assert_eq!(summer.into_campaign(ID, Currency::RUB).unwrap().starts_at, None);
-    }
-
-    #[test]
-    fn a_name_has_1_to_200_characters() {
-        let named = |name: String| NewCampaign { name, ..summer() }.into_campaign(ID, Currency::RUB);
-        assert!(named("ё".repeat(200)).is_ok());
-        assert_eq!(named("ё".repeat(201)), Err(vec![CampaignError::NameLength]));
-        assert_eq!(named("  ".to_owned()), Err(vec![CampaignError::NameLength]));
-    }
-
-    #[test]
-    fn statuses_read_back_as_they_were_written() {
-        for status in [
-            CampaignStatus::Active,
-            CampaignStatus::Paused,
-            CampaignStatus::Archived,
-        ] {
-            assert_eq!(CampaignStatus::parse(status.as_str()), Some(status));
-            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
-        }
-        assert_eq!(CampaignStatus::parse("Active"), None);
-    }
+/// Whether a name, without the space around it, is neither blank nor too long.
+pub(super) fn is_name_length(name: &str) -> bool {
+    !name.is_empty() && name.chars().nth(MAX_NAME_CHARS).is_none()
 }
+
+/// Whether there is nothing in it that no database keeps and nobody sees.
+pub(super) fn is_printable(name: &str) -> bool {
+    !name.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+#[path = "campaign_tests.rs"]
+mod tests;

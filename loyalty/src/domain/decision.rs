@@ -15,6 +15,7 @@ use shared::{
 use super::{
     campaign::{Campaign, CampaignStatus},
     discount::Priced,
+    eligibility::Relation,
     promocode::{Promocode, as_shown},
 };
 
@@ -27,6 +28,8 @@ pub struct HoldRequest {
     pub user_id: UserId,
     /// When they registered, as far as known.
     pub user_registered_at: Option<Instant>,
+    /// Whether they have ever paid for anything.
+    pub has_purchased: bool,
     /// What is to be bought.
     pub tariff_id: TariffId,
     /// At which price before the discount, in the platform's currency; not below zero.
@@ -59,6 +62,7 @@ impl HoldRequest {
             promocode: command.promocode.clone(),
             user_id: command.user_id,
             user_registered_at: command.user_registered_at,
+            has_purchased: command.has_purchased,
             tariff_id: command.tariff_id,
             price: found.amount,
             requested_at: command.requested_at,
@@ -91,7 +95,8 @@ pub struct Usage {
 pub enum Decision {
     /// Yes, at this price; the use counts.
     Held(Priced),
-    /// No; every condition that failed, never empty. The administrators' copy: see [`mask`].
+    /// No; every condition that failed, never empty. The administrators' copy: see
+    /// [`mask`](super::masking::mask).
     Refused(Vec<Reason>),
 }
 
@@ -105,6 +110,7 @@ pub fn decide(
     request: &HoldRequest,
     found: Option<Found<'_>>,
     usage: &Usage,
+    relation: Relation,
     user_status: Option<UserStatus>,
 ) -> Decision {
     let mut reasons: Vec<Reason> = user_may_act(user_status).into_iter().collect();
@@ -117,6 +123,7 @@ pub fn decide(
         promocode,
         campaign,
         usage,
+        relation,
     };
     reasons.extend(CONDITIONS.iter().filter_map(|condition| condition(&case)));
     if reasons.is_empty() {
@@ -132,6 +139,7 @@ struct Case<'a> {
     promocode: &'a Promocode,
     campaign: &'a Campaign,
     usage: &'a Usage,
+    relation: Relation,
 }
 
 /// Gives the reason if it fails.
@@ -139,6 +147,7 @@ type Condition = fn(&Case<'_>) -> Option<Reason>;
 
 /// All conditions on a promocode that exists, in the order in which reasons are listed.
 const CONDITIONS: &[Condition] = &[
+    user_is_meant,
     promocode_is_enabled,
     campaign_has_started,
     campaign_has_not_ended,
@@ -147,6 +156,10 @@ const CONDITIONS: &[Condition] = &[
     promocode_has_uses_left,
     campaign_has_uses_left,
     user_has_uses_left,
+    tariff_is_eligible,
+    price_is_high_enough,
+    purchase_is_the_first,
+    user_is_new,
 ];
 
 fn reason(code: RefusalCode, detail: &str, expected: Value, found: Value) -> Reason {
@@ -172,15 +185,37 @@ fn user_may_act(status: Option<UserStatus>) -> Option<Reason> {
     ))
 }
 
-const UNKNOWN_DETAIL: &str = "There is no such promocode.";
-
-fn unknown_promocode(typed: &str) -> Reason {
+pub(super) fn unknown_promocode(typed: &str) -> Reason {
     reason(
         RefusalCode::UnknownPromocode,
-        UNKNOWN_DETAIL,
+        "There is no such promocode.",
         json!("a promocode that exists"),
         json!(as_shown(typed)),
     )
+}
+
+fn user_is_meant(case: &Case<'_>) -> Option<Reason> {
+    let (campaign, relation) = (case.campaign, case.relation);
+    let named = &campaign.eligibility;
+    let (meant, expected) = if campaign.requires_grant {
+        (relation.granted, "a grant")
+    } else if named.names_people() {
+        let is_named = named.users.contains(&case.request.user_id) || relation.in_group;
+        (
+            is_named || relation.granted,
+            "one of the campaign's users or groups, or a grant",
+        )
+    } else {
+        return None;
+    };
+    (!meant).then(|| {
+        reason(
+            RefusalCode::NotGranted,
+            "The promocode is meant for others.",
+            json!(expected),
+            json!("none"),
+        )
+    })
 }
 
 fn promocode_is_enabled(case: &Case<'_>) -> Option<Reason> {
@@ -237,14 +272,12 @@ fn campaign_is_not_paused(case: &Case<'_>) -> Option<Reason> {
     })
 }
 
-const EXHAUSTED_DETAIL: &str = "Every use of the promocode is taken.";
-
 fn promocode_has_uses_left(case: &Case<'_>) -> Option<Reason> {
     let (limit, used) = (case.promocode.max_uses?, case.usage.promocode_used);
     (used >= limit).then(|| {
         reason(
             RefusalCode::UsesExhausted,
-            EXHAUSTED_DETAIL,
+            "Every use of the promocode is taken.",
             json!(limit),
             json!(used),
         )
@@ -275,53 +308,54 @@ fn user_has_uses_left(case: &Case<'_>) -> Option<Reason> {
     })
 }
 
-/// The customer's copy of the reasons, the only one that leaves loyalty. Each code comes once.
-///
-/// A code that is switched off or meant for others reads as one that does not exist, and takes
-/// with it whatever else would show that it does. What others have used is not told either.
-/// What is about the users themselves, and public dates, stay.
-#[must_use]
-pub fn mask(reasons: &[Reason]) -> Vec<Reason> {
-    let hidden = reasons.iter().any(|reason| reads_as_unknown(reason.code));
-    let mut masked: Vec<Reason> = Vec::with_capacity(reasons.len());
-    for reason in reasons {
-        let reason = match reason.code {
-            code if reads_as_unknown(code) => continue,
-            code if hidden && !is_about_the_user_alone(code) => continue,
-            RefusalCode::UsesExhausted => without_figures(RefusalCode::UsesExhausted, EXHAUSTED_DETAIL),
-            RefusalCode::BudgetExhausted => without_figures(RefusalCode::BudgetExhausted, &reason.detail),
-            _ => reason.clone(),
-        };
-        if masked.iter().all(|other| other.code != reason.code) {
-            masked.push(reason);
-        }
-    }
-    if hidden {
-        masked.push(without_figures(RefusalCode::UnknownPromocode, UNKNOWN_DETAIL));
-    }
-    masked
+fn tariff_is_eligible(case: &Case<'_>) -> Option<Reason> {
+    let (tariffs, tariff) = (&case.campaign.eligibility.tariffs, case.request.tariff_id);
+    (!tariffs.is_empty() && !tariffs.contains(&tariff)).then(|| {
+        reason(
+            RefusalCode::TariffNotEligible,
+            "The promocode is not for this tariff.",
+            json!(tariffs),
+            json!(tariff),
+        )
+    })
 }
 
-fn without_figures(code: RefusalCode, detail: &str) -> Reason {
-    Reason {
-        code,
-        detail: detail.to_owned(),
-        expected: None,
-        found: None,
-    }
+fn price_is_high_enough(case: &Case<'_>) -> Option<Reason> {
+    let (least, price) = (case.campaign.eligibility.min_price?, case.request.price);
+    (price < least.amount).then(|| {
+        reason(
+            RefusalCode::PriceBelowMinimum,
+            "The price is below the least that the promocode is for.",
+            json!(least),
+            json!(Money::new(price, least.currency)),
+        )
+    })
 }
 
-/// Codes that tell a customer of a promocode that they may not know of.
-const fn reads_as_unknown(code: RefusalCode) -> bool {
-    matches!(
-        code,
-        RefusalCode::UnknownPromocode | RefusalCode::PromocodeDisabled | RefusalCode::NotGranted
-    )
+fn purchase_is_the_first(case: &Case<'_>) -> Option<Reason> {
+    (case.campaign.eligibility.first_purchase && case.request.has_purchased).then(|| {
+        reason(
+            RefusalCode::NotFirstPurchase,
+            "The promocode is for a first purchase.",
+            json!("no purchase before"),
+            json!("a purchase before"),
+        )
+    })
 }
 
-/// Codes that would be the same for a promocode that does not exist.
-const fn is_about_the_user_alone(code: RefusalCode) -> bool {
-    matches!(code, RefusalCode::UserBlocked | RefusalCode::TooManyAttempts)
+fn user_is_new(case: &Case<'_>) -> Option<Reason> {
+    let within = case.campaign.eligibility.new_users?.registered_within;
+    // Who is not known yet has registered just now, most likely.
+    let registered_at = case.request.user_registered_at?;
+    let earliest = within.before(case.request.requested_at)?;
+    (registered_at < earliest).then(|| {
+        reason(
+            RefusalCode::NotNewUser,
+            "The promocode is for new users.",
+            json!({"registered_within": within, "registered_since": earliest}),
+            json!(registered_at),
+        )
+    })
 }
 
 #[cfg(test)]

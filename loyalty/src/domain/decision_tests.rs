@@ -1,11 +1,17 @@
 //! Tests of [`super`].
 
 use chrono::{DateTime, Duration};
-use shared::ids::{CampaignId, PromocodeId, PurchaseId};
+use shared::ids::{CampaignId, GroupId, PromocodeId, PurchaseId};
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{discount::Discount, promocode::PromocodeCode};
+use crate::domain::{
+    campaign::RefundPolicy,
+    discount::Discount,
+    eligibility::{Eligibility, NewUsers},
+    masking::mask,
+    promocode::PromocodeCode,
+};
 
 fn noon() -> Instant {
     DateTime::UNIX_EPOCH + Duration::hours(12)
@@ -16,6 +22,7 @@ fn request() -> HoldRequest {
         promocode: "half".to_owned(),
         user_id: UserId(Uuid::nil()),
         user_registered_at: None,
+        has_purchased: false,
         tariff_id: TariffId(Uuid::nil()),
         price: Amount(1_000),
         requested_at: noon(),
@@ -36,6 +43,10 @@ fn campaign() -> Campaign {
         status: CampaignStatus::Active,
         max_redemptions: Some(10),
         max_per_user: Some(1),
+        eligibility: Eligibility::default(),
+        requires_grant: false,
+        listed: false,
+        refund_policy: RefundPolicy::default(),
     }
 }
 
@@ -46,6 +57,7 @@ fn promocode() -> Promocode {
         code: PromocodeCode::parse("HALF").unwrap(),
         max_uses: Some(5),
         disabled: false,
+        version: 1,
     }
 }
 
@@ -72,7 +84,7 @@ fn decide_with(
         promocode: &promocode,
         campaign: &campaign,
     };
-    decide(&request, Some(found), &usage, status)
+    decide(&request, Some(found), &usage, Relation::default(), status)
 }
 
 /// The one reason for which a request is refused.
@@ -224,7 +236,13 @@ fn an_unknown_promocode_is_refused_as_that_and_for_the_user_only() {
             promocode: promocode.to_owned(),
             ..request()
         };
-        refused(decide(&request, None, &Usage::default(), status))
+        refused(decide(
+            &request,
+            None,
+            &Usage::default(),
+            Relation::default(),
+            status,
+        ))
     };
     let reasons = ask(" no\0pe ", None);
     assert_eq!(codes(&reasons), [RefusalCode::UnknownPromocode]);
@@ -236,35 +254,180 @@ fn an_unknown_promocode_is_refused_as_that_and_for_the_user_only() {
     );
 }
 
+/// Decides where the campaign asks for something and the user stands to it like that.
+fn decide_for(
+    relation: Relation,
+    change: impl FnOnce(&mut HoldRequest, &mut Campaign),
+    status: Option<UserStatus>,
+) -> Decision {
+    let (mut request, promocode, mut campaign) = (request(), promocode(), campaign());
+    change(&mut request, &mut campaign);
+    let found = Found {
+        promocode: &promocode,
+        campaign: &campaign,
+    };
+    decide(&request, Some(found), &Usage::default(), relation, status)
+}
+
+const NOBODY: Relation = Relation {
+    in_group: false,
+    granted: false,
+};
+const MEMBER: Relation = Relation {
+    in_group: true,
+    granted: false,
+};
+const GRANTED: Relation = Relation {
+    in_group: false,
+    granted: true,
+};
+
 #[test]
-fn a_customer_cannot_tell_a_hidden_promocode_from_none() {
+fn who_is_named_is_in_a_named_group_or_has_a_grant_is_meant() {
+    let somebody = UserId(Uuid::from_u128(7));
+    let named = |users: &[UserId]| {
+        let users = users.iter().copied().collect();
+        move |_: &mut HoldRequest, campaign: &mut Campaign| {
+            campaign.eligibility.users = users;
+            campaign.eligibility.groups = [GroupId(Uuid::nil())].into();
+        }
+    };
+    let reasons = refused(decide_for(NOBODY, named(&[somebody]), None));
+    assert_eq!(codes(&reasons), [RefusalCode::NotGranted]);
+    assert!(reasons[0].expected.is_some() && reasons[0].found.is_some());
+    for relation in [MEMBER, GRANTED] {
+        assert!(matches!(
+            decide_for(relation, named(&[somebody]), None),
+            Decision::Held(_)
+        ));
+    }
+    let own = decide_for(NOBODY, named(&[somebody, request().user_id]), None);
+    assert!(matches!(own, Decision::Held(_)));
+}
+
+#[test]
+fn what_requires_a_grant_is_for_nobody_without_one() {
+    let required = |_: &mut HoldRequest, campaign: &mut Campaign| campaign.requires_grant = true;
+    for relation in [NOBODY, MEMBER] {
+        let reasons = refused(decide_for(relation, required, None));
+        assert_eq!(codes(&reasons), [RefusalCode::NotGranted]);
+    }
+    assert!(matches!(decide_for(GRANTED, required, None), Decision::Held(_)));
+}
+
+#[test]
+fn tariff_and_price_are_looked_at_with_what_was_expected_and_found() {
+    let other = TariffId(Uuid::from_u128(7));
+    let reasons = refused(decide_for(
+        NOBODY,
+        |request, campaign| {
+            campaign.eligibility.tariffs = [other].into();
+            campaign.eligibility.min_price = Some(Money::new(Amount(1_001), Currency::RUB));
+            request.price = Amount(1_000);
+        },
+        None,
+    ));
+    assert_eq!(
+        codes(&reasons),
+        [RefusalCode::TariffNotEligible, RefusalCode::PriceBelowMinimum]
+    );
+    assert_eq!(reasons[0].expected, Some(json!([other])));
+    assert_eq!(reasons[0].found, Some(json!(request().tariff_id)));
+    assert_eq!(
+        reasons[1].expected,
+        Some(json!({"amount": 1_001, "currency": "RUB"}))
+    );
+    assert_eq!(
+        reasons[1].found,
+        Some(json!({"amount": 1_000, "currency": "RUB"}))
+    );
+    let met = decide_for(
+        NOBODY,
+        |request, campaign| {
+            campaign.eligibility.tariffs = [other, request.tariff_id].into();
+            campaign.eligibility.min_price = Some(Money::new(Amount(1_000), Currency::RUB));
+        },
+        None,
+    );
+    assert!(matches!(met, Decision::Held(_)));
+}
+
+#[test]
+fn a_first_purchase_is_one_before_which_there_was_none() {
+    let first = |has_purchased| {
+        decide_for(
+            NOBODY,
+            |request, campaign| {
+                campaign.eligibility.first_purchase = true;
+                request.has_purchased = has_purchased;
+            },
+            None,
+        )
+    };
+    assert!(matches!(first(false), Decision::Held(_)));
+    assert_eq!(codes(&refused(first(true))), [RefusalCode::NotFirstPurchase]);
+}
+
+#[test]
+fn who_registered_within_the_period_or_is_not_known_yet_is_new() {
+    let thirty_days = Duration::days(30);
+    let registered = |at: Option<Instant>| {
+        decide_for(
+            NOBODY,
+            |request, campaign| {
+                campaign.eligibility.new_users = Some(NewUsers {
+                    registered_within: "P30D".parse().unwrap(),
+                });
+                request.user_registered_at = at;
+            },
+            None,
+        )
+    };
+    assert!(matches!(registered(None), Decision::Held(_)));
+    assert!(matches!(
+        registered(Some(noon() - thirty_days)),
+        Decision::Held(_)
+    ));
+    // A clock that runs ahead.
+    assert!(matches!(
+        registered(Some(noon() + thirty_days)),
+        Decision::Held(_)
+    ));
+    let reasons = refused(registered(Some(noon() - thirty_days - Duration::microseconds(1))));
+    assert_eq!(codes(&reasons), [RefusalCode::NotNewUser]);
+    let expected = json!({"registered_within": "P30D", "registered_since": "1969-12-02T12:00:00Z"});
+    assert_eq!(reasons[0].expected, Some(expected));
+}
+
+#[test]
+fn a_customer_cannot_tell_a_promocode_meant_for_others_from_none() {
     for status in [None, Some(UserStatus::Blocked)] {
-        let none = refused(decide(&request(), None, &Usage::default(), status));
-        let hidden = decide_with(
-            |_, promocode, campaign, usage| {
-                promocode.disabled = true;
+        let relation = Relation::default();
+        let none = refused(decide(&request(), None, &Usage::default(), relation, status));
+        let hidden = decide_for(
+            NOBODY,
+            |request, campaign| {
+                campaign.requires_grant = true;
                 campaign.status = CampaignStatus::Paused;
-                usage.user_used = 1;
+                campaign.eligibility.first_purchase = true;
+                request.has_purchased = true;
             },
             status,
         );
-        let mut hidden = refused(hidden);
-        assert_eq!(mask(&hidden), mask(&none));
-        hidden.push(without_figures(RefusalCode::NotGranted, "Not yours."));
-        assert_eq!(mask(&hidden), mask(&none));
-        assert_eq!(mask(&mask(&hidden)), mask(&none));
-        let last = mask(&none).pop().unwrap();
-        assert_eq!(
-            last,
-            without_figures(RefusalCode::UnknownPromocode, UNKNOWN_DETAIL)
-        );
+        let hidden = refused(hidden);
+        assert!(hidden.len() > 2, "{hidden:?}");
+        let masked = mask(&hidden, "half");
+        assert_eq!(masked, mask(&none, "half"));
+        assert_eq!(mask(&masked, "half"), masked);
+        assert_eq!(masked.last(), Some(&unknown_promocode("half")));
     }
 }
 
 #[test]
-fn a_customer_sees_their_own_figures_and_the_dates_but_no_totals() {
+fn a_customer_sees_whatever_else_was_expected_and_found() {
     let reasons = refused(decide_with(
-        |request, _, _, usage| {
+        |request, promocode, _, usage| {
+            promocode.disabled = true;
             request.requested_at = noon() - Duration::hours(1);
             *usage = Usage {
                 promocode_used: 5,
@@ -274,24 +437,11 @@ fn a_customer_sees_their_own_figures_and_the_dates_but_no_totals() {
         },
         None,
     ));
-    let masked = mask(&reasons);
-    assert_eq!(
-        codes(&masked),
-        [
-            RefusalCode::CampaignNotStarted,
-            RefusalCode::UsesExhausted,
-            RefusalCode::UserLimitReached,
-        ]
-    );
-    assert_eq!(masked[0], reasons[0]);
-    assert_eq!(
-        masked[1],
-        without_figures(RefusalCode::UsesExhausted, EXHAUSTED_DETAIL)
-    );
-    assert_eq!(masked[2], reasons[3]);
-    // Which of the two limits is reached is not told apart.
-    let campaign_only = refused(decide_with(|_, _, _, usage| usage.campaign_used = 10, None));
-    assert_eq!(mask(&campaign_only), [masked[1].clone()]);
+    let masked = mask(&reasons, "half");
+    assert_eq!(masked[..3], reasons[..3]);
+    // Both the promocode and the campaign are used up, which is one thing to a customer.
+    assert_eq!(codes(&reasons)[2..4], [RefusalCode::UsesExhausted; 2]);
+    assert_eq!(masked[3..], reasons[4..]);
 }
 
 #[test]

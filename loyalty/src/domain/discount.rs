@@ -6,6 +6,10 @@ use iso_currency::Currency;
 use serde::{Deserialize, Serialize};
 use shared::money::{Amount, Money};
 
+/// The most that a discount or a price in a campaign may be, in minor units: far above any price,
+/// and sums of many of them fit.
+pub const MOST_MONEY: Amount = Amount(1_000_000_000_000_000);
+
 /// 100 %, in basis points.
 const WHOLE: u16 = 10_000;
 
@@ -137,6 +141,14 @@ pub enum DiscountError {
         /// The amount that was given.
         found: Amount,
     },
+    /// More than anything costs.
+    #[error("{field} must be at most {}, not {}", MOST_MONEY.0, found.0)]
+    TooMuch {
+        /// Where, as it is called on the wire: `discount.amount`.
+        field: &'static str,
+        /// The amount that was given.
+        found: Amount,
+    },
 }
 
 impl DiscountError {
@@ -144,9 +156,34 @@ impl DiscountError {
     #[must_use]
     pub const fn field(self) -> &'static str {
         match self {
-            Self::WrongCurrency { field, .. } | Self::NotPositive { field, .. } => field,
+            Self::WrongCurrency { field, .. }
+            | Self::NotPositive { field, .. }
+            | Self::TooMuch { field, .. } => field,
         }
     }
+}
+
+/// Checks that `money`, which is called `field` on the wire, can be in a campaign on a platform
+/// whose currency is `currency`.
+///
+/// # Errors
+/// When it is in another currency, not above zero, or above [`MOST_MONEY`].
+pub fn check_money(field: &'static str, money: Money, currency: Currency) -> Result<(), DiscountError> {
+    let found = money.amount;
+    if money.currency != currency {
+        return Err(DiscountError::WrongCurrency {
+            field,
+            expected: currency,
+            found: money.currency,
+        });
+    }
+    if !found.is_positive() {
+        return Err(DiscountError::NotPositive { field, found });
+    }
+    if found > MOST_MONEY {
+        return Err(DiscountError::TooMuch { field, found });
+    }
+    Ok(())
 }
 
 /// A price and its two parts: `discount + final_price = list_price`, none below zero.
@@ -164,27 +201,13 @@ impl Discount {
     /// Checks that the discount can be given on a platform whose currency is `currency`.
     ///
     /// # Errors
-    /// When its money is in another currency, or not above zero.
+    /// When its money is in another currency, not above zero, or above [`MOST_MONEY`].
     pub fn validate(&self, currency: Currency) -> Result<(), DiscountError> {
-        let (field, money) = match self {
-            Self::Percent { .. } | Self::Free {} => return Ok(()),
-            Self::AmountOff { amount } => ("discount.amount", amount),
-            Self::FixedPrice { price } => ("discount.price", price),
-        };
-        if money.currency != currency {
-            return Err(DiscountError::WrongCurrency {
-                field,
-                expected: currency,
-                found: money.currency,
-            });
+        match self {
+            Self::Percent { .. } | Self::Free {} => Ok(()),
+            Self::AmountOff { amount } => check_money("discount.amount", *amount, currency),
+            Self::FixedPrice { price } => check_money("discount.price", *price, currency),
         }
-        if !money.amount.is_positive() {
-            return Err(DiscountError::NotPositive {
-                field,
-                found: money.amount,
-            });
-        }
-        Ok(())
     }
 
     /// Prices something that costs `list_price`, which is not below zero and in the currency

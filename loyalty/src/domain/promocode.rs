@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use shared::ids::{CampaignId, PromocodeId};
 
+use super::campaign::MOST_USES;
+
 /// The most characters that a code may have, in its normal form.
 pub const MAX_CODE_CHARS: usize = 64;
 
@@ -117,6 +119,8 @@ pub struct Promocode {
     pub max_uses: Option<i64>,
     /// Switched off by an administrator.
     pub disabled: bool,
+    /// Grows by one with every change.
+    pub version: i64,
 }
 
 /// What an administrator asks for when making a promocode; not checked yet.
@@ -137,6 +141,9 @@ pub enum PromocodeError {
     /// A promocode that nobody could use.
     #[error("max_uses must be at least 1, not {0}; leave it out for no limit")]
     MaxUses(i64),
+    /// A limit that nobody reaches.
+    #[error("max_uses must be at most {MOST_USES}, not {0}; leave it out for no limit")]
+    TooManyUses(i64),
 }
 
 impl PromocodeError {
@@ -145,7 +152,7 @@ impl PromocodeError {
     pub const fn field(self) -> &'static str {
         match self {
             Self::Code(_) => "code",
-            Self::MaxUses(_) => "max_uses",
+            Self::MaxUses(_) | Self::TooManyUses(_) => "max_uses",
         }
     }
 }
@@ -165,8 +172,10 @@ impl NewPromocode {
         if let Err(error) = code {
             errors.push(error.into());
         }
-        if let Some(uses) = self.max_uses.filter(|uses| *uses < 1) {
-            errors.push(PromocodeError::MaxUses(uses));
+        match self.max_uses {
+            Some(uses) if uses < 1 => errors.push(PromocodeError::MaxUses(uses)),
+            Some(uses) if uses > MOST_USES => errors.push(PromocodeError::TooManyUses(uses)),
+            _ => {}
         }
         match code {
             Ok(code) if errors.is_empty() => Ok(Promocode {
@@ -175,6 +184,7 @@ impl NewPromocode {
                 code,
                 max_uses: self.max_uses,
                 disabled: false,
+                version: 1,
             }),
             _ => Err(errors),
         }

@@ -5,68 +5,75 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use chrono::DateTime;
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use shared::{
-    clock::Instant,
     contracts::Permission,
-    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query, instant, present},
+    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query},
     ids::CampaignId,
 };
+use utoipa::ToSchema;
 
 use super::{
-    AppState, part, promocode_exists,
-    promocodes::{NewPromocodeBody, PromocodeTerms, promocode_errors},
+    AppState, other_version, part, promocode_exists,
+    promocodes::{PromocodeTerms, promocode_errors},
+    terms::{
+        CampaignChangeBody, CampaignStatusSchema, DiscountSchema, EligibilityBody, NewCampaignBody,
+        RefundPolicySchema,
+    },
 };
 use crate::{
     app::{
+        change_campaign::{self, ChangeCampaign, ChangeCampaignError},
         create_campaign::{self, CreateCampaign, CreateCampaignError, KeptCampaign},
+        move_campaign::{MoveCampaignError, move_campaign},
         read_campaigns::{read_campaign, read_campaigns},
     },
-    domain::{campaign::NewCampaign, discount::Discount},
+    domain::{
+        campaign::{CampaignError, CampaignStatus, RefundPolicy},
+        discount::Discount,
+    },
 };
 
-/// A campaign that is to be made.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewCampaignBody {
-    name: String,
-    discount: Discount,
-    #[serde(default, deserialize_with = "instant")]
-    starts_at: Option<Instant>,
-    #[serde(default, deserialize_with = "instant")]
-    ends_at: Option<Instant>,
-    #[serde(default, deserialize_with = "present")]
-    timezone: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    max_redemptions: Option<i64>,
-    #[serde(default, deserialize_with = "present")]
-    max_per_user: Option<i64>,
-    #[serde(default, deserialize_with = "present")]
-    promocode: Option<NewPromocodeBody>,
-}
-
 /// A campaign as administrators see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Campaign)]
 pub(super) struct CampaignBody {
     id: CampaignId,
+    /// Grows by one with every change of it or of one of its promocodes.
     version: i64,
     name: String,
+    #[schema(value_type = CampaignStatusSchema)]
     status: &'static str,
+    #[schema(value_type = DiscountSchema)]
     discount: Discount,
+    /// The first instant at which its promocodes are taken; since ever if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    starts_at: Option<Instant>,
+    #[schema(nullable = false)]
+    starts_at: Option<DateTime<Utc>>,
+    /// The first instant at which they are no longer taken; open-ended if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ends_at: Option<Instant>,
+    #[schema(nullable = false)]
+    ends_at: Option<DateTime<Utc>>,
+    /// IANA; UTC if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
     timezone: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     max_redemptions: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     max_per_user: Option<i64>,
-    created_at: Instant,
+    eligibility: EligibilityBody,
+    requires_grant: bool,
+    listed: bool,
+    #[schema(value_type = RefundPolicySchema)]
+    refund_policy: RefundPolicy,
+    created_at: DateTime<Utc>,
     /// What was made together with it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     promocode: Option<PromocodeTerms>,
 }
 
@@ -84,36 +91,33 @@ impl From<KeptCampaign> for CampaignBody {
             timezone: campaign.timezone.map(chrono_tz::Tz::name),
             max_redemptions: campaign.max_redemptions,
             max_per_user: campaign.max_per_user,
+            eligibility: campaign.eligibility.into(),
+            requires_grant: campaign.requires_grant,
+            listed: campaign.listed,
+            refund_policy: campaign.refund_policy,
             created_at,
             promocode: None,
         }
     }
 }
 
-/// To the microsecond, which is what both databases keep.
-fn to_micros(instant: Instant) -> Instant {
-    DateTime::from_timestamp_micros(instant.timestamp_micros()).unwrap_or(instant)
-}
-
-/// `POST /campaigns`
+/// Makes a campaign, and its first promocode with it if one is wanted.
+#[utoipa::path(post, path = "/campaigns", request_body = NewCampaignBody,
+    responses(
+        (status = 201, body = CampaignBody, headers(("location" = String, description = "The campaign."))),
+        (status = 409, description = "There is such a promocode already."),
+    ))]
 pub(super) async fn create_campaign(
     State(state): State<AppState>,
     caller: Caller,
     Json(body): Json<NewCampaignBody>,
 ) -> Result<Response, Problem> {
     caller.require(Permission::CampaignsWrite)?;
+    let (campaign, promocode) = body.into_parts();
     let input = CreateCampaign {
         by: caller.user_id,
-        campaign: NewCampaign {
-            name: body.name,
-            discount: body.discount,
-            starts_at: body.starts_at.map(to_micros),
-            ends_at: body.ends_at.map(to_micros),
-            timezone: body.timezone,
-            max_redemptions: body.max_redemptions,
-            max_per_user: body.max_per_user,
-        },
-        promocode: body.promocode.map(Into::into),
+        campaign,
+        promocode,
         currency: state.currency,
     };
     let (terms, input) = (&state.terms, &input);
@@ -127,7 +131,9 @@ pub(super) async fn create_campaign(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(body)).into_response())
 }
 
-/// `GET /campaigns`
+/// All campaigns, the newest first.
+#[utoipa::path(get, path = "/campaigns", params(PageQuery),
+    responses((status = 200, body = Page<CampaignBody>)))]
 pub(super) async fn list_campaigns(
     State(state): State<AppState>,
     caller: Caller,
@@ -143,7 +149,9 @@ pub(super) async fn list_campaigns(
     Ok(Json(Page::of(campaigns, part.limit, cursor, CampaignBody::from)))
 }
 
-/// `GET /campaigns/{id}`
+/// One campaign.
+#[utoipa::path(get, path = "/campaigns/{id}", params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignBody)))]
 pub(super) async fn get_campaign(
     State(state): State<AppState>,
     caller: Caller,
@@ -155,14 +163,128 @@ pub(super) async fn get_campaign(
     Ok(Json(campaign.into()))
 }
 
+/// Changes any of its terms, which makes a new version. What was priced stays priced.
+#[utoipa::path(patch, path = "/campaigns/{id}", params(("id" = CampaignId, Path)),
+    request_body = CampaignChangeBody,
+    responses(
+        (status = 200, body = CampaignBody),
+        (status = 409, description = "It is in another version, or archived."),
+    ))]
+pub(super) async fn change_campaign(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(campaign_id): Path<CampaignId>,
+    Json(body): Json<CampaignChangeBody>,
+) -> Result<Json<CampaignBody>, Problem> {
+    caller.require(Permission::CampaignsWrite)?;
+    let (version, change) = body.into_parts();
+    let input = &ChangeCampaign {
+        by: caller.user_id,
+        campaign_id,
+        version,
+        change,
+        currency: state.currency,
+    };
+    let terms = &state.terms;
+    let changed = state
+        .db
+        .write(|tx| async move { change_campaign::change_campaign(&tx, terms, input.clone()).await })
+        .await?;
+    Ok(Json(changed.into()))
+}
+
+/// Refuses its promocodes until it is resumed. What is held goes on.
+#[utoipa::path(post, path = "/campaigns/{id}/pause", params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignBody), (status = 409, description = "It is archived.")))]
+pub(super) async fn pause_campaign(
+    state: State<AppState>,
+    caller: Caller,
+    id: Path<CampaignId>,
+) -> Result<Json<CampaignBody>, Problem> {
+    move_to(state, caller, id, CampaignStatus::Paused).await
+}
+
+/// Takes its promocodes again.
+#[utoipa::path(post, path = "/campaigns/{id}/resume", params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignBody), (status = 409, description = "It is archived.")))]
+pub(super) async fn resume_campaign(
+    state: State<AppState>,
+    caller: Caller,
+    id: Path<CampaignId>,
+) -> Result<Json<CampaignBody>, Problem> {
+    move_to(state, caller, id, CampaignStatus::Active).await
+}
+
+/// Refuses its promocodes for good. What is held goes on.
+#[utoipa::path(post, path = "/campaigns/{id}/archive", params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignBody)))]
+pub(super) async fn archive_campaign(
+    state: State<AppState>,
+    caller: Caller,
+    id: Path<CampaignId>,
+) -> Result<Json<CampaignBody>, Problem> {
+    move_to(state, caller, id, CampaignStatus::Archived).await
+}
+
+async fn move_to(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<CampaignId>,
+    status: CampaignStatus,
+) -> Result<Json<CampaignBody>, Problem> {
+    caller.require(Permission::CampaignsWrite)?;
+    let (terms, by) = (&state.terms, caller.user_id);
+    let moved = state
+        .db
+        .write(|tx| async move { move_campaign(&tx, terms, by, id, status).await })
+        .await?;
+    Ok(Json(moved.into()))
+}
+
+fn campaign_errors(errors: &[CampaignError]) -> impl Iterator<Item = FieldError> {
+    errors
+        .iter()
+        .map(|error| FieldError::new(error.field(), error.to_string()))
+}
+
+impl From<ChangeCampaignError> for Problem {
+    fn from(error: ChangeCampaignError) -> Self {
+        match error {
+            ChangeCampaignError::NotFound => Self::not_found("campaign"),
+            ChangeCampaignError::OtherVersion(version) => other_version(version),
+            ChangeCampaignError::Archived => campaign_archived(),
+            ChangeCampaignError::Invalid(errors) => {
+                Self::invalid(&campaign_errors(&errors).collect::<Vec<_>>())
+            }
+            error @ ChangeCampaignError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<MoveCampaignError> for Problem {
+    fn from(error: MoveCampaignError) -> Self {
+        match error {
+            MoveCampaignError::NotFound => Self::not_found("campaign"),
+            MoveCampaignError::Archived => campaign_archived(),
+            error @ MoveCampaignError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+pub(super) fn campaign_archived() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "campaign_archived",
+        "The campaign is archived",
+    )
+    .detail("It is over for good.")
+}
+
 impl From<CreateCampaignError> for Problem {
     fn from(error: CreateCampaignError) -> Self {
         match error {
             CreateCampaignError::Invalid { campaign, promocode } => {
-                let campaign = campaign
-                    .iter()
-                    .map(|error| FieldError::new(error.field(), error.to_string()));
-                let errors: Vec<_> = campaign
+                let errors: Vec<_> = campaign_errors(&campaign)
                     .chain(promocode_errors("promocode.", &promocode))
                     .collect();
                 Self::invalid(&errors)

@@ -1,35 +1,40 @@
-//! Promocodes: made by administrators, tried by customers.
+//! Promocodes, for administrators.
 
 use axum::{
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
-    clock::Instant,
     contracts::Permission,
-    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query, RecentCaller, present},
-    ids::{CampaignId, PromocodeId, TariffId},
-    money::Money,
+    http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query, present},
+    ids::{CampaignId, PromocodeId},
 };
+use utoipa::ToSchema;
 
-use super::{AppState, part, promocode_exists};
+use super::{AppState, other_version, part, promocode_exists};
 use crate::{
     app::{
         create_promocode::{self, CreatePromocode, CreatePromocodeError, KeptPromocode},
         read_promocodes::read_promocodes,
-        validate_promocode::{self, ValidatePromocode, ValidatePromocodeError, Validation},
+        switch_promocode::{SwitchPromocode, SwitchPromocodeError, switch_promocode},
     },
     domain::promocode::{NewPromocode, Promocode, PromocodeError},
 };
 
 /// A promocode that is to be made.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewPromocode)]
 pub(super) struct NewPromocodeBody {
+    /// What customers type; compared without case and surrounding space, unique on the platform.
+    #[schema(min_length = 1, max_length = 64, example = "SUMMER26")]
     code: String,
+    /// How many uses it has; unlimited if absent.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_i64)]
     max_uses: Option<i64>,
 }
 
@@ -51,13 +56,35 @@ pub(super) fn promocode_errors(prefix: &str, errors: &[PromocodeError]) -> Vec<F
 }
 
 /// A promocode's own terms.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PromocodeTerms {
     id: PromocodeId,
     code: String,
+    /// Unlimited if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     max_uses: Option<i64>,
+    status: PromocodeStatus,
+    /// The same as `status`.
     disabled: bool,
+    /// Grows by one with every change.
+    version: i64,
+}
+
+/// Whether a promocode is switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PromocodeStatus {
+    /// Taken.
+    Active,
+    /// Refused.
+    Disabled,
+}
+
+impl PromocodeStatus {
+    const fn of(disabled: bool) -> Self {
+        if disabled { Self::Disabled } else { Self::Active }
+    }
 }
 
 impl From<Promocode> for PromocodeTerms {
@@ -66,18 +93,21 @@ impl From<Promocode> for PromocodeTerms {
             id: promocode.id,
             code: promocode.code.to_string(),
             max_uses: promocode.max_uses,
+            status: PromocodeStatus::of(promocode.disabled),
             disabled: promocode.disabled,
+            version: promocode.version,
         }
     }
 }
 
 /// A promocode as administrators see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Promocode)]
 pub(super) struct PromocodeBody {
     #[serde(flatten)]
     terms: PromocodeTerms,
     campaign_id: CampaignId,
-    created_at: Instant,
+    created_at: DateTime<Utc>,
 }
 
 impl From<KeptPromocode> for PromocodeBody {
@@ -90,7 +120,13 @@ impl From<KeptPromocode> for PromocodeBody {
     }
 }
 
-/// `POST /campaigns/{id}/promocodes`
+/// Makes a promocode of a campaign.
+#[utoipa::path(post, path = "/campaigns/{id}/promocodes", params(("id" = CampaignId, Path)),
+    request_body = NewPromocodeBody,
+    responses(
+        (status = 201, body = PromocodeBody),
+        (status = 409, description = "There is such a promocode already."),
+    ))]
 pub(super) async fn create_promocode(
     State(state): State<AppState>,
     caller: Caller,
@@ -99,6 +135,7 @@ pub(super) async fn create_promocode(
 ) -> Result<Response, Problem> {
     caller.require(Permission::CampaignsWrite)?;
     let input = &CreatePromocode {
+        by: caller.user_id,
         campaign_id,
         promocode: body.into(),
     };
@@ -110,7 +147,9 @@ pub(super) async fn create_promocode(
     Ok((StatusCode::CREATED, Json(PromocodeBody::from(created))).into_response())
 }
 
-/// `GET /campaigns/{id}/promocodes`
+/// The promocodes of a campaign, the newest first.
+#[utoipa::path(get, path = "/campaigns/{id}/promocodes", params(("id" = CampaignId, Path), PageQuery),
+    responses((status = 200, body = Page<PromocodeBody>)))]
 pub(super) async fn list_promocodes(
     State(state): State<AppState>,
     caller: Caller,
@@ -133,62 +172,42 @@ pub(super) async fn list_promocodes(
     )))
 }
 
-/// A dry run that is asked for.
-#[derive(Clone, Debug, Deserialize)]
+/// How a promocode is to be switched.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ValidateBody {
-    promocode: String,
-    tariff_id: TariffId,
+#[schema(as = PromocodeChange)]
+pub(super) struct PromocodeChangeBody {
+    status: PromocodeStatus,
+    /// The promocode's version that this change was made for; if it is not that any more, 409.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    version: Option<i64>,
 }
 
-/// What the tariff would cost.
-#[derive(Debug, Serialize)]
-pub(super) struct ValidationBody {
-    tariff_id: TariffId,
-    promocode: String,
-    list_price: Money,
-    discount: Money,
-    final_price: Money,
-}
-
-/// `POST /promocodes/validate`
-pub(super) async fn validate_promocode(
+/// Switches a promocode off or on. What is held goes on.
+#[utoipa::path(patch, path = "/campaigns/{id}/promocodes/{code}",
+    params(("id" = CampaignId, Path), ("code" = String, Path)), request_body = PromocodeChangeBody,
+    responses((status = 200, body = PromocodeBody), (status = 409, description = "It is in another version.")))]
+pub(super) async fn change_promocode(
     State(state): State<AppState>,
-    RecentCaller(caller): RecentCaller,
-    Json(body): Json<ValidateBody>,
-) -> Result<Json<ValidationBody>, Problem> {
-    let tariff_id = body.tariff_id;
-    let input = &ValidatePromocode {
-        user_id: caller.user_id,
-        promocode: body.promocode,
-        tariff_id,
+    caller: Caller,
+    Path((campaign_id, code)): Path<(CampaignId, String)>,
+    Json(body): Json<PromocodeChangeBody>,
+) -> Result<Json<PromocodeBody>, Problem> {
+    caller.require(Permission::CampaignsWrite)?;
+    let input = &SwitchPromocode {
+        by: caller.user_id,
+        campaign_id,
+        code,
+        disabled: body.status == PromocodeStatus::Disabled,
+        version: body.version,
     };
-    let db = &state.db;
-    let validation =
-        validate_promocode::validate_promocode(db.reader(), &state.terms, db.now(), input).await?;
-    match validation {
-        Validation::Priced { code, priced } => {
-            let money = |amount| Money::new(amount, state.currency);
-            Ok(Json(ValidationBody {
-                tariff_id,
-                promocode: code.to_string(),
-                list_price: money(priced.list_price),
-                discount: money(priced.discount),
-                final_price: money(priced.final_price),
-            }))
-        }
-        Validation::Refused { reasons, to_keep } => {
-            if let Some(refusal) = &to_keep {
-                validate_promocode::keep_refusal(db, refusal).await?;
-            }
-            Err(Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "promocode_refused",
-                "The promocode can't be used",
-            )
-            .reasons(&reasons))
-        }
-    }
+    let terms = &state.terms;
+    let changed = state
+        .db
+        .write(|tx| async move { switch_promocode(&tx, terms, input.clone()).await })
+        .await?;
+    Ok(Json(changed.into()))
 }
 
 impl From<CreatePromocodeError> for Problem {
@@ -202,11 +221,12 @@ impl From<CreatePromocodeError> for Problem {
     }
 }
 
-impl From<ValidatePromocodeError> for Problem {
-    fn from(error: ValidatePromocodeError) -> Self {
+impl From<SwitchPromocodeError> for Problem {
+    fn from(error: SwitchPromocodeError) -> Self {
         match error {
-            ValidatePromocodeError::TariffNotFound => Self::not_found("tariff"),
-            error => Self::internal(&error),
+            SwitchPromocodeError::NotFound => Self::not_found("promocode"),
+            SwitchPromocodeError::OtherVersion(version) => other_version(version),
+            error @ SwitchPromocodeError::Store(_) => Self::internal(&error),
         }
     }
 }

@@ -1,17 +1,18 @@
 //! Redemptions: one's own, and a campaign's.
 
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use iso_currency::Currency;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::{
-    clock::Instant,
     contracts::{Permission, Reason},
     http::{Caller, Cursor, Json, Page, PageQuery, Path, Problem, Query},
     ids::{CampaignId, PurchaseId, TariffId, UserId},
     money::Money,
 };
+use utoipa::ToSchema;
 
-use super::{AppState, part};
+use super::{AppState, Whose, part, terms::RedemptionStatusSchema};
 use crate::{
     app::read_redemptions::{
         ShownRedemption, Viewer, read_redemptions_of_campaign, read_redemptions_of_user,
@@ -19,37 +20,42 @@ use crate::{
     domain::redemption::RedemptionStatus,
 };
 
-/// Whose are asked for.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Whose {
-    user_id: Option<UserId>,
-}
-
 /// A redemption.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Redemption)]
 pub(super) struct RedemptionBody {
     purchase_id: PurchaseId,
     user_id: UserId,
     tariff_id: TariffId,
+    #[schema(value_type = RedemptionStatusSchema)]
     status: RedemptionStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     promocode: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     campaign_id: Option<CampaignId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     campaign_version: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     list_price: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     discount: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     final_price: Option<Money>,
+    /// Why it was refused; absent if it was not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     reasons: Vec<Reason>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    requested_at: Option<Instant>,
-    created_at: Instant,
-    updated_at: Instant,
+    #[schema(nullable = false)]
+    requested_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
 }
 
 impl RedemptionBody {
@@ -89,7 +95,9 @@ fn page(redemptions: Vec<ShownRedemption>, limit: u64, currency: Currency) -> Js
     }))
 }
 
-/// `GET /redemptions`
+/// One's own redemptions, or a user's, the newest first.
+#[utoipa::path(get, path = "/redemptions", params(Whose, PageQuery),
+    responses((status = 200, body = Page<RedemptionBody>)))]
 pub(super) async fn list_redemptions(
     State(state): State<AppState>,
     caller: Caller,
@@ -107,7 +115,9 @@ pub(super) async fn list_redemptions(
     Ok(page(redemptions, part.limit, state.currency))
 }
 
-/// `GET /campaigns/{id}/redemptions`
+/// The redemptions of a campaign's promocodes, refused ones too, the newest first.
+#[utoipa::path(get, path = "/campaigns/{id}/redemptions", params(("id" = CampaignId, Path), PageQuery),
+    responses((status = 200, body = Page<RedemptionBody>)))]
 pub(super) async fn list_campaign_redemptions(
     State(state): State<AppState>,
     caller: Caller,

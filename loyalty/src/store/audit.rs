@@ -28,9 +28,17 @@ pub(crate) const CHECKS: &[Check] = &[
     ),
     check(
         "a campaign is not used more often than it may be",
-        "SELECT c.id AS id, c.name || ' has ' || CAST(COUNT(r.purchase_id) AS TEXT) || ' uses of ' || CAST(c.max_redemptions AS TEXT) AS detail \
-         FROM campaigns c JOIN redemptions r ON r.campaign_id = c.id AND r.status IN ('held', 'confirmed') \
-         WHERE c.max_redemptions IS NOT NULL GROUP BY c.id, c.name, c.max_redemptions HAVING COUNT(r.purchase_id) > c.max_redemptions",
+        // By what its count was kept under: a limit that was lowered below what was used admits nothing
+        // more, and takes nothing back.
+        "SELECT c.scope_id AS id, CAST(COUNT(r.purchase_id) AS TEXT) || ' uses of ' || CAST(c.max_uses AS TEXT) AS detail \
+         FROM counters c JOIN redemptions r ON r.campaign_id = c.scope_id AND r.status IN ('held', 'confirmed') \
+         WHERE c.scope = 'campaign' AND c.max_uses IS NOT NULL GROUP BY c.scope_id, c.max_uses \
+         HAVING COUNT(r.purchase_id) > c.max_uses",
+    ),
+    check(
+        "a use goes back after a refund only where the terms say so",
+        "SELECT purchase_id AS id, 'returned, though it was to be kept' AS detail FROM redemptions \
+         WHERE status = 'returned' AND NOT returns_use",
     ),
     check(
         "a refused redemption has its reasons",

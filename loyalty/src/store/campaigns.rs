@@ -2,18 +2,16 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
-use serde::Serialize;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use shared::{
     clock::Instant,
     ids::{CampaignId, UserId},
 };
 
 use super::{from_json, page::Part, to_json, unreadable};
-use crate::domain::{
-    campaign::{Campaign, CampaignStatus},
-    discount::Discount,
-};
+use crate::domain::campaign::{Campaign, CampaignStatus, RefundPolicy};
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -34,6 +32,10 @@ mod entity {
         pub max_redemptions: Option<i64>,
         pub max_per_user: Option<i64>,
         pub created_at: Instant,
+        pub eligibility: String,
+        pub requires_grant: bool,
+        pub listed: bool,
+        pub refund_policy: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -67,7 +69,8 @@ mod versions {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-use entity::{ActiveModel, Column, Entity, Model};
+use entity::{ActiveModel, Model};
+pub(super) use entity::{Column, Entity};
 
 /// A campaign as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,23 +79,6 @@ pub(crate) struct KeptCampaign {
     pub campaign: Campaign,
     /// When it was made.
     pub created_at: Instant,
-}
-
-/// What a version of a campaign keeps for good.
-#[derive(Serialize)]
-struct Terms<'a> {
-    name: &'a str,
-    discount: Discount,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    starts_at: Option<Instant>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ends_at: Option<Instant>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timezone: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_redemptions: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_per_user: Option<i64>,
 }
 
 fn read(row: Model) -> Result<KeptCampaign, DbErr> {
@@ -111,8 +97,33 @@ fn read(row: Model) -> Result<KeptCampaign, DbErr> {
             status: CampaignStatus::parse(&row.status).ok_or_else(|| unreadable("status", &row.status))?,
             max_redemptions: row.max_redemptions,
             max_per_user: row.max_per_user,
+            eligibility: from_json(&row.eligibility)?,
+            requires_grant: row.requires_grant,
+            listed: row.listed,
+            refund_policy: RefundPolicy::parse(&row.refund_policy)
+                .ok_or_else(|| unreadable("refund policy", &row.refund_policy))?,
         },
         created_at: row.created_at,
+    })
+}
+
+fn row(campaign: &Campaign, created_at: Instant) -> Result<ActiveModel, DbErr> {
+    Ok(ActiveModel {
+        id: Set(campaign.id),
+        version: Set(campaign.version),
+        status: Set(campaign.status.as_str().to_owned()),
+        name: Set(campaign.name.clone()),
+        discount: Set(to_json(&campaign.discount)?),
+        starts_at: Set(campaign.starts_at),
+        ends_at: Set(campaign.ends_at),
+        timezone: Set(campaign.timezone.map(|zone| zone.name().to_owned())),
+        max_redemptions: Set(campaign.max_redemptions),
+        max_per_user: Set(campaign.max_per_user),
+        created_at: Set(created_at),
+        eligibility: Set(to_json(&campaign.eligibility)?),
+        requires_grant: Set(campaign.requires_grant),
+        listed: Set(campaign.listed),
+        refund_policy: Set(campaign.refund_policy.as_str().to_owned()),
     })
 }
 
@@ -123,34 +134,36 @@ pub(crate) async fn insert(
     by: UserId,
     now: Instant,
 ) -> Result<(), DbErr> {
-    let timezone = campaign.timezone.map(chrono_tz::Tz::name);
-    let row = ActiveModel {
-        id: Set(campaign.id),
-        version: Set(campaign.version),
-        status: Set(campaign.status.as_str().to_owned()),
-        name: Set(campaign.name.clone()),
-        discount: Set(to_json(&campaign.discount)?),
-        starts_at: Set(campaign.starts_at),
-        ends_at: Set(campaign.ends_at),
-        timezone: Set(timezone.map(str::to_owned)),
-        max_redemptions: Set(campaign.max_redemptions),
-        max_per_user: Set(campaign.max_per_user),
-        created_at: Set(now),
-    };
-    Entity::insert(row).exec_without_returning(conn).await?;
-    let terms = Terms {
-        name: &campaign.name,
-        discount: campaign.discount,
-        starts_at: campaign.starts_at,
-        ends_at: campaign.ends_at,
-        timezone,
-        max_redemptions: campaign.max_redemptions,
-        max_per_user: campaign.max_per_user,
-    };
+    Entity::insert(row(campaign, now)?)
+        .exec_without_returning(conn)
+        .await?;
+    insert_version(conn, campaign, by, now).await
+}
+
+/// Keeps a new version of a campaign that this transaction has locked, made by `by`.
+pub(crate) async fn update(
+    conn: &impl ConnectionTrait,
+    kept: &KeptCampaign,
+    by: UserId,
+    now: Instant,
+) -> Result<(), DbErr> {
+    Entity::update(row(&kept.campaign, kept.created_at)?)
+        .exec(conn)
+        .await?;
+    insert_version(conn, &kept.campaign, by, now).await
+}
+
+/// All terms stay, for redemptions that were priced with them.
+async fn insert_version(
+    conn: &impl ConnectionTrait,
+    campaign: &Campaign,
+    by: UserId,
+    now: Instant,
+) -> Result<(), DbErr> {
     let version = versions::ActiveModel {
         campaign_id: Set(campaign.id),
         version: Set(campaign.version),
-        terms: Set(to_json(&terms)?),
+        terms: Set(to_json(campaign)?),
         changed_by: Set(by),
         changed_at: Set(now),
     };
@@ -158,6 +171,26 @@ pub(crate) async fn insert(
         .exec_without_returning(conn)
         .await?;
     Ok(())
+}
+
+/// The campaign, locked until the end of the transaction: no hold is decided by its terms
+/// meanwhile, and those that were are committed.
+pub(crate) async fn lock(conn: &impl ConnectionTrait, id: CampaignId) -> Result<Option<KeptCampaign>, DbErr> {
+    let found = Entity::find_by_id(id).lock_exclusive();
+    found.one(conn).await?.map(read).transpose()
+}
+
+/// The campaigns, in terms that stay in force until the end of the transaction. Locked in their
+/// order; whoever else only shares them does not wait.
+pub(crate) async fn share(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = CampaignId>,
+) -> Result<HashMap<CampaignId, Campaign>, DbErr> {
+    let found = Entity::find()
+        .filter(Column::Id.is_in(ids))
+        .order_by_asc(Column::Id)
+        .lock_shared();
+    by_id(found.all(conn).await?)
 }
 
 /// The campaign, in its current terms.
@@ -170,7 +203,10 @@ pub(crate) async fn find_many(
     conn: &impl ConnectionTrait,
     ids: impl IntoIterator<Item = CampaignId>,
 ) -> Result<HashMap<CampaignId, Campaign>, DbErr> {
-    let rows = Entity::find().filter(Column::Id.is_in(ids)).all(conn).await?;
+    by_id(Entity::find().filter(Column::Id.is_in(ids)).all(conn).await?)
+}
+
+fn by_id(rows: Vec<Model>) -> Result<HashMap<CampaignId, Campaign>, DbErr> {
     rows.into_iter()
         .map(|row| read(row).map(|kept| (kept.campaign.id, kept.campaign)))
         .collect()

@@ -41,16 +41,17 @@ mod entity {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-use entity::{Column, Entity, Model};
+use entity::Model;
+pub(super) use entity::{Column, Entity};
 
-const EVERYBODY: UserId = UserId(Uuid::nil());
+pub(super) const EVERYBODY: UserId = UserId(Uuid::nil());
 const SCOPE: &str = "scope";
 const SCOPE_ID: &str = "scope_id";
 const USER_ID: &str = "user_id";
 // In alphabetical order these sort as their variants of `CounterKey` do.
-const CAMPAIGN: &str = "campaign";
+pub(super) const CAMPAIGN: &str = "campaign";
 const PROMOCODE: &str = "promocode";
-const USER: &str = "user";
+pub(super) const USER: &str = "user";
 
 /// Counts of uses that are to be locked, each with the limit that it is kept under if it is new.
 pub(crate) type Limits = BTreeMap<CounterKey, i64>;

@@ -1,12 +1,23 @@
 //! Promocodes.
 
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, sea_query::OnConflict,
-};
-use shared::{clock::Instant, ids::CampaignId};
+use std::collections::HashMap;
 
-use super::{page::Part, unreadable};
-use crate::domain::promocode::{Promocode, PromocodeCode};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
+    sea_query::{Expr, OnConflict, Query, SelectStatement},
+};
+use shared::{
+    clock::Instant,
+    ids::{CampaignId, PromocodeId, UserId},
+};
+use uuid::Uuid;
+
+use super::{campaigns, grants, groups, page::Part, unreadable};
+use crate::domain::{
+    campaign::CampaignStatus,
+    promocode::{Promocode, PromocodeCode},
+};
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -26,10 +37,24 @@ mod entity {
         pub max_uses: Option<i64>,
         pub disabled: bool,
         pub created_at: Instant,
+        pub version: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub enum Relation {}
+    pub enum Relation {
+        #[sea_orm(
+            belongs_to = "crate::store::campaigns::Entity",
+            from = "Column::CampaignId",
+            to = "crate::store::campaigns::Column::Id"
+        )]
+        Campaign,
+    }
+
+    impl Related<crate::store::campaigns::Entity> for Entity {
+        fn to() -> RelationDef {
+            Relation::Campaign.def()
+        }
+    }
 
     impl ActiveModelBehavior for ActiveModel {}
 }
@@ -53,6 +78,7 @@ fn read(row: Model) -> Result<KeptPromocode, DbErr> {
             code: PromocodeCode::parse(&row.code).map_err(|_| unreadable("promocode", &row.code))?,
             max_uses: row.max_uses,
             disabled: row.disabled,
+            version: row.version,
         },
         created_at: row.created_at,
     })
@@ -71,6 +97,7 @@ pub(crate) async fn insert(
         max_uses: Set(promocode.max_uses),
         disabled: Set(promocode.disabled),
         created_at: Set(now),
+        version: Set(promocode.version),
     };
     let inserted = Entity::insert(row)
         .on_conflict(OnConflict::column(Column::Code).do_nothing().to_owned())
@@ -99,6 +126,61 @@ pub(crate) async fn find_by_code(
     Ok(find_by_codes(conn, [code]).await?.pop())
 }
 
+/// The promocode with this code, and in which version its campaign was when it was like that.
+pub(crate) async fn find_with_version_of_campaign(
+    conn: &impl ConnectionTrait,
+    code: &PromocodeCode,
+) -> Result<Option<(Promocode, i64)>, DbErr> {
+    let found = Entity::find()
+        .filter(Column::Code.eq(code.as_str()))
+        .find_also_related(campaigns::Entity)
+        .one(conn)
+        .await?;
+    let Some((row, Some(campaign))) = found else {
+        return Ok(None);
+    };
+    Ok(Some((read(row)?.promocode, campaign.version)))
+}
+
+/// The promocode with this id.
+pub(crate) async fn find(conn: &impl ConnectionTrait, id: PromocodeId) -> Result<Option<Promocode>, DbErr> {
+    let found = Entity::find_by_id(id).one(conn).await?;
+    found.map(|row| read(row).map(|kept| kept.promocode)).transpose()
+}
+
+/// The codes of these promocodes.
+pub(crate) async fn codes_of(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = PromocodeId>,
+) -> Result<HashMap<PromocodeId, String>, DbErr> {
+    let rows = Entity::find().filter(Column::Id.is_in(ids)).all(conn).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.code)).collect())
+}
+
+/// The promocode of a campaign with this code, locked until the end of the transaction.
+pub(crate) async fn lock_of_campaign(
+    conn: &impl ConnectionTrait,
+    campaign: CampaignId,
+    code: &PromocodeCode,
+) -> Result<Option<KeptPromocode>, DbErr> {
+    let found = Entity::find()
+        .filter(Column::Code.eq(code.as_str()))
+        .filter(Column::CampaignId.eq(campaign))
+        .lock_exclusive();
+    found.one(conn).await?.map(read).transpose()
+}
+
+/// Switches a promocode on or off that this transaction has locked.
+pub(crate) async fn update(conn: &impl ConnectionTrait, promocode: &Promocode) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::Disabled, Expr::value(promocode.disabled))
+        .col_expr(Column::Version, Expr::value(promocode.version))
+        .filter(Column::Id.eq(promocode.id))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
 /// The promocodes of a campaign, newest first.
 pub(crate) async fn list(
     conn: &impl ConnectionTrait,
@@ -111,4 +193,63 @@ pub(crate) async fn list(
         .all(conn)
         .await?;
     rows.into_iter().map(read).collect()
+}
+
+/// At most `limit` promocodes, newest first from behind `after` on, that `user` may be shown at
+/// `now`: switched on, of a campaign that runs and is listed, or granted to them. Whether they
+/// may use them is another question.
+pub(crate) async fn shown_to(
+    conn: &impl ConnectionTrait,
+    user: UserId,
+    now: Instant,
+    after: Option<(Instant, Uuid)>,
+    limit: u64,
+) -> Result<Vec<KeptPromocode>, DbErr> {
+    let part = Part {
+        after,
+        limit: limit.saturating_sub(1),
+    };
+    let shown = Condition::any()
+        .add(
+            Column::CampaignId.in_subquery(running(now).and_where(campaigns::Column::Listed.eq(true)).take()),
+        )
+        .add(Column::Id.in_subquery(granted_to(user)));
+    let of_running = Entity::find()
+        .filter(Column::Disabled.eq(false))
+        .filter(Column::CampaignId.in_subquery(running(now)))
+        .filter(shown);
+    let rows = part
+        .of(of_running, Column::CreatedAt, Column::Id)
+        .all(conn)
+        .await?;
+    rows.into_iter().map(read).collect()
+}
+
+/// The ids of campaigns that run at `now`.
+fn running(now: Instant) -> SelectStatement {
+    use campaigns::Column as Of;
+    Query::select()
+        .column(Of::Id)
+        .from(campaigns::Entity)
+        .and_where(Of::Status.eq(CampaignStatus::Active.as_str()))
+        .cond_where(
+            Condition::any()
+                .add(Of::StartsAt.is_null())
+                .add(Of::StartsAt.lte(now)),
+        )
+        .cond_where(Condition::any().add(Of::EndsAt.is_null()).add(Of::EndsAt.gt(now)))
+        .take()
+}
+
+/// The ids of promocodes that are granted to `user`, or to a group that they are in.
+fn granted_to(user: UserId) -> SelectStatement {
+    Query::select()
+        .column(grants::Column::PromocodeId)
+        .from(grants::Entity)
+        .cond_where(
+            Condition::any()
+                .add(grants::Column::UserId.eq(user))
+                .add(grants::Column::GroupId.in_subquery(groups::of_user(user))),
+        )
+        .take()
 }

@@ -56,6 +56,10 @@ mod entity {
         pub reports: i32,
         pub created_at: Instant,
         pub updated_at: Instant,
+        /// Whether the terms that priced it are for a first purchase.
+        pub first_purchase_only: bool,
+        /// Whether by those terms its use goes back when the purchase is refunded.
+        pub returns_use: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -65,7 +69,7 @@ mod entity {
 }
 
 pub(crate) use entity::Model as Redemption;
-use entity::{Column, Entity};
+pub(super) use entity::{Column, Entity};
 
 impl Redemption {
     /// Where it stands.

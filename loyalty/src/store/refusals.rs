@@ -7,11 +7,12 @@ use sea_orm::{
 };
 use shared::{
     clock::Instant,
-    contracts::Reason,
+    contracts::{Reason, RefusalCode},
     ids::{CampaignId, PromocodeId, PurchaseId, RefusalId, TariffId, UserId},
 };
 
 use super::{CHUNK, from_json, page::Part, to_json};
+use crate::domain::promocode::PromocodeCode;
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -33,6 +34,8 @@ mod entity {
         pub campaign_id: Option<CampaignId>,
         pub reasons: String,
         pub refused_at: Instant,
+        /// What was typed, in the normal form; absent where it can't be a promocode.
+        pub code: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -73,6 +76,10 @@ fn read(row: Model) -> Result<Refusal, DbErr> {
     })
 }
 
+fn normal_form(typed: &str) -> Option<String> {
+    PromocodeCode::parse(typed).ok().map(String::from)
+}
+
 /// Keeps refusals.
 pub(crate) async fn insert(conn: &impl ConnectionTrait, refusals: &[Refusal]) -> Result<(), DbErr> {
     for chunk in refusals.chunks(CHUNK) {
@@ -89,6 +96,7 @@ pub(crate) async fn insert(conn: &impl ConnectionTrait, refusals: &[Refusal]) ->
                     campaign_id: Set(refusal.found.map(|(_, campaign)| campaign)),
                     reasons: Set(to_json(&refusal.reasons)?),
                     refused_at: Set(refusal.refused_at),
+                    code: Set(normal_form(&refusal.promocode)),
                 })
             })
             .collect::<Result<Vec<_>, DbErr>>()?;
@@ -134,12 +142,28 @@ pub(crate) async fn dry_runs_since(
     rows.into_iter().map(read).collect()
 }
 
+/// Whether a purchase asked, or only a dry run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefusalSource {
+    Hold,
+    Validation,
+}
+
 /// Which refusals are asked for; all where nothing is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WhichRefusals {
     pub user_id: Option<UserId>,
     pub campaign_id: Option<CampaignId>,
     pub purchase_id: Option<PurchaseId>,
+    /// What was typed, however its case was.
+    pub promocode: Option<PromocodeCode>,
+    /// With this reason among theirs.
+    pub code: Option<RefusalCode>,
+    /// Refused then or later.
+    pub from: Option<Instant>,
+    /// Refused before then.
+    pub to: Option<Instant>,
+    pub source: Option<RefusalSource>,
 }
 
 /// Refusals, newest first.
@@ -148,15 +172,24 @@ pub(crate) async fn list(
     which: WhichRefusals,
     part: Part,
 ) -> Result<Vec<Refusal>, DbErr> {
+    let code = which.code.map(|code| to_json(&code)).transpose()?;
+    let conditions = [
+        which.user_id.map(|user| Column::UserId.eq(user)),
+        which.campaign_id.map(|campaign| Column::CampaignId.eq(campaign)),
+        which.purchase_id.map(|purchase| Column::PurchaseId.eq(purchase)),
+        which.promocode.map(|code| Column::Code.eq(code.as_str())),
+        // As a reason is written; a quote in what was typed is written otherwise.
+        code.map(|code| Column::Reasons.contains(format!("\"code\":{code}"))),
+        which.from.map(|from| Column::RefusedAt.gte(from)),
+        which.to.map(|to| Column::RefusedAt.lt(to)),
+        which.source.map(|source| match source {
+            RefusalSource::Hold => Column::PurchaseId.is_not_null(),
+            RefusalSource::Validation => Column::PurchaseId.is_null(),
+        }),
+    ];
     let mut select = Entity::find();
-    if let Some(user) = which.user_id {
-        select = select.filter(Column::UserId.eq(user));
-    }
-    if let Some(campaign) = which.campaign_id {
-        select = select.filter(Column::CampaignId.eq(campaign));
-    }
-    if let Some(purchase) = which.purchase_id {
-        select = select.filter(Column::PurchaseId.eq(purchase));
+    for condition in conditions.into_iter().flatten() {
+        select = select.filter(condition);
     }
     let rows = part.of(select, Column::RefusedAt, Column::Id).all(conn).await?;
     rows.into_iter().map(read).collect()

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 
 use sea_orm::{
     ActiveValue::Set,
-    ConnectionTrait, DbErr, EntityTrait,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
     sea_query::{Alias, Expr, ExprTrait as _, OnConflict},
 };
-use shared::{contracts::TariffChangedV1, ids::TariffId};
+use shared::{
+    contracts::{TariffChangedV1, TariffStatus},
+    ids::TariffId,
+};
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -40,6 +43,16 @@ use entity::{ActiveModel, Column, Entity};
 /// What is known of the tariff.
 pub(crate) async fn find(conn: &impl ConnectionTrait, id: TariffId) -> Result<Option<Tariff>, DbErr> {
     Entity::find_by_id(id).one(conn).await
+}
+
+/// The tariffs that are sold, by name.
+pub(crate) async fn sold(conn: &impl ConnectionTrait) -> Result<Vec<Tariff>, DbErr> {
+    Entity::find()
+        .filter(Column::Status.eq(TariffStatus::Active))
+        .order_by_asc(Column::Name)
+        .order_by_asc(Column::Id)
+        .all(conn)
+        .await
 }
 
 /// Takes over the newest state of each tariff; an older one changes nothing, however late it comes.

@@ -57,7 +57,7 @@ async fn a_hold_reads_nothing_that_a_dry_run_remembers(loyalty: Loyalty) {
     behind_its_back(&loyalty, "promocodes SET disabled = true").await;
     loyalty.validate(user, "CODE", tariff).await.expect(200);
     let refused = loyalty.ask(&loyalty.hold(user, "CODE")).await.refused();
-    assert_eq!(refused, [RefusalCode::UnknownPromocode]);
+    assert_eq!(refused, [RefusalCode::PromocodeDisabled]);
 }
 
 async fn what_is_unknown_is_not_remembered(loyalty: Loyalty) {

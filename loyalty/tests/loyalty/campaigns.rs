@@ -1,7 +1,11 @@
 //! Making and listing campaigns and promocodes.
 
 use serde_json::{Value, json};
-use shared::{contracts::Permission, ids::CampaignId};
+use shared::{
+    contracts::Permission,
+    ids::{CampaignId, UserId},
+};
+use uuid::Uuid;
 
 use crate::{Loyalty, kopecks, on_both_databases, ten_percent_off, with};
 
@@ -213,8 +217,14 @@ fn wrong_campaigns() -> Vec<(Value, &'static [&'static str])> {
             &["max_redemptions"],
         ),
         (but(json!({"starts_at": "tomorrow"})), &["starts_at"]),
-        (but(json!({"starts_at": "2026-01-02"})), &["starts_at"]),
-        (but(json!({"ends_at": "2026-01-02T00:00:00"})), &["ends_at"]),
+        (but(json!({"starts_at": "2026-02-29"})), &["starts_at"]),
+        (but(json!({"starts_at": 5})), &["starts_at"]),
+        (but(json!({"ends_at": "2026-01-02T00"})), &["ends_at"]),
+        (but(json!({"ends_at": "9999-12-31"})), &["ends_at"]),
+        (
+            but(json!({"starts_at": "2026-01-02", "ends_at": "2026-01-01"})),
+            &["ends_at"],
+        ),
         // Absent is not null.
         (but(json!({"starts_at": null})), &["starts_at"]),
         (but(json!({"ends_at": null})), &["ends_at"]),
@@ -226,7 +236,61 @@ fn wrong_campaigns() -> Vec<(Value, &'static [&'static str])> {
             but(json!({"promocode": {"code": "A", "max_uses": null}})),
             &["promocode.max_uses"],
         ),
-        (but(json!({"eligibility": {}})), &["eligibility"]),
+        (but(json!({"eligibility": null})), &["eligibility"]),
+        (but(json!({"eligibility": []})), &["eligibility"]),
+        (
+            but(json!({"eligibility": {"cities": []}})),
+            &["eligibility.cities"],
+        ),
+        (but(json!({"eligibility": {"users": []}})), &["eligibility.users"]),
+        (
+            but(json!({"eligibility": {"groups": ["staff"]}})),
+            &["eligibility.groups[0]"],
+        ),
+        (
+            but(json!({"eligibility": {"tariffs": null}})),
+            &["eligibility.tariffs"],
+        ),
+        (
+            but(json!({"eligibility": {"new_users": ["P30D"]}})),
+            &["eligibility.new_users"],
+        ),
+        (
+            but(json!({"eligibility": {"new_users": {"registered_within": "30 days"}}})),
+            &["eligibility.new_users.registered_within"],
+        ),
+        (
+            but(json!({"eligibility": {"min_price": kopecks(0)}})),
+            &["eligibility.min_price"],
+        ),
+        (
+            but(json!({"eligibility": {"min_price": {"amount": 5, "currency": "USD"}}})),
+            &["eligibility.min_price"],
+        ),
+        (
+            but(json!({"requires_grant": true, "eligibility": {"users": [UserId(Uuid::nil())]}})),
+            &["requires_grant"],
+        ),
+        (but(json!({"requires_grant": null})), &["requires_grant"]),
+        (but(json!({"listed": 1})), &["listed"]),
+        (but(json!({"refund_policy": "burn"})), &["refund_policy"]),
+        // An array is no object with these values.
+        (but(json!({"discount": ["free"]})), &["discount"]),
+        (but(json!({"promocode": ["CODE", 5]})), &["promocode"]),
+        // More than anybody means.
+        (
+            but(json!({"max_redemptions": 1_000_000_000_001_i64})),
+            &["max_redemptions"],
+        ),
+        (but(json!({"max_per_user": i64::MAX})), &["max_per_user"]),
+        (
+            but(json!({"promocode": {"code": "A", "max_uses": i64::MAX}})),
+            &["promocode.max_uses"],
+        ),
+        (
+            discount(json!({"type": "amount_off", "amount": kopecks(1_000_000_000_000_001)})),
+            &["discount.amount"],
+        ),
         (
             but(json!({"promocode": {"code": "A", "uses": 1}})),
             &["promocode.uses"],

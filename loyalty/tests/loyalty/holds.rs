@@ -177,7 +177,7 @@ async fn a_refused_hold_is_explained_masked_to_billing_and_whole_to_administrato
     assert_eq!(codes, [RefusalCode::CampaignEnded, RefusalCode::UsesExhausted]);
     assert_eq!(
         (&refused.reasons[1].expected, &refused.reasons[1].found),
-        (&None, &None)
+        (&Some(json!(1)), &Some(json!(1)))
     );
 
     let of_purchase = format!("/loyalty/v1/refusals?purchase_id={}", hold.purchase_id);
@@ -250,8 +250,7 @@ async fn administrators_find_what_was_refused_among_a_campaigns_redemptions_with
     let hold = loyalty.hold_of_anybody("ONCE");
     assert_eq!(
         loyalty.ask(&hold).await.refused(),
-        [RefusalCode::UnknownPromocode],
-        "masked"
+        [RefusalCode::PromocodeDisabled, RefusalCode::UsesExhausted]
     );
 
     let path = format!(
@@ -277,11 +276,7 @@ async fn administrators_find_what_was_refused_among_a_campaigns_redemptions_with
 
     let own = loyalty.service.api_of(hold.user_id);
     let mine = own.get("/loyalty/v1/redemptions").await.expect(200);
-    assert_eq!(crate::codes(&mine["items"][0]), ["unknown_promocode"]);
-    assert!(
-        mine["items"][0].get("campaign_id").is_none(),
-        "that would tell that there is such a promocode"
-    );
+    assert_eq!(mine["items"][0], *refused, "nothing of it is meant for others");
 }
 
 async fn a_batch_that_is_refused_leaves_its_counters_alone(loyalty: Loyalty) {

@@ -4,11 +4,19 @@
 
 mod caching;
 mod campaigns;
+mod changes;
 mod concurrency;
+mod eligibility;
 mod exactness;
+mod grants;
 mod holds;
+mod local_times;
+mod openapi;
 mod reconcile;
+mod refunds;
+mod refusals;
 mod stale_holds;
+mod usable;
 mod users;
 mod validation;
 
@@ -16,6 +24,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::DateTime;
 use iso_currency::Currency;
+use reqwest::Method;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -27,7 +36,7 @@ use shared::{
     },
     ids::{PurchaseId, SubscriptionId, TariffId, UserId},
     money::{Amount, Money},
-    testing::{Api, TestDatabase, TestService},
+    testing::{Answer, Api, TestDatabase, TestService},
 };
 
 /// Runs each test on both databases. On one thread, so that what is delivered together is there
@@ -76,6 +85,37 @@ pub(crate) fn codes(problem: &Value) -> Vec<&str> {
         .iter()
         .map(|reason| reason["code"].as_str().unwrap())
         .collect()
+}
+
+/// A request without a body.
+pub(crate) async fn call(api: &Api, method: Method, path: &str) -> Answer {
+    api.send(api.request(method, path)).await
+}
+
+/// Everything that a list has, page by page.
+pub(crate) async fn whole_list(api: &Api, path: &str) -> Vec<Value> {
+    let (mut items, mut cursor) = (Vec::new(), String::new());
+    let joint = if path.contains('?') { '&' } else { '?' };
+    loop {
+        let page = api
+            .get(&format!("{path}{joint}limit=2{cursor}"))
+            .await
+            .expect(200);
+        let page_items = page["items"].as_array().unwrap();
+        assert!(page_items.len() <= 2);
+        items.extend(page_items.iter().cloned());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return items,
+        }
+    }
+}
+
+/// What administrators did, the oldest first: the action and its subject.
+pub(crate) async fn audit(loyalty: &Loyalty) -> Vec<Value> {
+    let mut entries = whole_list(&loyalty.admin, "/loyalty/v1/audit").await;
+    entries.reverse();
+    entries
 }
 
 /// The service, with what tests ask of it most.
@@ -204,7 +244,7 @@ impl Loyalty {
         }
     }
 
-    pub async fn validate(&self, user: UserId, code: &str, tariff: TariffId) -> shared::testing::Answer {
+    pub async fn validate(&self, user: UserId, code: &str, tariff: TariffId) -> Answer {
         let body = json!({"promocode": code, "tariff_id": tariff});
         self.service
             .api_of(user)

@@ -169,6 +169,7 @@ pub static QUEUES: &[Queue] = &[
             on::<HoldPromocodeV1>(),
             on::<PurchasePaidV1>(),
             on::<PurchaseFailedV1>(),
+            on::<PurchaseRefundedV1>(),
         ],
     },
     Queue {

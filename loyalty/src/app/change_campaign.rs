@@ -1,0 +1,117 @@
+//! Changes the terms of a campaign.
+
+use iso_currency::Currency;
+use sea_orm::DbErr;
+use serde_json::json;
+use shared::{
+    audit::{self, Deed},
+    db::Tx,
+    ids::{CampaignId, UserId},
+};
+
+use super::cached_terms::CachedTerms;
+use crate::{
+    domain::{
+        campaign::{Campaign, CampaignError, CampaignStatus},
+        campaign_change::CampaignChange,
+    },
+    store::{
+        self,
+        campaigns::KeptCampaign,
+        recounts::{self, CampaignLimit},
+    },
+};
+
+/// What an administrator asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct ChangeCampaign {
+    /// Who asks.
+    pub by: UserId,
+    /// Of which campaign.
+    pub campaign_id: CampaignId,
+    /// The version that they have seen; none if they don't care.
+    pub version: Option<i64>,
+    /// What is to be other than it is.
+    pub change: CampaignChange,
+    /// The platform's currency.
+    pub currency: Currency,
+}
+
+/// Why a campaign can't be changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeCampaignError {
+    #[error("there is no such campaign")]
+    NotFound,
+    #[error("the campaign is in version {0} by now")]
+    OtherVersion(i64),
+    #[error("the campaign is archived")]
+    Archived,
+    #[error("fields of the campaign can't be taken")]
+    Invalid(Vec<CampaignError>),
+    #[error("the database refused")]
+    Store(#[from] DbErr),
+}
+
+/// From its commit on every use is admitted by the new terms; until then none is admitted at all.
+/// Uses that are taken stay, also where a new limit would not have admitted them.
+pub(crate) async fn change_campaign(
+    tx: &Tx,
+    terms: &CachedTerms,
+    input: ChangeCampaign,
+) -> Result<KeptCampaign, ChangeCampaignError> {
+    let found = store::campaigns::lock(tx.conn(), input.campaign_id).await?;
+    let mut kept = found.ok_or(ChangeCampaignError::NotFound)?;
+    let before = kept.campaign.clone();
+    if input.version.is_some_and(|version| version != before.version) {
+        return Err(ChangeCampaignError::OtherVersion(before.version));
+    }
+    if before.status == CampaignStatus::Archived {
+        return Err(ChangeCampaignError::Archived);
+    }
+    let changed = input
+        .change
+        .apply(&before, input.currency)
+        .map_err(ChangeCampaignError::Invalid)?;
+    let Some(changed) = changed else {
+        return Ok(kept);
+    };
+    kept.campaign = changed;
+    let after = &kept.campaign;
+    for (limit, was, is) in [
+        (
+            CampaignLimit::Total,
+            before.max_redemptions,
+            after.max_redemptions,
+        ),
+        (CampaignLimit::PerUser, before.max_per_user, after.max_per_user),
+    ] {
+        if was.is_none() && is.is_some() {
+            recounts::begin(tx.conn(), after.id, limit).await?;
+        }
+        if was != is {
+            recounts::set_limit(tx.conn(), after.id, limit, is).await?;
+        }
+    }
+    keep_version(tx, terms, input.by, "campaign.change", &before, &kept).await?;
+    Ok(kept)
+}
+
+/// Keeps the version, writes down who made it, and says it.
+pub(super) async fn keep_version(
+    tx: &Tx,
+    terms: &CachedTerms,
+    by: UserId,
+    action: &'static str,
+    before: &Campaign,
+    after: &KeptCampaign,
+) -> Result<(), DbErr> {
+    store::campaigns::update(tx.conn(), after, by, tx.now()).await?;
+    let deed = Deed {
+        actor: Some(by),
+        action,
+        subject: before.id.0,
+        details: json!({"before": before, "after": after.campaign}),
+    };
+    audit::record(tx, deed).await?;
+    terms.campaign_changed(tx, &after.campaign)
+}

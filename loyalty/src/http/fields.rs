@@ -1,0 +1,80 @@
+//! How single fields of a body are read.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use crate::domain::local_time::Moment;
+
+/// A field that holds an object and nothing else: derived, an array of its values in their order
+/// would be one too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(super) struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+/// A start or an end, as administrators write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Written(pub Moment);
+
+impl From<Written> for Moment {
+    fn from(Written(moment): Written) -> Self {
+        moment
+    }
+}
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        match text.parse() {
+            Ok(moment) => Ok(Self(moment)),
+            Err(error) => Err(D::Error::custom(error)),
+        }
+    }
+}
+
+/// For fields of which null takes away what is there, and whose absence leaves it.
+///
+/// # Errors
+/// When it is there and can't be read.
+pub(super) fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// For lists that say nothing when they are empty; who wants to say nothing leaves them out.
+///
+/// # Errors
+/// When it is there and can't be read, or is empty.
+pub(super) fn not_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    let list = Vec::deserialize(from)?;
+    if list.is_empty() {
+        return Err(D::Error::custom(
+            "it must not be empty; leave it out for no condition",
+        ));
+    }
+    Ok(list)
+}

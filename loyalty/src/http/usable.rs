@@ -1,0 +1,186 @@
+//! Promocodes as customers see them: tried, and those that they may use.
+
+use axum::{extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use iso_currency::Currency;
+use serde::{Deserialize, Serialize};
+use shared::{
+    contracts::Permission,
+    http::{Caller, Cursor, Json, Page, PageQuery, Problem, Query, RecentCaller, present},
+    ids::{CampaignId, PromocodeId, TariffId, UserId},
+    money::Money,
+};
+use utoipa::ToSchema;
+
+use super::{AppState, Whose, part, terms::DiscountSchema};
+use crate::{
+    app::{
+        read_usable_promocodes::{ReadUsablePromocodesError, UsablePromocode, read_usable_promocodes},
+        validate_promocode::{self, ValidatePromocode, ValidatePromocodeError, Validation},
+    },
+    domain::discount::Discount,
+};
+
+/// A dry run that is asked for.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DryRun)]
+pub(super) struct ValidateBody {
+    /// As the customer typed it.
+    promocode: String,
+    tariff_id: TariffId,
+    /// Who would buy: the caller if absent; somebody else needs `campaigns.read`. They are answered as
+    /// that customer would be.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    user_id: Option<UserId>,
+}
+
+/// What the tariff would cost.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PricedTariff)]
+pub(super) struct ValidationBody {
+    tariff_id: TariffId,
+    promocode: String,
+    list_price: Money,
+    discount: Money,
+    final_price: Money,
+}
+
+/// Prices a tariff with a promocode, or says why not; changes nothing.
+#[utoipa::path(post, path = "/promocodes/validate", request_body = ValidateBody,
+    responses(
+        (status = 200, body = ValidationBody),
+        (status = 404, description = "There is no such tariff, or it is not sold."),
+        (status = 422, description = "The promocode can't be used, `promocode_refused` with its `reasons`; or \
+            fields of the body are wrong."),
+    ))]
+pub(super) async fn validate_promocode(
+    State(state): State<AppState>,
+    RecentCaller(caller): RecentCaller,
+    Json(body): Json<ValidateBody>,
+) -> Result<Json<ValidationBody>, Problem> {
+    let tariff_id = body.tariff_id;
+    let input = &ValidatePromocode {
+        user_id: caller.own_or(body.user_id, Permission::CampaignsRead)?,
+        promocode: body.promocode,
+        tariff_id,
+    };
+    let db = &state.db;
+    let validation =
+        validate_promocode::validate_promocode(db.reader(), &state.terms, db.now(), input).await?;
+    match validation {
+        Validation::Priced { code, priced } => {
+            let money = |amount| Money::new(amount, state.currency);
+            Ok(Json(ValidationBody {
+                tariff_id,
+                promocode: code.to_string(),
+                list_price: money(priced.list_price),
+                discount: money(priced.discount),
+                final_price: money(priced.final_price),
+            }))
+        }
+        Validation::Refused { reasons, to_keep } => {
+            if let Some(refusal) = &to_keep {
+                validate_promocode::keep_refusal(db, refusal).await?;
+            }
+            Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "promocode_refused",
+                "The promocode can't be used",
+            )
+            .reasons(&reasons))
+        }
+    }
+}
+
+/// A promocode that its reader may use now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct UsablePromocodeBody {
+    id: PromocodeId,
+    /// What to type.
+    code: String,
+    campaign_id: CampaignId,
+    /// What the campaign is called.
+    name: String,
+    #[schema(value_type = DiscountSchema)]
+    discount: Discount,
+    /// Until when; open-ended if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ends_at: Option<DateTime<Utc>>,
+    /// Uses that are left for them; unlimited if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    uses_left: Option<i64>,
+    /// Each tariff that it can be used for.
+    prices: Vec<PriceBody>,
+}
+
+/// What a tariff would cost.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PromocodePrice)]
+pub(super) struct PriceBody {
+    tariff_id: TariffId,
+    list_price: Money,
+    discount: Money,
+    final_price: Money,
+}
+
+impl UsablePromocodeBody {
+    fn of(usable: UsablePromocode, currency: Currency) -> Self {
+        let money = |amount| Money::new(amount, currency);
+        let prices = usable.prices.into_iter().map(|(tariff_id, priced)| PriceBody {
+            tariff_id,
+            list_price: money(priced.list_price),
+            discount: money(priced.discount),
+            final_price: money(priced.final_price),
+        });
+        Self {
+            id: usable.kept.promocode.id,
+            code: usable.kept.promocode.code.into(),
+            campaign_id: usable.campaign.id,
+            name: usable.campaign.name,
+            discount: usable.campaign.discount,
+            ends_at: usable.campaign.ends_at,
+            uses_left: usable.uses_left,
+            prices: prices.collect(),
+        }
+    }
+}
+
+/// Promocodes that can be used now: of listed campaigns, and granted ones; the newest first.
+#[utoipa::path(get, path = "/promocodes", params(Whose, PageQuery),
+    responses((status = 200, body = Page<UsablePromocodeBody>)))]
+pub(super) async fn list_usable_promocodes(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(whose): Query<Whose>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<UsablePromocodeBody>>, Problem> {
+    let user = caller.own_or(whose.user_id, Permission::CampaignsRead)?;
+    let part = part(&query)?;
+    let usable = read_usable_promocodes(state.db.reader(), user, state.db.now(), part).await?;
+    let cursor = |usable: &UsablePromocode| Cursor {
+        at: usable.kept.created_at,
+        id: usable.kept.promocode.id.0,
+    };
+    Ok(Json(Page::of(usable, part.limit, cursor, |usable| {
+        UsablePromocodeBody::of(usable, state.currency)
+    })))
+}
+
+impl From<ValidatePromocodeError> for Problem {
+    fn from(error: ValidatePromocodeError) -> Self {
+        match error {
+            ValidatePromocodeError::TariffNotFound => Self::not_found("tariff"),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ReadUsablePromocodesError> for Problem {
+    fn from(error: ReadUsablePromocodesError) -> Self {
+        Self::internal(&error)
+    }
+}

@@ -1,0 +1,234 @@
+//! Promocodes that their reader may use now.
+
+use reqwest::Method;
+use sea_orm::DbBackend;
+use serde_json::{Value, json};
+use shared::{
+    contracts::{TariffChangedV1, TariffStatus, UserRegisteredV1, UserStatus},
+    ids::{TariffId, UserId},
+    money::Money,
+};
+
+use crate::{Loyalty, call, kopecks, on_both_databases, roubles, ten_percent_off, whole_list, with};
+
+const USABLE: &str = "/loyalty/v1/promocodes";
+
+/// The codes that `user` sees, newest first.
+async fn codes(loyalty: &Loyalty, user: UserId) -> Vec<String> {
+    let mine = whole_list(&loyalty.service.api_of(user), USABLE).await;
+    let of_user = format!("{USABLE}?user_id={user}");
+    assert_eq!(whole_list(&loyalty.admin, &of_user).await, mine);
+    let code = |item: &Value| item["code"].as_str().unwrap().to_owned();
+    mine.iter().map(code).collect()
+}
+
+fn listed(more: &Value) -> Value {
+    with(with(ten_percent_off(), &json!({"listed": true})), more)
+}
+
+async fn tariff(loyalty: &Loyalty, name: &str, price: Money, status: TariffStatus) -> TariffId {
+    let tariff_id = TariffId::new(loyalty.now());
+    let state = TariffChangedV1 {
+        tariff_id,
+        version: 1,
+        name: name.to_owned(),
+        price,
+        period: "P1M".to_owned(),
+        status,
+    };
+    loyalty.service.peers.say(&state).await;
+    tariff_id
+}
+
+async fn only_what_can_be_used_is_shown(loyalty: Loyalty) {
+    let cheap = tariff(&loyalty, "Cheap", roubles(100), TariffStatus::Active).await;
+    tariff(&loyalty, "Old", roubles(100_000), TariffStatus::Archived).await;
+    let (user, other) = (loyalty.service.new_user(), loyalty.service.new_user());
+    let mut state = loyalty.user_state(user, 1, UserStatus::Active);
+    state.registered_at -= chrono::Duration::days(40);
+    loyalty.service.peers.say(&UserRegisteredV1(state)).await;
+    let group = loyalty
+        .admin
+        .post("/loyalty/v1/groups", &json!({"name": "G"}))
+        .await
+        .expect(201);
+    let member = format!(
+        "/loyalty/v1/groups/{}/members/{user}",
+        group["id"].as_str().unwrap()
+    );
+    call(&loyalty.admin, Method::PUT, &member).await.expect(204);
+    let is_shown = [
+        ("OPEN", listed(&json!({}))),
+        ("USERS", listed(&json!({"eligibility": {"users": [user]}}))),
+        (
+            "GROUP",
+            listed(&json!({"eligibility": {"groups": [group["id"]]}})),
+        ),
+        ("TARIFF", listed(&json!({"eligibility": {"tariffs": [cheap]}}))),
+        (
+            "PRICE",
+            listed(&json!({"eligibility": {"min_price": kopecks(10_000)}})),
+        ),
+        ("FIRST", listed(&json!({"eligibility": {"first_purchase": true}}))),
+        (
+            "NEW",
+            listed(&json!({"eligibility": {"new_users": {"registered_within": "P2M"}}})),
+        ),
+        (
+            "LIMITED",
+            listed(&json!({"max_redemptions": 1, "max_per_user": 1})),
+        ),
+    ];
+    let is_hidden = [
+        ("UNLISTED", ten_percent_off()),
+        ("EARLY", listed(&json!({"starts_at": "2999-01-01"}))),
+        ("LATE", listed(&json!({"ends_at": "2026-01-01"}))),
+        ("OTHERS", listed(&json!({"eligibility": {"users": [other]}}))),
+        ("GRANTED", listed(&json!({"requires_grant": true}))),
+        (
+            "TARIFFS",
+            listed(&json!({"eligibility": {"tariffs": [TariffId::new(loyalty.now())]}})),
+        ),
+        // Met by what is not sold any more.
+        (
+            "PRICES",
+            listed(&json!({"eligibility": {"min_price": kopecks(10_001)}})),
+        ),
+        (
+            "NEWER",
+            listed(&json!({"eligibility": {"new_users": {"registered_within": "P30D"}}})),
+        ),
+        ("PAUSED", listed(&json!({}))),
+        ("OFF", listed(&json!({}))),
+    ];
+    for (code, terms) in is_shown.iter().chain(&is_hidden) {
+        let campaign = loyalty.campaign(terms, code, None).await;
+        let path = format!("/loyalty/v1/campaigns/{}", campaign["id"].as_str().unwrap());
+        match *code {
+            "PAUSED" => {
+                loyalty
+                    .admin
+                    .post(&format!("{path}/pause"), &json!({}))
+                    .await
+                    .expect(200);
+            }
+            "OFF" => {
+                let off = json!({"status": "disabled"});
+                loyalty
+                    .admin
+                    .patch(&format!("{path}/promocodes/off"), &off)
+                    .await
+                    .expect(200);
+            }
+            _ => {}
+        }
+    }
+    let expected: Vec<_> = is_shown.iter().rev().map(|(code, _)| *code).collect();
+    assert_eq!(codes(&loyalty, user).await, expected);
+
+    // What was granted is shown, listed or not.
+    for (code, grantee) in [
+        ("GRANTED", json!({"user_id": user})),
+        ("UNLISTED", json!({"group_id": group["id"]})),
+    ] {
+        let grant = with(json!({"promocode": code}), &grantee);
+        loyalty.admin.post("/loyalty/v1/grants", &grant).await.expect(201);
+    }
+    let seen = codes(&loyalty, user).await;
+    assert_eq!(seen[..2], ["GRANTED", "UNLISTED"]);
+    assert_eq!(seen[2..], expected);
+    let of_other = codes(&loyalty, other).await;
+    assert!(of_other.contains(&"OTHERS".to_owned()) && !of_other.contains(&"GRANTED".to_owned()));
+    assert!(!of_other.contains(&"UNLISTED".to_owned()));
+
+    // What is used up, and what was the first purchase, goes.
+    let hold = loyalty.hold(user, "LIMITED");
+    loyalty.ask(&hold).await.held();
+    loyalty.service.peers.say(&loyalty.paid(&hold)).await;
+    let seen = codes(&loyalty, user).await;
+    assert!(!seen.contains(&"LIMITED".to_owned()) && !seen.contains(&"FIRST".to_owned()));
+    assert_eq!(seen.len(), expected.len());
+    assert!(!codes(&loyalty, other).await.contains(&"LIMITED".to_owned()));
+}
+
+async fn each_is_shown_with_its_prices_and_uses_left(loyalty: Loyalty) {
+    let cheap = tariff(&loyalty, "Cheap", roubles(100), TariffStatus::Active).await;
+    let dear = tariff(&loyalty, "Dear", roubles(300), TariffStatus::Active).await;
+    let user = loyalty.service.new_user();
+    let terms = listed(&json!({
+        "eligibility": {"min_price": kopecks(20_000)},
+        "max_redemptions": 5, "max_per_user": 2, "ends_at": "2099-12-31",
+    }));
+    let campaign = loyalty.campaign(&terms, "DEAR", Some(9)).await;
+    loyalty.campaign(&listed(&json!({})), "BOTH", None).await;
+    loyalty.ask(&loyalty.hold(user, "DEAR")).await.held();
+    let mine = loyalty.service.api_of(user).get(USABLE).await.expect(200);
+    let price = |tariff, list: i64| {
+        json!({
+            "tariff_id": tariff,
+            "list_price": kopecks(list),
+            "discount": kopecks(list / 10),
+            "final_price": kopecks(list - list / 10),
+        })
+    };
+    assert_eq!(
+        mine["items"][0]["prices"],
+        json!([price(cheap, 10_000), price(dear, 30_000)])
+    );
+    assert!(mine["items"][0].get("uses_left").is_none());
+    assert_eq!(
+        mine["items"][1],
+        json!({
+            "id": campaign["promocode"]["id"],
+            "code": "DEAR",
+            "campaign_id": campaign["id"],
+            "name": "Ten percent",
+            "discount": {"type": "percent", "percent": "10"},
+            "ends_at": "2100-01-01T00:00:00Z",
+            "uses_left": 1,
+            "prices": [price(dear, 30_000)],
+        })
+    );
+    let other = loyalty.service.api_of(loyalty.service.new_user());
+    let theirs = other.get(USABLE).await.expect(200);
+    assert_eq!(theirs["items"][1]["uses_left"], 2);
+    let of_user = format!("{USABLE}?user_id={user}");
+    other.get(&of_user).await.expect_problem(403, "forbidden");
+    let nobody = &loyalty.service.api;
+    nobody.get(USABLE).await.expect_problem(401, "unauthenticated");
+    other
+        .get(&format!("{USABLE}?limit=0"))
+        .await
+        .expect_problem(400, "invalid_query");
+}
+
+/// More than is looked at together, of which only the oldest can be used.
+async fn what_is_behind_hundreds_of_others_is_found(loyalty: Loyalty) {
+    loyalty.tariff(roubles(100)).await;
+    loyalty.campaign(&listed(&json!({})), "OLDEST", None).await;
+    let campaign = loyalty
+        .campaign(&listed(&json!({"requires_grant": true})), "GRANTED", None)
+        .await;
+    let campaign_id: uuid::Uuid = campaign["id"].as_str().unwrap().parse().unwrap();
+    let (id, uuid) = if loyalty.service.db.reader().get_database_backend() == DbBackend::Postgres {
+        (format!("'{campaign_id}'"), "gen_random_uuid()")
+    } else {
+        (format!("x'{}'", campaign_id.simple()), "randomblob(16)")
+    };
+    loyalty
+        .rows(&format!(
+            "INSERT INTO promocodes (id, campaign_id, code, disabled, created_at) \
+             SELECT {uuid}, campaign_id, code || '-' || i, false, created_at FROM promocodes CROSS JOIN \
+             (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 450) SELECT i FROM n) AS n \
+             WHERE campaign_id = {id} RETURNING id"
+        ))
+        .await;
+    let user = loyalty.service.new_user();
+    assert_eq!(codes(&loyalty, user).await, ["OLDEST"]);
+}
+
+on_both_databases!(
+    only_what_can_be_used_is_shown,
+    each_is_shown_with_its_prices_and_uses_left,
+    what_is_behind_hundreds_of_others_is_found,
+);
