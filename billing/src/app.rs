@@ -16,6 +16,7 @@ pub mod read_tariff;
 pub mod read_top_up;
 pub mod read_wallet;
 pub mod reconcile;
+pub mod refund_purchase;
 pub mod report_settled;
 pub mod settle_purchases;
 mod settlement;

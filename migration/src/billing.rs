@@ -2,6 +2,7 @@
 
 mod m20261121_000010_ledger;
 mod m20261121_000011_purchases;
+mod m20261121_000030_refunds;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000010_ledger::Ledger),
             Box::new(m20261121_000011_purchases::Purchases),
             Box::new(Operation),
+            Box::new(m20261121_000030_refunds::Refunds),
         ]
     }
 }

@@ -24,6 +24,9 @@ pub enum Cause {
     Purchase(PurchaseId),
     /// A paid purchase was refunded.
     Refund(PurchaseId),
+    /// The wallet's owner was deleted: what was left then, under the owner's id, or what came
+    /// later, under the id of the transfer that brought it.
+    Forfeiture(Uuid),
 }
 
 impl Cause {
@@ -35,6 +38,7 @@ impl Cause {
             Self::Withdrawal(id) => ("withdrawal", id.0),
             Self::Purchase(id) => ("purchase", id.0),
             Self::Refund(id) => ("refund", id.0),
+            Self::Forfeiture(id) => ("forfeiture", id),
         }
     }
 
@@ -43,7 +47,9 @@ impl Cause {
     pub const fn seen_by_owner(self, amount: Amount) -> Amount {
         match self {
             Self::TopUp(_) | Self::Refund(_) => amount,
-            Self::Withdrawal(_) | Self::Purchase(_) => Amount(amount.0.saturating_neg()),
+            Self::Withdrawal(_) | Self::Purchase(_) | Self::Forfeiture(_) => {
+                Amount(amount.0.saturating_neg())
+            }
         }
     }
 
@@ -55,6 +61,7 @@ impl Cause {
             "withdrawal" => Some(Self::Withdrawal(WithdrawalId(id))),
             "purchase" => Some(Self::Purchase(PurchaseId(id))),
             "refund" => Some(Self::Refund(PurchaseId(id))),
+            "forfeiture" => Some(Self::Forfeiture(id)),
             _ => None,
         }
     }
@@ -108,6 +115,16 @@ impl Movement {
         Self {
             source: AccountKind::Revenue,
             destination: AccountKind::Wallet(user_id),
+            amount,
+        }
+    }
+
+    /// What a deleted user leaves goes where such money is kept.
+    #[must_use]
+    pub const fn forfeiture(user_id: UserId, amount: OperationAmount) -> Self {
+        Self {
+            source: AccountKind::Wallet(user_id),
+            destination: AccountKind::Forfeiture,
             amount,
         }
     }
@@ -283,6 +300,7 @@ mod tests {
             Cause::Withdrawal(WithdrawalId(id)),
             Cause::Purchase(PurchaseId(id)),
             Cause::Refund(PurchaseId(id)),
+            Cause::Forfeiture(id),
         ];
         let keys: std::collections::BTreeSet<_> = causes.iter().map(|cause| cause.as_key()).collect();
         assert_eq!(keys.len(), causes.len());
@@ -310,6 +328,7 @@ mod tests {
                 Movement::purchase(user(1), amount),
             ),
             (Cause::Refund(PurchaseId(id)), Movement::refund(user(1), amount)),
+            (Cause::Forfeiture(id), Movement::forfeiture(user(1), amount)),
         ] {
             let postings = transfer(1, movement).unwrap().postings();
             let of_wallet = postings
@@ -323,12 +342,13 @@ mod tests {
     }
 
     fn movements() -> impl Strategy<Value = Movement> {
-        (0..4_u8, 0..3_u128, 1..=MAX_OPERATION.0).prop_map(|(kind, n, amount)| {
+        (0..5_u8, 0..3_u128, 1..=MAX_OPERATION.0).prop_map(|(kind, n, amount)| {
             let amount = sum(amount);
             match kind {
                 0 => Movement::top_up(user(n), "sandbox".parse().unwrap(), amount),
                 1 => Movement::withdrawal(user(n), amount),
                 2 => Movement::purchase(user(n), amount),
+                3 => Movement::forfeiture(user(n), amount),
                 _ => Movement::refund(user(n), amount),
             }
         })

@@ -13,7 +13,9 @@ use super::{
 };
 use crate::app;
 
-/// `GET /subscriptions`: one's own, the last to start first.
+/// Subscriptions, the last to start first.
+#[utoipa::path(get, path = "/subscriptions", params(OwnerQuery, PageQuery),
+    responses((status = 200, body = Page<SubscriptionBody>)))]
 pub(super) async fn list_subscriptions(
     State(state): State<AppState>,
     caller: Caller,

@@ -3,15 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait as _, IntoValueTuple as _, Query},
 };
 use shared::{
     clock::Instant,
     ids::{PurchaseId, TariffId, UserId},
 };
 
-use super::{After, older};
-use crate::domain::subscription::Subscription;
+use super::{After, nth, older, update_each};
+use crate::domain::{period::Period, subscription::Subscription};
 
 /// Rows as the database keeps them.
 pub mod entity {
@@ -103,6 +105,53 @@ pub async fn last_ends(
         .into_iter()
         .map(|(user, tariff, end)| ((user, tariff), end))
         .collect())
+}
+
+/// The user's subscriptions to a tariff that start at or after `from`, with their periods, by their
+/// start.
+///
+/// # Errors
+/// When the database does not answer, or keeps a period that is none.
+pub async fn starting_from(
+    conn: &impl ConnectionTrait,
+    user: UserId,
+    tariff: TariffId,
+    from: Instant,
+) -> Result<Vec<(Subscription, Period)>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::UserId.eq(user))
+        .filter(Column::TariffId.eq(tariff))
+        .filter(Column::StartsAt.gte(from))
+        .order_by_asc(Column::StartsAt)
+        .order_by_asc(Column::Id)
+        .all(conn)
+        .await?;
+    let purchases = rows.iter().map(|row| row.purchase_id);
+    let periods = super::purchase::periods(conn, purchases).await?;
+    let with_period = |row: Model| Some((periods.get(&row.purchase_id).copied()?, read(row)));
+    Ok(rows
+        .into_iter()
+        .filter_map(with_period)
+        .map(|(period, subscription)| (subscription, period))
+        .collect())
+}
+
+/// Writes when subscriptions start and end, each at most once.
+///
+/// # Errors
+/// When the database refuses, or there is no such subscription.
+pub async fn reschedule(conn: &impl ConnectionTrait, changed: &[Subscription]) -> Result<(), DbErr> {
+    let rows = changed
+        .iter()
+        .map(|changed| (changed.id, changed.starts_at, changed.ends_at).into_value_tuple())
+        .collect();
+    let update = &mut Query::update()
+        .table(Entity)
+        .value(Column::StartsAt, nth(2))
+        .value(Column::EndsAt, nth(3))
+        .and_where(Expr::col((Entity, Column::Id)).eq(nth(1)))
+        .to_owned();
+    update_each(conn, update, rows).await
 }
 
 /// What `purchases` gave; those that gave nothing are absent.

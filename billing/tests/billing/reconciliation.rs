@@ -100,7 +100,8 @@ async fn the_database_itself_refuses_what_would_break_the_books() {
             "UPDATE tariffs SET price = -1",
             "INSERT INTO transfers SELECT source_id, cause_kind, cause_id, source_id, destination_id, amount, user_id, \
              balance_after, at FROM transfers",
-            "INSERT INTO subscriptions SELECT user_id, purchase_id, user_id, tariff_id, starts_at, ends_at FROM subscriptions",
+            "INSERT INTO subscriptions (id, purchase_id, user_id, tariff_id, starts_at, ends_at) \
+             SELECT user_id, purchase_id, user_id, tariff_id, starts_at, ends_at FROM subscriptions",
         ] {
             assert!(!by_hand(&billing, sql).await, "{sql}");
         }
