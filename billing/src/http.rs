@@ -6,8 +6,10 @@ mod purchases;
 mod render;
 mod subscriptions;
 mod tariffs;
+mod users;
 mod waiters;
 mod wallet;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -68,6 +70,10 @@ pub fn router(state: AppState) -> OpenApiRouter {
         .routes(routes!(purchases::get_purchase))
         .routes(routes!(purchases::cancel_purchase))
         .routes(routes!(purchases::refund_purchase))
-        .routes(routes!(subscriptions::list_subscriptions));
+        .routes(routes!(subscriptions::list_subscriptions))
+        .routes(routes!(subscriptions::cancel_subscription))
+        .routes(routes!(users::credit_user))
+        .routes(routes!(users::debit_user))
+        .routes(routes!(webhooks::take_webhook));
     OpenApiRouter::new().nest("/billing/v1", routes).with_state(state)
 }

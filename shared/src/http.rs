@@ -10,7 +10,7 @@ mod pagination;
 mod problem;
 
 pub use caller::{Caller, Guard, RecentCaller, UserStatuses};
-pub use extract::{Json, Path, Query};
+pub use extract::{Json, Path, Query, RawJson};
 pub use field::{instant, present};
 pub use idempotency::Idempotency;
 pub use middleware::finish;

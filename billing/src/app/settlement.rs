@@ -268,6 +268,7 @@ impl<'a> Settlement<'a> {
             tariff_id,
             starts_at,
             ends_at,
+            cancelled_at: None,
         });
     }
 

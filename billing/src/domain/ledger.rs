@@ -5,7 +5,7 @@ mod account;
 pub use account::{AccountKind, InvalidProviderName, ProviderName, UnknownAccount};
 use shared::{
     clock::Instant,
-    ids::{PurchaseId, TopUpId, TransferId, UserId, WithdrawalId},
+    ids::{AdjustmentId, PurchaseId, TopUpId, TransferId, UserId, WithdrawalId},
     money::Amount,
 };
 use uuid::Uuid;
@@ -27,6 +27,10 @@ pub enum Cause {
     /// The wallet's owner was deleted: what was left then, under the owner's id, or what came
     /// later, under the id of the transfer that brought it.
     Forfeiture(Uuid),
+    /// An administrator put money in.
+    Credit(AdjustmentId),
+    /// An administrator took money out.
+    Debit(AdjustmentId),
 }
 
 impl Cause {
@@ -39,6 +43,8 @@ impl Cause {
             Self::Purchase(id) => ("purchase", id.0),
             Self::Refund(id) => ("refund", id.0),
             Self::Forfeiture(id) => ("forfeiture", id),
+            Self::Credit(id) => ("credit", id.0),
+            Self::Debit(id) => ("debit", id.0),
         }
     }
 
@@ -46,8 +52,8 @@ impl Cause {
     #[must_use]
     pub const fn seen_by_owner(self, amount: Amount) -> Amount {
         match self {
-            Self::TopUp(_) | Self::Refund(_) => amount,
-            Self::Withdrawal(_) | Self::Purchase(_) | Self::Forfeiture(_) => {
+            Self::TopUp(_) | Self::Refund(_) | Self::Credit(_) => amount,
+            Self::Withdrawal(_) | Self::Purchase(_) | Self::Forfeiture(_) | Self::Debit(_) => {
                 Amount(amount.0.saturating_neg())
             }
         }
@@ -62,6 +68,8 @@ impl Cause {
             "purchase" => Some(Self::Purchase(PurchaseId(id))),
             "refund" => Some(Self::Refund(PurchaseId(id))),
             "forfeiture" => Some(Self::Forfeiture(id)),
+            "credit" => Some(Self::Credit(AdjustmentId(id))),
+            "debit" => Some(Self::Debit(AdjustmentId(id))),
             _ => None,
         }
     }
@@ -125,6 +133,26 @@ impl Movement {
         Self {
             source: AccountKind::Wallet(user_id),
             destination: AccountKind::Forfeiture,
+            amount,
+        }
+    }
+
+    /// An administrator puts money into a wallet.
+    #[must_use]
+    pub const fn credit(user_id: UserId, amount: OperationAmount) -> Self {
+        Self {
+            source: AccountKind::Adjustment,
+            destination: AccountKind::Wallet(user_id),
+            amount,
+        }
+    }
+
+    /// An administrator takes money out of a wallet.
+    #[must_use]
+    pub const fn debit(user_id: UserId, amount: OperationAmount) -> Self {
+        Self {
+            source: AccountKind::Wallet(user_id),
+            destination: AccountKind::Adjustment,
             amount,
         }
     }
@@ -301,6 +329,8 @@ mod tests {
             Cause::Purchase(PurchaseId(id)),
             Cause::Refund(PurchaseId(id)),
             Cause::Forfeiture(id),
+            Cause::Credit(AdjustmentId(id)),
+            Cause::Debit(AdjustmentId(id)),
         ];
         let keys: std::collections::BTreeSet<_> = causes.iter().map(|cause| cause.as_key()).collect();
         assert_eq!(keys.len(), causes.len());
@@ -329,6 +359,8 @@ mod tests {
             ),
             (Cause::Refund(PurchaseId(id)), Movement::refund(user(1), amount)),
             (Cause::Forfeiture(id), Movement::forfeiture(user(1), amount)),
+            (Cause::Credit(AdjustmentId(id)), Movement::credit(user(1), amount)),
+            (Cause::Debit(AdjustmentId(id)), Movement::debit(user(1), amount)),
         ] {
             let postings = transfer(1, movement).unwrap().postings();
             let of_wallet = postings
@@ -342,13 +374,15 @@ mod tests {
     }
 
     fn movements() -> impl Strategy<Value = Movement> {
-        (0..5_u8, 0..3_u128, 1..=MAX_OPERATION.0).prop_map(|(kind, n, amount)| {
+        (0..7_u8, 0..3_u128, 1..=MAX_OPERATION.0).prop_map(|(kind, n, amount)| {
             let amount = sum(amount);
             match kind {
                 0 => Movement::top_up(user(n), "sandbox".parse().unwrap(), amount),
                 1 => Movement::withdrawal(user(n), amount),
                 2 => Movement::purchase(user(n), amount),
                 3 => Movement::forfeiture(user(n), amount),
+                4 => Movement::credit(user(n), amount),
+                5 => Movement::debit(user(n), amount),
                 _ => Movement::refund(user(n), amount),
             }
         })

@@ -1,6 +1,6 @@
 //! What a paid purchase gives: a tariff, from when to when.
 
-use chrono::{DateTime, NaiveDate, NaiveTime};
+use chrono::{DateTime, Duration, NaiveDate, NaiveTime};
 use shared::{
     clock::Instant,
     ids::{PurchaseId, SubscriptionId, TariffId, UserId},
@@ -23,6 +23,41 @@ pub struct Subscription {
     pub starts_at: Instant,
     /// The first instant it no longer runs.
     pub ends_at: Instant,
+    /// When its user said that they want no other after it; none if they did not.
+    pub cancelled_at: Option<Instant>,
+}
+
+/// Why a subscription can't be cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the subscription has ended")]
+pub struct Ended;
+
+/// The subscription after its user cancelled it at `now`.
+///
+/// Nothing renews by itself, so this takes nothing away: it can be used until its end, and nobody
+/// is reminded of that any more. Once cancelled, it stays so.
+///
+/// # Errors
+/// When it is over.
+pub fn cancel(subscription: Subscription, now: Instant) -> Result<Subscription, Ended> {
+    if subscription.cancelled_at.is_some() {
+        return Ok(subscription);
+    }
+    // One that was taken back before it began is over, though its end is still to come.
+    if subscription.ends_at <= now.max(subscription.starts_at) {
+        return Err(Ended);
+    }
+    Ok(Subscription {
+        cancelled_at: Some(now),
+        ..subscription
+    })
+}
+
+/// Whether its user is to be told, `notice` before its end, that a subscription ends: not if it was
+/// shorter than that from its start, since they have just bought it.
+#[must_use]
+pub fn is_worth_a_reminder(subscription: &Subscription, notice: Duration) -> bool {
+    subscription.ends_at - subscription.starts_at > notice
 }
 
 /// When a subscription bought at `now` starts and ends.
@@ -125,6 +160,36 @@ mod tests {
             tariff_id: TariffId(id),
             starts_at: at(starts_at),
             ends_at: at(ends_at),
+            cancelled_at: None,
+        }
+    }
+
+    #[test]
+    fn a_subscription_is_cancelled_once_and_not_after_its_end() {
+        let running = given(1, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z");
+        let now = at("2026-11-10T00:00:00Z");
+        let cancelled = cancel(running.clone(), now).unwrap();
+        assert_eq!(cancelled.cancelled_at, Some(now));
+        assert_eq!(cancelled.ends_at, running.ends_at);
+        let late = running.ends_at;
+        assert_eq!(cancel(cancelled.clone(), late), Ok(cancelled));
+        assert_eq!(cancel(running, late), Err(Ended));
+        let taken_back = given(2, "2026-12-01T00:00:00Z", "2026-12-01T00:00:00Z");
+        assert_eq!(cancel(taken_back, now), Err(Ended));
+        let to_come = given(3, "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z");
+        assert!(cancel(to_come, now).is_ok());
+    }
+
+    #[test]
+    fn nobody_is_reminded_of_what_they_have_just_bought() {
+        let notice = Duration::days(3);
+        let month = given(1, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z");
+        assert!(is_worth_a_reminder(&month, notice));
+        for end in ["2026-11-02T00:00:00Z", "2026-11-04T00:00:00Z"] {
+            assert!(!is_worth_a_reminder(
+                &given(1, "2026-11-01T00:00:00Z", end),
+                notice
+            ));
         }
     }
 

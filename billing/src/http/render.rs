@@ -51,6 +51,16 @@ pub(super) enum TopUpStatus {
     Declined,
 }
 
+impl From<TopUpState> for TopUpStatus {
+    fn from(state: TopUpState) -> Self {
+        match state {
+            TopUpState::Pending => Self::Pending,
+            TopUpState::Approved => Self::Approved,
+            TopUpState::Declined => Self::Declined,
+        }
+    }
+}
+
 /// A top-up. What is not known yet, or never will be, is absent.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TopUp)]
@@ -76,11 +86,7 @@ impl TopUpBody {
     pub(super) fn new(books: &Books, top_up: TopUp) -> Self {
         Self {
             id: top_up.id,
-            status: match top_up.state {
-                TopUpState::Pending => TopUpStatus::Pending,
-                TopUpState::Approved => TopUpStatus::Approved,
-                TopUpState::Declined => TopUpStatus::Declined,
-            },
+            status: top_up.state.into(),
             user_id: top_up.user_id,
             amount: books.money(top_up.amount),
             decline_reason: top_up.decline_reason,
@@ -132,6 +138,10 @@ pub(super) enum TransferCause {
     Refund,
     /// Its owner was deleted.
     Forfeiture,
+    /// An administrator put money in.
+    Credit,
+    /// An administrator took money out.
+    Debit,
 }
 
 impl From<Cause> for TransferCause {
@@ -142,6 +152,8 @@ impl From<Cause> for TransferCause {
             Cause::Purchase(_) => Self::Purchase,
             Cause::Refund(_) => Self::Refund,
             Cause::Forfeiture(_) => Self::Forfeiture,
+            Cause::Credit(_) => Self::Credit,
+            Cause::Debit(_) => Self::Debit,
         }
     }
 }
@@ -155,6 +167,8 @@ impl TransferCause {
             Self::Purchase => "purchase",
             Self::Refund => "refund",
             Self::Forfeiture => "forfeiture",
+            Self::Credit => "credit",
+            Self::Debit => "debit",
         }
     }
 }
@@ -201,7 +215,13 @@ pub(super) struct SubscriptionBody {
     user_id: UserId,
     tariff_id: TariffId,
     starts_at: DateTime<Utc>,
+    /// The first instant it no longer runs. That is its start for one that was refunded before it
+    /// began.
     ends_at: DateTime<Utc>,
+    /// When its user cancelled it; it runs until its end all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cancelled_at: Option<DateTime<Utc>>,
 }
 
 impl From<Subscription> for SubscriptionBody {
@@ -213,6 +233,7 @@ impl From<Subscription> for SubscriptionBody {
             tariff_id: subscription.tariff_id,
             starts_at: subscription.starts_at,
             ends_at: subscription.ends_at,
+            cancelled_at: subscription.cancelled_at,
         }
     }
 }

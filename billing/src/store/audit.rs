@@ -77,11 +77,23 @@ pub const CHECKS: &[Check] = &[
          HAVING COALESCE(SUM(t.amount), 0) <> CASE WHEN w.state = 'done' THEN w.amount ELSE 0 END",
     ),
     check(
+        "an adjustment is one transfer of what it says",
+        "SELECT a.id AS id, a.direction || ' of ' || CAST(a.amount AS TEXT) || ', moved ' || CAST(COALESCE(SUM(t.amount), 0) AS TEXT) AS detail \
+         FROM adjustments a LEFT JOIN transfers t ON t.cause_kind = a.direction AND t.cause_id = a.id AND t.user_id = a.user_id \
+         GROUP BY a.id, a.direction, a.amount HAVING COALESCE(SUM(t.amount), 0) <> a.amount",
+    ),
+    check(
+        "a deleted user's wallet is empty",
+        "SELECT a.id AS id, CAST(a.balance AS TEXT) AS detail FROM accounts a JOIN users u ON u.id = a.user_id \
+         WHERE u.status = 'deleted' AND a.balance <> 0",
+    ),
+    check(
         "a transfer has what caused it",
         "SELECT t.id AS id, t.cause_kind AS detail FROM transfers t WHERE NOT EXISTS \
          (SELECT 1 FROM purchases p WHERE p.id = t.cause_id AND t.cause_kind IN ('purchase', 'refund')) \
          AND NOT EXISTS (SELECT 1 FROM top_ups u WHERE u.id = t.cause_id AND t.cause_kind = 'top_up') \
          AND NOT EXISTS (SELECT 1 FROM withdrawals w WHERE w.id = t.cause_id AND t.cause_kind = 'withdrawal') \
+         AND NOT EXISTS (SELECT 1 FROM adjustments a WHERE a.id = t.cause_id AND t.cause_kind = a.direction) \
          AND NOT EXISTS (SELECT 1 FROM users d WHERE d.id = t.cause_id AND t.cause_kind = 'forfeiture') \
          AND NOT EXISTS (SELECT 1 FROM transfers o WHERE o.id = t.cause_id AND t.cause_kind = 'forfeiture')",
     ),

@@ -431,6 +431,25 @@ pub async fn periods(
         .collect()
 }
 
+/// What the tariff of each of `ids` was called when it was bought.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn tariff_names(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = PurchaseId>,
+) -> Result<HashMap<PurchaseId, String>, DbErr> {
+    let rows: Vec<(PurchaseId, String)> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .column(Column::TariffName)
+        .filter(Column::Id.is_in(ids))
+        .into_tuple()
+        .all(conn)
+        .await?;
+    Ok(rows.into_iter().collect())
+}
+
 /// Those of `users` who have a purchase that is paid.
 ///
 /// Looks by what purchases gave, since failed ones gave nothing, however many there are: for each

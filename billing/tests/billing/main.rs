@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+mod adjustments;
 mod clocks;
 mod concurrency;
 mod deadlines;
+mod deleted_users;
+mod endings;
 mod idempotency;
 mod input;
+mod lists;
 mod messages;
 mod outages;
 mod promocodes;
@@ -19,6 +23,7 @@ mod together;
 mod top_ups;
 mod traces;
 mod users;
+mod webhooks;
 
 use std::sync::Arc;
 
