@@ -85,7 +85,7 @@ fn signed_text(seconds: &str, body: &[u8]) -> Vec<u8> {
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let byte = |pair: &[u8]| {

@@ -7,6 +7,7 @@ mod clocks;
 mod concurrency;
 mod deadlines;
 mod deleted_users;
+mod description;
 mod endings;
 mod idempotency;
 mod input;

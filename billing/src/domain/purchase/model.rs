@@ -187,11 +187,12 @@ impl World {
             actions.extend([Action::Cancel, Action::Block, Action::EmptyWallet]);
         }
         for message in self.network.keys() {
-            actions.extend([
-                Action::Deliver(*message),
-                Action::Duplicate(*message),
-                Action::Lose(*message),
-            ]);
+            actions.extend([Action::Deliver(*message), Action::Lose(*message)]);
+            // What is repeated before the purchase has ended is explored without refunds.
+            let before_the_end = matches!(message, Wire::Hold | Wire::Report);
+            if setting.refunds.is_none() || !before_the_end {
+                actions.push(Action::Duplicate(*message));
+            }
         }
         actions.extend(self.unsent.iter().map(|message| Action::Resend(*message)));
         actions
