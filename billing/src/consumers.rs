@@ -3,13 +3,14 @@
 mod on_promocode_held;
 mod on_promocode_refused;
 mod on_report_purchase;
+mod on_user_deleted;
 mod on_user_registered;
 
 use std::sync::Arc;
 
 use shared::{
     cache::Versioned,
-    contracts::{PromocodeHeldV1, PromocodeRefusedV1, ReportPurchaseV1, UserRegisteredV1},
+    contracts::{PromocodeHeldV1, PromocodeRefusedV1, ReportPurchaseV1, UserDeletedV1, UserRegisteredV1},
     db::Tx,
     inbox::{HandleError, Handlers},
     sessions::{self, EndedSessions},
@@ -47,6 +48,7 @@ pub fn handlers(
     // Users first: who is blocked in the same batch is not charged.
     sessions::handlers(users::handlers(Handlers::new(), users), ended)
         .on::<UserRegisteredV1>(on_user_registered::OnUserRegistered)
+        .on::<UserDeletedV1>(on_user_deleted::OnUserDeleted(books.clone()))
         .on::<PromocodeHeldV1>(on_promocode_held::OnPromocodeHeld(teller.clone()))
         .on::<PromocodeRefusedV1>(on_promocode_refused::OnPromocodeRefused(teller.clone()))
         .on::<ReportPurchaseV1>(on_report_purchase::OnReportPurchase(teller))

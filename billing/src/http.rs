@@ -6,20 +6,19 @@ mod purchases;
 mod render;
 mod subscriptions;
 mod tariffs;
+mod users;
 mod waiters;
 mod wallet;
+mod webhooks;
 
 use std::sync::Arc;
 
-use axum::{
-    extract::FromRef,
-    routing::{get, post},
-};
+use axum::extract::FromRef;
 use chrono::Duration;
 use shared::{
     batch::Batches,
     db::Db,
-    http::{Guard, OpenApiRouter},
+    http::{Guard, OpenApiRouter, routes},
 };
 pub use waiters::Waiters;
 
@@ -59,26 +58,22 @@ impl FromRef<AppState> for Guard {
 /// Every route.
 pub fn router(state: AppState) -> OpenApiRouter {
     let routes = OpenApiRouter::new()
-        .route(
-            "/tariffs",
-            get(tariffs::list_tariffs).post(tariffs::create_tariff),
-        )
-        .route(
-            "/tariffs/{id}",
-            get(tariffs::get_tariff).patch(tariffs::change_tariff),
-        )
-        .route("/tariffs/{id}/archive", post(tariffs::archive_tariff))
-        .route("/balance", get(wallet::get_balance))
-        .route("/balance/top-up", post(wallet::top_up_balance))
-        .route("/balance/withdraw", post(wallet::withdraw_balance))
-        .route("/top-ups/{id}", get(wallet::get_top_up))
-        .route("/transfers", get(wallet::list_transfers))
-        .route(
-            "/purchases",
-            get(purchases::list_purchases).post(purchases::create_purchase),
-        )
-        .route("/purchases/{id}", get(purchases::get_purchase))
-        .route("/purchases/{id}/cancel", post(purchases::cancel_purchase))
-        .route("/subscriptions", get(subscriptions::list_subscriptions));
+        .routes(routes!(tariffs::list_tariffs, tariffs::create_tariff))
+        .routes(routes!(tariffs::get_tariff, tariffs::change_tariff))
+        .routes(routes!(tariffs::archive_tariff))
+        .routes(routes!(wallet::get_balance))
+        .routes(routes!(wallet::top_up_balance))
+        .routes(routes!(wallet::withdraw_balance))
+        .routes(routes!(wallet::get_top_up))
+        .routes(routes!(wallet::list_transfers))
+        .routes(routes!(purchases::list_purchases, purchases::create_purchase))
+        .routes(routes!(purchases::get_purchase))
+        .routes(routes!(purchases::cancel_purchase))
+        .routes(routes!(purchases::refund_purchase))
+        .routes(routes!(subscriptions::list_subscriptions))
+        .routes(routes!(subscriptions::cancel_subscription))
+        .routes(routes!(users::credit_user))
+        .routes(routes!(users::debit_user))
+        .routes(routes!(webhooks::take_webhook));
     OpenApiRouter::new().nest("/billing/v1", routes).with_state(state)
 }

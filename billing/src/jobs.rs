@@ -2,6 +2,10 @@
 
 mod fail_overdue_purchases;
 mod finish_top_ups;
+mod reconcile;
+mod remind_of_endings;
 
 pub use fail_overdue_purchases::FailOverduePurchases;
 pub use finish_top_ups::FinishTopUps;
+pub use reconcile::Reconcile;
+pub use remind_of_endings::RemindOfEndings;

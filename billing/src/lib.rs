@@ -13,7 +13,7 @@ use std::sync::Arc;
 use chrono::Duration;
 use consumers::OnEnded;
 use http::{AppState, Waiters};
-use jobs::{FailOverduePurchases, FinishTopUps};
+use jobs::{FailOverduePurchases, FinishTopUps, Reconcile, RemindOfEndings};
 use providers::{PaymentProvider, Sandbox};
 use shared::{
     batch::Batches,
@@ -48,7 +48,7 @@ async fn build(context: &Context) -> Result<Service, JobError> {
     let config = &context.config;
     let provider: Option<Arc<dyn PaymentProvider>> = if config.billing.sandbox_is_on(config.environment) {
         tracing::warn!("the sandbox payment provider is on: it makes money out of nothing, for trying only");
-        Some(Arc::new(Sandbox::new()?))
+        Some(Arc::new(Sandbox::new(&config.billing)?))
     } else {
         None
     };
@@ -57,10 +57,20 @@ async fn build(context: &Context) -> Result<Service, JobError> {
     let books = db
         .write(|tx| async move { Books::open(tx.conn(), currency, names.clone(), tx.now()).await })
         .await?;
-    let mut jobs: Vec<Arc<dyn Job>> = vec![Arc::new(FailOverduePurchases {
-        db: db.clone(),
-        books: books.clone(),
-    })];
+    let mut jobs: Vec<Arc<dyn Job>> = vec![
+        Arc::new(FailOverduePurchases {
+            db: db.clone(),
+            books: books.clone(),
+        }),
+        Arc::new(RemindOfEndings {
+            db: db.clone(),
+            notice: Duration::days(i64::from(config.billing.ending_notice_days)),
+        }),
+        Arc::new(Reconcile {
+            db: db.clone(),
+            every: std::time::Duration::from_secs(u64::from(config.billing.reconcile_minutes) * 60),
+        }),
+    ];
     if let Some(provider) = provider.clone() {
         jobs.push(Arc::new(FinishTopUps {
             db: db.clone(),

@@ -1,9 +1,11 @@
 //! Payment providers: how money from outside comes into wallets.
 
 mod sandbox;
+pub mod signature;
 
 use async_trait::async_trait;
 pub use sandbox::Sandbox;
+use secrecy::SecretString;
 use shared::{
     ids::{TopUpId, UserId},
     money::Money,
@@ -50,4 +52,9 @@ pub trait PaymentProvider: Send + Sync {
     /// Asks for the money. The same charge asked for again gets the same answer and moves no
     /// more money.
     async fn charge(&self, charge: &Charge) -> Result<Outcome, ProviderError>;
+
+    /// With what it signs its webhooks; none if it sends none.
+    fn webhook_secret(&self) -> Option<&SecretString> {
+        None
+    }
 }

@@ -1,6 +1,7 @@
 //! Billing's tables. Whatever differs between SQLite and PostgreSQL is here.
 
 pub mod account;
+pub mod adjustment;
 pub mod audit;
 pub mod idempotency;
 pub mod purchase;

@@ -2,6 +2,9 @@
 
 mod m20261121_000010_ledger;
 mod m20261121_000011_purchases;
+mod m20261121_000030_refunds;
+mod m20261121_000031_subscriptions;
+mod m20261121_000032_adjustments;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -19,6 +22,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000010_ledger::Ledger),
             Box::new(m20261121_000011_purchases::Purchases),
             Box::new(Operation),
+            Box::new(m20261121_000030_refunds::Refunds),
+            Box::new(m20261121_000031_subscriptions::Subscriptions),
+            Box::new(m20261121_000032_adjustments::Adjustments),
         ]
     }
 }

@@ -221,6 +221,14 @@ pub struct BillingConfig {
     pub purchase_deadline_seconds: u32,
     /// Whether the `sandbox` payment provider, which approves at once, is on. Refused in production.
     pub sandbox: Option<bool>,
+    /// When the `sandbox` decides.
+    pub sandbox_mode: SandboxMode,
+    /// With what the webhooks of the `sandbox` are signed; without it, it takes none.
+    pub sandbox_webhook_secret: Option<SecretString>,
+    /// How many minutes there are between two times that billing holds its own books.
+    pub reconcile_minutes: u32,
+    /// How many days before its end a user is told that a subscription ends.
+    pub ending_notice_days: u32,
 }
 
 impl Default for BillingConfig {
@@ -229,8 +237,26 @@ impl Default for BillingConfig {
             database_url: None,
             purchase_deadline_seconds: 30,
             sandbox: None,
+            sandbox_mode: SandboxMode::default(),
+            sandbox_webhook_secret: None,
+            reconcile_minutes: 60,
+            ending_notice_days: 3,
         }
     }
+}
+
+/// What can be guessed is no secret.
+const SHORTEST_SECRET: usize = 16;
+
+/// When the `sandbox` payment provider decides about a top-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum SandboxMode {
+    /// At once.
+    #[default]
+    Immediate,
+    /// When a signed webhook says what it decides, as real providers do.
+    Asynchronous,
 }
 
 impl BillingConfig {
@@ -309,6 +335,25 @@ impl Config {
         if !(1..=3_600).contains(&self.billing.purchase_deadline_seconds) {
             return wrong("billing.purchase_deadline_seconds", "it must be from 1 to 3600");
         }
+        let secret = self.billing.sandbox_webhook_secret.as_ref();
+        if secret.is_none() && self.billing.sandbox_mode == SandboxMode::Asynchronous {
+            return wrong(
+                "billing.sandbox_webhook_secret",
+                "the asynchronous sandbox decides by signed webhook and needs it",
+            );
+        }
+        if secret.is_some_and(|secret| secret.expose_secret().len() < SHORTEST_SECRET) {
+            return wrong(
+                "billing.sandbox_webhook_secret",
+                "it must have at least 16 characters",
+            );
+        }
+        if !(1..=10_080).contains(&self.billing.reconcile_minutes) {
+            return wrong("billing.reconcile_minutes", "it must be from 1 to 10080");
+        }
+        if !(1..=365).contains(&self.billing.ending_notice_days) {
+            return wrong("billing.ending_notice_days", "it must be from 1 to 365");
+        }
         if !(10..=86_400).contains(&self.auth.access_token_seconds) {
             return wrong("auth.access_token_seconds", "it must be from 10 to 86400");
         }
@@ -347,7 +392,7 @@ impl Config {
 
     /// What may be any text, but an empty one. An empty variable is mostly one that somebody
     /// forgot to fill.
-    fn texts(&self) -> [(&'static str, Option<&str>); 16] {
+    fn texts(&self) -> [(&'static str, Option<&str>); 17] {
         fn secret(text: Option<&SecretString>) -> Option<&str> {
             text.map(|text| text.expose_secret())
         }
@@ -363,6 +408,10 @@ impl Config {
             ("auth.database_url", secret(self.auth.database_url.as_ref())),
             ("loyalty.database_url", secret(self.loyalty.database_url.as_ref())),
             ("billing.database_url", secret(self.billing.database_url.as_ref())),
+            (
+                "billing.sandbox_webhook_secret",
+                secret(self.billing.sandbox_webhook_secret.as_ref()),
+            ),
             (
                 "notifications.database_url",
                 secret(self.notifications.database_url.as_ref()),

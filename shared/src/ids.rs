@@ -91,6 +91,8 @@ ids! {
     TopUpId
     /// A request to take money out of a wallet.
     WithdrawalId
+    /// Money that an administrator put into a wallet or took out.
+    AdjustmentId
     /// A message to a user.
     LetterId
     /// A set of users.

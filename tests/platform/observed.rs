@@ -180,6 +180,10 @@ fn shows_how_it_works(figures: &Figures) {
         (r#"kopeck_inbox_parked_messages{service="billing"}"#, 0.0),
         (r#"kopeck_inbox_retry_messages{service="billing"}"#, 0.0),
         ("kopeck_purchases_overdue_seconds", 0.0),
+        (
+            r#"kopeck_reconcile_findings{service="billing",check="no_wallet_is_below_zero"}"#,
+            0.0,
+        ),
     ] {
         assert_eq!(figures.find(name), Some(value), "{name}");
     }

@@ -1,16 +1,29 @@
 //! Takes a tariff off sale; what was sold goes on.
 
 use sea_orm::DbErr;
-use shared::{contracts::TariffStatus, db::Tx, ids::TariffId};
+use serde_json::json;
+use shared::{
+    contracts::TariffStatus,
+    db::Tx,
+    ids::{TariffId, UserId},
+};
 
-use super::{books::Books, create_tariff::changed};
+use super::{
+    books::Books,
+    create_tariff::{changed, remember},
+};
 use crate::{domain::tariff::Tariff, store};
 
-/// Archives the tariff, and says so; none if there is no such tariff.
+/// Archives the tariff for the administrator `by`, and says so; none if there is no such tariff.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn archive_tariff(tx: &Tx, books: &Books, id: TariffId) -> Result<Option<Tariff>, DbErr> {
+pub async fn archive_tariff(
+    tx: &Tx,
+    books: &Books,
+    by: UserId,
+    id: TariffId,
+) -> Result<Option<Tariff>, DbErr> {
     let Some(old) = store::tariff::lock(tx.conn(), id).await? else {
         return Ok(None);
     };
@@ -24,5 +37,6 @@ pub async fn archive_tariff(tx: &Tx, books: &Books, id: TariffId) -> Result<Opti
     };
     store::tariff::update(tx.conn(), &new).await?;
     tx.emit(&changed(books, &new))?;
+    remember(tx, by, "tariff.archive", id, json!({})).await?;
     Ok(Some(new))
 }

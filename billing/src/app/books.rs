@@ -46,7 +46,12 @@ impl Books {
         providers: impl IntoIterator<Item = ProviderName>,
         now: Instant,
     ) -> Result<Self, DbErr> {
-        let mut kinds = vec![AccountKind::Revenue, AccountKind::Payout];
+        let mut kinds = vec![
+            AccountKind::Revenue,
+            AccountKind::Payout,
+            AccountKind::Forfeiture,
+            AccountKind::Adjustment,
+        ];
         kinds.extend(providers.into_iter().map(AccountKind::Provider));
         let accounts = Arc::new(account::open_system(conn, kinds, now).await?);
         Ok(Self { currency, accounts })

@@ -176,7 +176,7 @@ async fn open<'a>(tx: &'a Tx, books: &'a Books, asked: &[BuyTariff]) -> Result<S
     let known = if with_promocode.is_empty() {
         HashMap::new()
     } else {
-        users::find_many(tx.conn(), with_promocode).await?
+        users::find_many(tx.conn(), with_promocode.iter().copied()).await?
     };
     let status = |user: UserId| known.get(&user).map(|known| known.status);
     let decided_now = asked
@@ -186,6 +186,8 @@ async fn open<'a>(tx: &'a Tx, books: &'a Books, asked: &[BuyTariff]) -> Result<S
         .collect();
     let mut settlement = Settlement::open(tx, books, &decided_now).await?;
     settlement.also_know(known);
+    // What loyalty is told; it is read once more where it matters, over the locked wallet.
+    settlement.look_for_purchases_of(with_promocode).await?;
     Ok(settlement)
 }
 

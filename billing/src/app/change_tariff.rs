@@ -1,9 +1,17 @@
 //! Changes what a tariff is called, costs, or how long it runs. What was bought stays as it was.
 
 use sea_orm::DbErr;
-use shared::{db::Tx, ids::TariffId, money::Amount};
+use serde_json::json;
+use shared::{
+    db::Tx,
+    ids::{TariffId, UserId},
+    money::Amount,
+};
 
-use super::{books::Books, create_tariff::changed};
+use super::{
+    books::Books,
+    create_tariff::{changed, remember, shown},
+};
 use crate::{
     domain::tariff::{NewTariff, Tariff, TariffError},
     store,
@@ -34,13 +42,14 @@ pub enum ChangeTariffError {
     Store(#[from] DbErr),
 }
 
-/// Makes the tariff's next version, and says so; a change to what it is already makes none.
+/// Makes the tariff's next version for the administrator `by`, and says so; a change to what it is already makes none.
 ///
 /// # Errors
 /// When there is no such tariff, or a field is wrong.
 pub async fn change_tariff(
     tx: &Tx,
     books: &Books,
+    by: UserId,
     id: TariffId,
     change: &ChangeTariff,
 ) -> Result<Tariff, ChangeTariffError> {
@@ -65,5 +74,7 @@ pub async fn change_tariff(
     };
     store::tariff::update(tx.conn(), &new).await?;
     tx.emit(&changed(books, &new))?;
+    let details = json!({"before": shown(books, &old), "now": shown(books, &new)});
+    remember(tx, by, "tariff.change", id, details).await?;
     Ok(new)
 }

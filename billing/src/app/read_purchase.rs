@@ -1,9 +1,9 @@
 //! Looks purchases up, with what they gave.
 
 use sea_orm::{ConnectionTrait, DbErr};
-use shared::ids::{PurchaseId, UserId};
+use shared::ids::PurchaseId;
 
-use super::After;
+pub use crate::store::purchase::PurchaseFilter;
 use crate::{
     domain::{purchase::Purchase, subscription::Subscription},
     store,
@@ -44,17 +44,15 @@ pub async fn read_ended(
     with_subscriptions(conn, purchases).await
 }
 
-/// At most `limit` purchases of `user`, newest first.
+/// The purchases that `filter` asks for, newest first.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn list_purchases(
     conn: &impl ConnectionTrait,
-    user: UserId,
-    after: After,
-    limit: u64,
+    filter: &PurchaseFilter,
 ) -> Result<Vec<PurchaseView>, DbErr> {
-    let purchases = store::purchase::list(conn, user, after, limit).await?;
+    let purchases = store::purchase::list(conn, filter).await?;
     with_subscriptions(conn, purchases).await
 }
 

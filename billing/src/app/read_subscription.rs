@@ -1,20 +1,17 @@
 //! Looks subscriptions up.
 
 use sea_orm::{ConnectionTrait, DbErr};
-use shared::ids::UserId;
 
-use super::After;
+pub use crate::store::subscription::SubscriptionFilter;
 use crate::{domain::subscription::Subscription, store};
 
-/// At most `limit` subscriptions of `user`, the last to start first.
+/// The subscriptions that `filter` asks for, the last to start first.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn list_subscriptions(
     conn: &impl ConnectionTrait,
-    user: UserId,
-    after: After,
-    limit: u64,
+    filter: &SubscriptionFilter,
 ) -> Result<Vec<Subscription>, DbErr> {
-    store::subscription::list(conn, user, after, limit).await
+    store::subscription::list(conn, filter).await
 }

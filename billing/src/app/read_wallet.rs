@@ -3,9 +3,8 @@
 use sea_orm::{ConnectionTrait, DbErr};
 use shared::{ids::UserId, money::Amount};
 
-use super::After;
 use crate::store;
-pub use crate::store::transfer::WalletTransfer;
+pub use crate::store::transfer::{TransferFilter, WalletTransfer};
 
 /// What the wallet of `user` holds; zero if there is none yet.
 ///
@@ -15,15 +14,13 @@ pub async fn read_balance(conn: &impl ConnectionTrait, user: UserId) -> Result<A
     Ok(store::account::balance(conn, user).await?.unwrap_or(Amount::ZERO))
 }
 
-/// At most `limit` transfers of the wallet of `user`, newest first.
+/// The transfers that `filter` asks for, newest first.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn list_transfers(
     conn: &impl ConnectionTrait,
-    user: UserId,
-    after: After,
-    limit: u64,
+    filter: &TransferFilter,
 ) -> Result<Vec<WalletTransfer>, DbErr> {
-    store::transfer::list(conn, user, after, limit).await
+    store::transfer::list(conn, filter).await
 }

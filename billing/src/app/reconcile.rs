@@ -4,7 +4,9 @@ use chrono::Duration;
 use sea_orm::{ConnectionTrait, DbErr};
 use shared::{
     clock::Instant,
-    reconcile::{Finding, run},
+    contracts::ServiceName,
+    db::Db,
+    reconcile::{Finding, run, show},
 };
 
 use crate::store::audit::{CHECKS, SLOW_CHECKS};
@@ -26,4 +28,17 @@ pub async fn reconcile(conn: &impl ConnectionTrait, now: Instant) -> Result<Vec<
     let mut findings = run(conn, CHECKS, now - MARGIN).await?;
     findings.extend(run(conn, SLOW_CHECKS, now - PROVIDERS_TIME).await?);
     Ok(findings)
+}
+
+/// The same, shown in the metrics and the log of this process. Changes nothing, so replicas may do
+/// so side by side.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn show_reconciliation(db: &Db) -> Result<(), DbErr> {
+    let now = db.now();
+    let found = reconcile(db.reader(), now).await;
+    let checks = CHECKS.iter().chain(SLOW_CHECKS);
+    show(ServiceName::Billing, checks, found.as_deref().ok(), now);
+    found.map(drop)
 }

@@ -22,7 +22,7 @@ pub struct SettledPurchase {
     pub with_promocode: bool,
     /// What was charged, in minor units; zero if it failed.
     pub charged: Amount,
-    /// When it ended.
+    /// When it ended; of a refunded one, when it was given back.
     pub settled_at: Instant,
 }
 
@@ -70,7 +70,7 @@ pub async fn settled_page(
                 state: purchase.state,
                 with_promocode: purchase.promocode.is_some(),
                 charged: if paid { purchase.cost() } else { Amount::ZERO },
-                settled_at: purchase.settled_at?,
+                settled_at: purchase.last_moved()?.1,
             })
         })
         .collect())

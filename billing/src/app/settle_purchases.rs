@@ -1,5 +1,5 @@
 //! Tells purchases what happened to them: promocode held, refused, deadline passed, cancelled,
-//! outcome asked for. Many at once, several for one purchase or one wallet included.
+//! outcome asked for, given back. Many at once, several for one purchase or one wallet included.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -70,6 +70,7 @@ pub async fn settle_purchases(
     let mut purchases = store::purchase::lock(tx.conn(), &ids).await?;
     let buyers: BTreeSet<_> = purchases.values().map(|purchase| purchase.user_id).collect();
     let mut settlement = Settlement::open(tx, books, &buyers).await?;
+    read_more(&mut settlement, &purchases, told).await?;
     for told in told {
         let purchase = addressed(&purchases, told)?.clone();
         let facts = settlement.facts(purchase.user_id);
@@ -83,6 +84,31 @@ pub async fn settle_purchases(
     let ended = settlement.ended();
     settlement.write().await?;
     Ok(ended)
+}
+
+/// Reads what only few decisions depend on, where one of them is to be made.
+async fn read_more(
+    settlement: &mut Settlement<'_>,
+    purchases: &HashMap<PurchaseId, Purchase>,
+    told: &[TellPurchase],
+) -> Result<(), DbErr> {
+    let mut for_first_purchases = BTreeSet::new();
+    for told in told {
+        let Some(purchase) = purchases.get(&told.purchase_id) else {
+            continue;
+        };
+        match &told.message {
+            SagaMessage::Held {
+                first_purchase_only: true,
+                ..
+            } => {
+                for_first_purchases.insert(purchase.user_id);
+            }
+            SagaMessage::RefundRequested { .. } => settlement.read_given(purchase).await?,
+            _ => {}
+        }
+    }
+    settlement.look_for_purchases_of(for_first_purchases).await
 }
 
 fn addressed<'p>(

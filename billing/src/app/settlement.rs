@@ -1,18 +1,24 @@
 //! Purchases on their way to a decision: what is read for all of them at once, carried on from
 //! one to the next, and written with one statement a table.
 
-use std::collections::{BTreeSet, HashMap};
+mod outcome;
+mod refund;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::DbErr;
 use shared::{
     clock::Instant,
-    contracts::{FailureReason, HoldPromocodeV1, PurchaseFailedV1, PurchasePaidV1},
+    contracts::HoldPromocodeV1,
     db::Tx,
     ids::{SubscriptionId, TariffId, UserId},
     money::Amount,
     telemetry::metrics::{PURCHASES, word},
     users,
 };
+
+use outcome::say_outcome;
+use refund::Taken;
 
 use super::{
     books::{Books, Entry},
@@ -43,6 +49,10 @@ pub(super) struct Settlement<'a> {
     opening: HashMap<UserId, Wallet>,
     ends: HashMap<(UserId, TariffId), Instant>,
     subscriptions: Vec<Subscription>,
+    /// Who has a purchase that is paid, as far as that was asked for.
+    purchased: HashSet<UserId>,
+    /// What refunds take back.
+    taken: Taken,
     transfers: Vec<NewTransfer>,
     new: Vec<Purchase>,
     settled: Vec<Settled>,
@@ -71,6 +81,8 @@ impl<'a> Settlement<'a> {
             wallets,
             ends,
             subscriptions: Vec::new(),
+            purchased: HashSet::new(),
+            taken: Taken::default(),
             transfers: Vec::new(),
             new: Vec::new(),
             settled: Vec::new(),
@@ -86,6 +98,17 @@ impl<'a> Settlement<'a> {
         }
     }
 
+    /// Also knows which of `users` have bought before: for holds that are for a first purchase only,
+    /// and for asking for one. Of wallets that are locked it stays true.
+    pub(super) async fn look_for_purchases_of(
+        &mut self,
+        users: impl IntoIterator<Item = UserId>,
+    ) -> Result<(), DbErr> {
+        self.purchased
+            .extend(store::purchase::who_has_purchased(self.tx.conn(), users).await?);
+        Ok(())
+    }
+
     /// What is true for `user` at this point of the batch. Of a wallet that is not locked nothing
     /// is known, and what is decided over it all the same is refused by [`Settlement::begin`] and
     /// [`Settlement::take`].
@@ -93,6 +116,7 @@ impl<'a> Settlement<'a> {
         let (now, wallet) = (self.tx.now(), self.wallets.get(&user));
         Facts {
             user_status: self.known.get(&user).map(|known| known.status),
+            has_purchased: self.purchased.contains(&user),
             balance: wallet.map_or(Amount::ZERO, |wallet| wallet.balance),
             now,
             moves_at: wallet.map_or(now, |wallet| wallet.moves_at(now)),
@@ -137,7 +161,10 @@ impl<'a> Settlement<'a> {
 
     /// The purchases that have ended here, as they stand now.
     pub(super) fn ended(&self) -> Vec<PurchaseView> {
-        let given = |id| self.subscriptions.iter().find(|given| given.purchase_id == id);
+        let given = |id| {
+            let new = self.subscriptions.iter().find(|given| given.purchase_id == id);
+            new.or_else(|| self.taken.from(id))
+        };
         let purchases = self.settled.iter().map(|settled| &settled.purchase);
         purchases
             .map(|purchase| PurchaseView {
@@ -153,8 +180,14 @@ impl<'a> Settlement<'a> {
                 Effect::Hold => self.hold(purchase)?,
                 Effect::Charge { amount } => self.charge(purchase, *amount)?,
                 Effect::ActivateSubscription => self.subscribe(purchase),
+                Effect::GiveBack { amount } => self.give_back(purchase, *amount)?,
+                Effect::Forfeit { amount } => self.forfeit(purchase, *amount)?,
+                Effect::EndSubscription => self.take_back(purchase),
                 Effect::SayPaid | Effect::SayFailed => {
                     say_outcome(self.tx, self.books, purchase, self.given(purchase))?;
+                }
+                Effect::SayRefunded => {
+                    say_outcome(self.tx, self.books, purchase, self.taken.from(purchase.id))?;
                 }
                 Effect::SayAgain => self.again.push(purchase.clone()),
             }
@@ -172,9 +205,14 @@ impl<'a> Settlement<'a> {
     /// The next purchase of this wallet in the batch finds what this one left, and is later also
     /// if this one failed, since its letter shows a balance all the same.
     fn move_wallet(&mut self, purchase: &Purchase) -> Result<(), DbErr> {
-        if let (Some(balance), Some(at)) = (purchase.balance_after, purchase.settled_at) {
-            let moved = self.wallet(purchase.user_id)?.moved(balance, at);
-            self.wallets.insert(purchase.user_id, moved);
+        if let Some((balance, at)) = purchase.last_moved() {
+            let wallet = self.wallet(purchase.user_id)?;
+            // What was forfeited after it has moved the wallet later still.
+            let at = wallet.moved_at.map_or(at, |last| last.max(at));
+            self.wallets.insert(purchase.user_id, wallet.moved(balance, at));
+        }
+        if purchase.state == PurchaseState::Paid {
+            self.purchased.insert(purchase.user_id);
         }
         Ok(())
     }
@@ -188,7 +226,7 @@ impl<'a> Settlement<'a> {
             return Ok(());
         };
         self.tx.emit(&HoldPromocodeV1 {
-            has_purchased: false,
+            has_purchased: self.purchased.contains(&purchase.user_id),
             purchase_id: purchase.id,
             user_id: purchase.user_id,
             user_registered_at: self.known.get(&purchase.user_id).map(|known| known.registered_at),
@@ -230,6 +268,7 @@ impl<'a> Settlement<'a> {
             tariff_id,
             starts_at,
             ends_at,
+            cancelled_at: None,
         });
     }
 
@@ -246,6 +285,7 @@ impl<'a> Settlement<'a> {
         store::account::change(conn, &wallets).await?;
         store::transfer::insert(conn, &self.transfers).await?;
         store::subscription::insert(conn, &self.subscriptions).await?;
+        store::subscription::reschedule(conn, self.taken.rescheduled()).await?;
         self.say_again().await?;
         self.count_ended();
         Ok(())
@@ -294,59 +334,4 @@ impl<'a> Settlement<'a> {
         }
         Ok(())
     }
-}
-
-/// Says how `purchase` ended; nothing while it has not.
-pub(super) fn say_outcome(
-    tx: &Tx,
-    books: &Books,
-    purchase: &Purchase,
-    given: Option<&Subscription>,
-) -> Result<(), DbErr> {
-    match (purchase.state, given) {
-        (PurchaseState::Pending, _) => Ok(()),
-        (PurchaseState::Failed(reason), _) => say_failed(tx, books, purchase, reason),
-        (PurchaseState::Paid | PurchaseState::Refunded, Some(given)) => say_paid(tx, books, purchase, given),
-        (PurchaseState::Paid | PurchaseState::Refunded, None) => Err(DbErr::RecordNotFound(format!(
-            "the paid purchase {} has no subscription",
-            purchase.id
-        ))),
-    }
-}
-
-fn say_paid(tx: &Tx, books: &Books, purchase: &Purchase, given: &Subscription) -> Result<(), DbErr> {
-    tx.emit(&PurchasePaidV1 {
-        purchase_id: purchase.id,
-        version: purchase.version,
-        user_id: purchase.user_id,
-        tariff_id: purchase.tariff_id,
-        tariff_name: purchase.tariff_name.clone(),
-        with_promocode: purchase.promocode.is_some(),
-        list_price: books.money(purchase.list_price),
-        discount: books.money(purchase.discount),
-        charged: books.money(purchase.cost()),
-        balance_after: books.money(purchase.balance_after.unwrap_or(Amount::ZERO)),
-        subscription_id: given.id,
-        subscription_starts_at: given.starts_at,
-        subscription_ends_at: given.ends_at,
-        paid_at: purchase.settled_at.unwrap_or(tx.now()),
-    })?;
-    Ok(())
-}
-
-fn say_failed(tx: &Tx, books: &Books, purchase: &Purchase, reason: FailureReason) -> Result<(), DbErr> {
-    tx.emit(&PurchaseFailedV1 {
-        purchase_id: purchase.id,
-        version: purchase.version,
-        user_id: purchase.user_id,
-        tariff_id: purchase.tariff_id,
-        tariff_name: purchase.tariff_name.clone(),
-        with_promocode: purchase.promocode.is_some(),
-        cost: books.money(purchase.cost()),
-        balance: books.money(purchase.balance_after.unwrap_or(Amount::ZERO)),
-        reason,
-        refusal_reasons: purchase.refusal_reasons.clone(),
-        failed_at: purchase.settled_at.unwrap_or(tx.now()),
-    })?;
-    Ok(())
 }

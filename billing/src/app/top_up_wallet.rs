@@ -6,19 +6,21 @@
 //!
 //! Whoever asks the provider has the top-up in hand until it has answered; nobody asks beside them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use sea_orm::DbErr;
 use shared::{
-    contracts::WalletCreditedV1,
+    contracts::{UserStatus, WalletCreditedV1},
     db::{Db, Tx},
     ids::{TopUpId, UserId},
+    money::OutOfRange,
     users,
 };
 
 use super::{
-    books::{Books, Entry},
+    books::Books,
     claim_key::{Claim, ClaimError, Keyed, Operation, claim_key},
+    movements::Movements,
 };
 pub use crate::store::top_up::entity::{Model as TopUp, State as TopUpState};
 use crate::{
@@ -28,7 +30,7 @@ use crate::{
         wallet::{OperationAmount, credit, may_be_used},
     },
     providers::{Charge, Outcome, PaymentProvider, ProviderError},
-    store::{self, account::WalletChange},
+    store,
 };
 
 /// How long a request waits for the provider and the ledger: less than any request may take, so
@@ -214,7 +216,12 @@ pub(super) async fn take_in_hand(tx: &Tx, top_up: TopUp) -> Result<TopUp, DbErr>
 }
 
 /// Writes what the provider decided. One that is decided already stays as it is.
-async fn settle(tx: &Tx, books: &Books, id: TopUpId, outcome: &Outcome) -> Result<TopUp, AskError> {
+pub(super) async fn settle(
+    tx: &Tx,
+    books: &Books,
+    id: TopUpId,
+    outcome: &Outcome,
+) -> Result<TopUp, AskError> {
     let top_up = store::top_up::lock(tx.conn(), id).await?;
     let top_up = top_up.ok_or_else(|| DbErr::RecordNotFound("a top-up".to_owned()))?;
     if top_up.state != TopUpState::Pending {
@@ -248,45 +255,42 @@ async fn settle(tx: &Tx, books: &Books, id: TopUpId, outcome: &Outcome) -> Resul
 
 async fn credit_wallet(tx: &Tx, books: &Books, top_up: TopUp) -> Result<TopUp, AskError> {
     let user_id = top_up.user_id;
-    let mut wallets = store::account::lock_wallets(tx.conn(), &BTreeSet::from([user_id]), tx.now()).await?;
-    let wallet = wallets.remove(&user_id).ok_or(DbErr::RecordNotInserted)?;
-    let at = wallet.moves_at(tx.now());
+    let mut movements = Movements::of_one(tx, books, user_id).await?;
+    // After the lock, so that a deletion that was applied before this is seen.
+    let known = users::find(tx.conn(), user_id).await?;
+    let is_deleted = known.is_some_and(|known| known.status == UserStatus::Deleted);
     let amount = OperationAmount::parse(top_up.amount).map_err(|_| AskError::OutOfRange)?;
-    let balance_after = credit(wallet.balance, amount).map_err(|_| AskError::OutOfRange)?;
+    let balance_after =
+        credit(movements.balance(user_id), amount).map_err(|OutOfRange| AskError::OutOfRange)?;
     let provider = top_up
         .provider
         .parse()
         .map_err(|_| DbErr::Type("a provider's name".to_owned()))?;
-    let entry = Entry {
-        cause: Cause::TopUp(top_up.id),
-        movement: Movement::top_up(user_id, provider, amount),
-        user_id,
-        wallet,
-        balance_after,
-    };
-    let new = books.transfer(entry, at)?;
+    let movement = Movement::top_up(user_id, provider, amount);
+    let moved = movements.post(user_id, Cause::TopUp(top_up.id), movement, balance_after)?;
+    if is_deleted {
+        // The provider has the money, so it comes in; and goes where all else went.
+        movements.forfeit(user_id, Cause::Forfeiture(moved.id.0))?;
+    }
     let approved = TopUp {
         state: TopUpState::Approved,
-        balance_after: Some(balance_after),
-        settled_at: Some(at),
+        balance_after: Some(movements.balance(user_id)),
+        settled_at: Some(moved.at),
         next_ask_at: None,
         in_hand_until: None,
         ..top_up
     };
     store::top_up::settle(tx.conn(), &approved).await?;
-    let change = WalletChange {
-        from: wallet.balance,
-        to: wallet.moved(balance_after, at),
-    };
-    store::account::change(tx.conn(), &[change]).await?;
-    store::transfer::insert(tx.conn(), std::slice::from_ref(&new)).await?;
-    tx.emit(&WalletCreditedV1 {
-        by_administrator: false,
-        transfer_id: new.transfer.id(),
-        user_id,
-        amount: books.money(approved.amount),
-        balance_after: books.money(balance_after),
-        credited_at: at,
-    })?;
+    movements.write().await?;
+    if !is_deleted {
+        tx.emit(&WalletCreditedV1 {
+            by_administrator: false,
+            transfer_id: moved.id,
+            user_id,
+            amount: books.money(approved.amount),
+            balance_after: books.money(balance_after),
+            credited_at: moved.at,
+        })?;
+    }
     Ok(approved)
 }

@@ -39,6 +39,7 @@ fn read(held: &PromocodeHeldV1, currency: Currency) -> Result<TellPurchase, Hand
         list_price: held.list_price.amount,
         discount: held.discount.amount,
         final_price: held.final_price.amount,
+        first_purchase_only: held.first_purchase_only,
     };
     Ok(TellPurchase {
         purchase_id: held.purchase_id,

@@ -5,7 +5,7 @@ mod account;
 pub use account::{AccountKind, InvalidProviderName, ProviderName, UnknownAccount};
 use shared::{
     clock::Instant,
-    ids::{PurchaseId, TopUpId, TransferId, UserId, WithdrawalId},
+    ids::{AdjustmentId, PurchaseId, TopUpId, TransferId, UserId, WithdrawalId},
     money::Amount,
 };
 use uuid::Uuid;
@@ -24,6 +24,13 @@ pub enum Cause {
     Purchase(PurchaseId),
     /// A paid purchase was refunded.
     Refund(PurchaseId),
+    /// The wallet's owner was deleted: what was left then, under the owner's id, or what came
+    /// later, under the id of the transfer that brought it.
+    Forfeiture(Uuid),
+    /// An administrator put money in.
+    Credit(AdjustmentId),
+    /// An administrator took money out.
+    Debit(AdjustmentId),
 }
 
 impl Cause {
@@ -35,6 +42,9 @@ impl Cause {
             Self::Withdrawal(id) => ("withdrawal", id.0),
             Self::Purchase(id) => ("purchase", id.0),
             Self::Refund(id) => ("refund", id.0),
+            Self::Forfeiture(id) => ("forfeiture", id),
+            Self::Credit(id) => ("credit", id.0),
+            Self::Debit(id) => ("debit", id.0),
         }
     }
 
@@ -42,8 +52,10 @@ impl Cause {
     #[must_use]
     pub const fn seen_by_owner(self, amount: Amount) -> Amount {
         match self {
-            Self::TopUp(_) | Self::Refund(_) => amount,
-            Self::Withdrawal(_) | Self::Purchase(_) => Amount(amount.0.saturating_neg()),
+            Self::TopUp(_) | Self::Refund(_) | Self::Credit(_) => amount,
+            Self::Withdrawal(_) | Self::Purchase(_) | Self::Forfeiture(_) | Self::Debit(_) => {
+                Amount(amount.0.saturating_neg())
+            }
         }
     }
 
@@ -55,6 +67,9 @@ impl Cause {
             "withdrawal" => Some(Self::Withdrawal(WithdrawalId(id))),
             "purchase" => Some(Self::Purchase(PurchaseId(id))),
             "refund" => Some(Self::Refund(PurchaseId(id))),
+            "forfeiture" => Some(Self::Forfeiture(id)),
+            "credit" => Some(Self::Credit(AdjustmentId(id))),
+            "debit" => Some(Self::Debit(AdjustmentId(id))),
             _ => None,
         }
     }
@@ -108,6 +123,36 @@ impl Movement {
         Self {
             source: AccountKind::Revenue,
             destination: AccountKind::Wallet(user_id),
+            amount,
+        }
+    }
+
+    /// What a deleted user leaves goes where such money is kept.
+    #[must_use]
+    pub const fn forfeiture(user_id: UserId, amount: OperationAmount) -> Self {
+        Self {
+            source: AccountKind::Wallet(user_id),
+            destination: AccountKind::Forfeiture,
+            amount,
+        }
+    }
+
+    /// An administrator puts money into a wallet.
+    #[must_use]
+    pub const fn credit(user_id: UserId, amount: OperationAmount) -> Self {
+        Self {
+            source: AccountKind::Adjustment,
+            destination: AccountKind::Wallet(user_id),
+            amount,
+        }
+    }
+
+    /// An administrator takes money out of a wallet.
+    #[must_use]
+    pub const fn debit(user_id: UserId, amount: OperationAmount) -> Self {
+        Self {
+            source: AccountKind::Wallet(user_id),
+            destination: AccountKind::Adjustment,
             amount,
         }
     }
@@ -283,6 +328,9 @@ mod tests {
             Cause::Withdrawal(WithdrawalId(id)),
             Cause::Purchase(PurchaseId(id)),
             Cause::Refund(PurchaseId(id)),
+            Cause::Forfeiture(id),
+            Cause::Credit(AdjustmentId(id)),
+            Cause::Debit(AdjustmentId(id)),
         ];
         let keys: std::collections::BTreeSet<_> = causes.iter().map(|cause| cause.as_key()).collect();
         assert_eq!(keys.len(), causes.len());
@@ -310,6 +358,9 @@ mod tests {
                 Movement::purchase(user(1), amount),
             ),
             (Cause::Refund(PurchaseId(id)), Movement::refund(user(1), amount)),
+            (Cause::Forfeiture(id), Movement::forfeiture(user(1), amount)),
+            (Cause::Credit(AdjustmentId(id)), Movement::credit(user(1), amount)),
+            (Cause::Debit(AdjustmentId(id)), Movement::debit(user(1), amount)),
         ] {
             let postings = transfer(1, movement).unwrap().postings();
             let of_wallet = postings
@@ -323,12 +374,15 @@ mod tests {
     }
 
     fn movements() -> impl Strategy<Value = Movement> {
-        (0..4_u8, 0..3_u128, 1..=MAX_OPERATION.0).prop_map(|(kind, n, amount)| {
+        (0..7_u8, 0..3_u128, 1..=MAX_OPERATION.0).prop_map(|(kind, n, amount)| {
             let amount = sum(amount);
             match kind {
                 0 => Movement::top_up(user(n), "sandbox".parse().unwrap(), amount),
                 1 => Movement::withdrawal(user(n), amount),
                 2 => Movement::purchase(user(n), amount),
+                3 => Movement::forfeiture(user(n), amount),
+                4 => Movement::credit(user(n), amount),
+                5 => Movement::debit(user(n), amount),
                 _ => Movement::refund(user(n), amount),
             }
         })

@@ -3,10 +3,12 @@
 
 #[cfg(test)]
 mod model;
+mod refund;
 mod saga;
 #[cfg(test)]
 mod saga_tests;
 
+pub use refund::Refund;
 pub use saga::{
     Change, Effect, Facts, ProtocolError, PurchaseRequest, SagaMessage, StartError, Started, Step, start,
     step,
@@ -118,6 +120,8 @@ pub struct Purchase {
     pub settled_at: Option<Instant>,
     /// What the wallet held after that, in minor units; none while pending.
     pub balance_after: Option<Amount>,
+    /// How it was given back; none unless it was.
+    pub refund: Option<Refund>,
 }
 
 impl Purchase {
@@ -125,6 +129,15 @@ impl Purchase {
     #[must_use]
     pub const fn cost(&self) -> Amount {
         Amount(self.list_price.0.saturating_sub(self.discount.0))
+    }
+
+    /// What its last change left in the wallet, and when; none while it is pending.
+    #[must_use]
+    pub fn last_moved(&self) -> Option<(Amount, Instant)> {
+        match &self.refund {
+            Some(refund) => Some((refund.balance_after, refund.refunded_at)),
+            None => Some((self.balance_after?, self.settled_at?)),
+        }
     }
 
     /// The purchase after `change`.
@@ -137,6 +150,7 @@ impl Purchase {
             refusal_reasons: change.refusal_reasons,
             settled_at: Some(change.settled_at),
             balance_after: Some(change.balance_after),
+            refund: change.refund,
             ..self
         }
     }

@@ -54,6 +54,13 @@ impl OperationAmount {
         Ok(Self(amount))
     }
 
+    /// All that a wallet with `balance` holds, also if it is more than one operation may move; none
+    /// if it holds nothing.
+    #[must_use]
+    pub fn all_of(balance: Amount) -> Option<Self> {
+        balance.is_positive().then_some(Self(balance))
+    }
+
     /// The amount, above zero.
     #[must_use]
     pub const fn amount(self) -> Amount {
@@ -80,6 +87,15 @@ pub fn debit(balance: Amount, amount: OperationAmount) -> Result<Amount, Insuffi
 /// When the sum does not fit.
 pub fn credit(balance: Amount, amount: OperationAmount) -> Result<Amount, OutOfRange> {
     balance.plus(amount.0)
+}
+
+/// Which way an administrator moves money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Into the wallet.
+    Credit,
+    /// Out of it.
+    Debit,
 }
 
 /// Whether a user of this status may put money in, take it out or buy. Not having heard of
@@ -139,6 +155,16 @@ mod tests {
             })
         );
         assert!(debit(Amount(i64::MIN), sum(1)).is_err());
+    }
+
+    #[test]
+    fn all_that_a_wallet_holds_may_be_more_than_one_operation_moves() {
+        let balance = Amount(MAX_OPERATION.0 + 1);
+        assert_eq!(
+            OperationAmount::all_of(balance).map(OperationAmount::amount),
+            Some(balance)
+        );
+        assert_eq!(OperationAmount::all_of(Amount::ZERO), None);
     }
 
     #[test]

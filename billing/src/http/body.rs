@@ -1,5 +1,7 @@
 //! Checks what comes in.
 
+use axum::http::StatusCode;
+use chrono::{DateTime, Datelike as _, Utc};
 use iso_currency::Currency;
 use serde::Deserialize;
 use shared::{
@@ -7,13 +9,73 @@ use shared::{
     ids::UserId,
     money::Money,
 };
+use utoipa::IntoParams;
 
-use crate::{app::After, domain::wallet::OperationAmount};
+use crate::{
+    app::After,
+    domain::{
+        justification::{InvalidJustification, Justification},
+        wallet::OperationAmount,
+    },
+};
 
 /// Whose things a list shows: the caller's, unless an administrator says otherwise.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct OwnerQuery {
+    /// The caller's own if absent; somebody else's needs `billing.read`.
     pub user_id: Option<UserId>,
+}
+
+/// When what a list shows took place.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TimeQuery {
+    /// Then or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Before then.
+    pub to: Option<DateTime<Utc>>,
+}
+
+impl TimeQuery {
+    /// # Errors
+    /// 400 when the databases could not tell an instant: they keep the years 0 to 9999.
+    pub(super) fn checked(self) -> Result<Self, Problem> {
+        for (name, instant) in [("from", self.from), ("to", self.to)] {
+            if instant.is_some_and(|instant| !(0..=9_999).contains(&instant.year())) {
+                return Err(Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "invalid_query",
+                    "The query has invalid parameters",
+                )
+                .detail(format!("`{name}` must be in the years 0 to 9999.")));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// The header that names an operation, for the description of the API.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code)] // read by `Idempotency`
+pub(super) struct KeyHeader {
+    /// Names the operation: a repeat under the same key finds it and does not do it again.
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[!-~]+$",
+        required = false
+    )]
+    key: Option<String>,
+}
+
+/// Why an administrator does something.
+pub(super) fn justification(reason: &str) -> Result<Justification, Problem> {
+    reason.parse().map_err(|error: InvalidJustification| {
+        Problem::invalid(&[FieldError::new("reason", error.to_string())])
+    })
 }
 
 /// What an operation is to move.

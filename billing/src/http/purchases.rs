@@ -18,12 +18,13 @@ use shared::{
     ids::{PurchaseId, TariffId},
     telemetry::trace,
 };
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AppState,
-    body::{OwnerQuery, page},
+    body::{KeyHeader, OwnerQuery, TimeQuery, justification, page},
     keys::keyed,
-    render::PurchaseBody,
+    render::{PurchaseBody, PurchaseStatus},
     wallet::{insufficient_funds, user_blocked},
 };
 use crate::{
@@ -31,7 +32,8 @@ use crate::{
         self,
         buy_tariff::{BuyTariff, BuyTariffError},
         cancel_purchase::CancelError,
-        read_purchase::PurchaseView,
+        read_purchase::{PurchaseFilter, PurchaseView},
+        refund_purchase::{RefundError, RefundPurchase},
     },
     domain::purchase::{PurchaseState, StartError},
 };
@@ -43,10 +45,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_PROMOCODE: usize = 256;
 
 /// What is bought.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = NewPurchase)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuyBody {
     tariff_id: TariffId,
+    /// As the customer typed it, without control characters.
+    #[schema(nullable = false, min_length = 1, max_length = 256, example = "SUMMER")]
     #[serde(
         default,
         deserialize_with = "present",
@@ -73,9 +78,39 @@ impl BuyBody {
     }
 }
 
-/// `POST /purchases`: buys, and waits a moment for the outcome. `Idempotency-Key` is strongly
-/// recommended: a repeat finds the purchase as it now stands, and waits with it. Whether the caller
-/// may buy is read where the purchase begins, and again where it is charged.
+/// Which purchases a list shows.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PurchasesQuery {
+    /// Only those that have come so far.
+    #[param(inline)]
+    status: Option<PurchaseStatus>,
+    /// Only those of this tariff.
+    tariff_id: Option<TariffId>,
+}
+
+/// Why a purchase is given back.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = NewRefund)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefundRequestBody {
+    /// In the administrator's words, without control characters.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// Buys a tariff, and waits a moment for the outcome.
+///
+/// `Idempotency-Key` is strongly recommended: a repeat finds the purchase as it now stands, and
+/// waits with it. Whether the caller may buy is looked at where the purchase begins, and again
+/// where it is charged.
+#[utoipa::path(post, path = "/purchases", params(KeyHeader), request_body = BuyBody, responses(
+    (status = 201, body = PurchaseBody, description = "It is paid."),
+    (status = 202, body = PurchaseBody, description = "It waits for the answer about its promocode; `Location` tells how it ends."),
+    (status = 402, description = "`insufficient_funds`: the wallet holds too little."),
+    (status = 404, description = "There is no such tariff."),
+    (status = 409, description = "`tariff_not_sold`, `purchase_cancelled`, or `idempotency_key_in_flight`."),
+    (status = 422, description = "`promocode_refused` with its reasons, `purchase_timed_out`, `idempotency_key_reused`, or fields of the body are wrong.")))]
 pub(super) async fn create_purchase(
     State(state): State<AppState>,
     RecentCaller(caller): RecentCaller,
@@ -147,16 +182,29 @@ fn why_it_failed(state: &AppState, view: &PurchaseView, reason: FailureReason) -
     problem.with("purchase_id", json!(purchase.id))
 }
 
-/// `GET /purchases`: one's own, newest first.
+/// Purchases, the newest first.
+#[utoipa::path(get, path = "/purchases", params(OwnerQuery, PurchasesQuery, TimeQuery, PageQuery),
+    responses((status = 200, body = Page<PurchaseBody>)))]
 pub(super) async fn list_purchases(
     State(state): State<AppState>,
     caller: Caller,
     Query(owner): Query<OwnerQuery>,
+    Query(which): Query<PurchasesQuery>,
+    Query(time): Query<TimeQuery>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<PurchaseBody>>, Problem> {
-    let user = caller.own_or(owner.user_id, Permission::BillingRead)?;
     let (after, limit) = page(&query)?;
-    let rows = app::read_purchase::list_purchases(state.db.reader(), user, after, limit + 1).await?;
+    let time = time.checked()?;
+    let filter = PurchaseFilter {
+        user_id: caller.own_or(owner.user_id, Permission::BillingRead)?,
+        status: which.status.map(PurchaseStatus::as_str),
+        tariff_id: which.tariff_id,
+        from: time.from,
+        to: time.to,
+        after,
+        limit: limit + 1,
+    };
+    let rows = app::read_purchase::list_purchases(state.db.reader(), &filter).await?;
     let cursor = |row: &PurchaseView| Cursor {
         at: row.purchase.requested_at,
         id: row.purchase.id.0,
@@ -166,7 +214,9 @@ pub(super) async fn list_purchases(
     })))
 }
 
-/// `GET /purchases/{id}`: one's own; with `billing.read` anyone's.
+/// One purchase: one's own; with `billing.read` anyone's.
+#[utoipa::path(get, path = "/purchases/{id}", params(("id" = PurchaseId, Path)),
+    responses((status = 200, body = PurchaseBody)))]
 pub(super) async fn get_purchase(
     State(state): State<AppState>,
     caller: Caller,
@@ -181,7 +231,10 @@ pub(super) async fn get_purchase(
     Ok(Json(PurchaseBody::new(&state.books, view)))
 }
 
-/// `POST /purchases/{id}/cancel`: one's own, while it is pending.
+/// Cancels a purchase of one's own while it is pending; one that is cancelled stays so.
+#[utoipa::path(post, path = "/purchases/{id}/cancel", params(("id" = PurchaseId, Path)), responses(
+    (status = 200, body = PurchaseBody),
+    (status = 409, description = "`purchase_not_pending`: it has ended otherwise.")))]
 pub(super) async fn cancel_purchase(
     State(state): State<AppState>,
     caller: Caller,
@@ -201,6 +254,40 @@ pub(super) async fn cancel_purchase(
     )))
 }
 
+/// Gives a paid purchase back: the money returns to the wallet, the subscription ends at once, and
+/// those that follow it move up, each for its whole period.
+///
+/// `Idempotency-Key` as elsewhere: a repeat finds the purchase as it now stands. What a deleted user
+/// would get back is kept with what they left.
+#[utoipa::path(post, path = "/purchases/{id}/refund", params(("id" = PurchaseId, Path), KeyHeader),
+    request_body = RefundRequestBody, responses(
+    (status = 200, body = PurchaseBody),
+    (status = 409, description = "`purchase_not_paid`: it is pending, has failed or was refunded; or `idempotency_key_in_flight`.")))]
+pub(super) async fn refund_purchase(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PurchaseId>,
+    idempotency: Idempotency,
+    Json(body): Json<RefundRequestBody>,
+) -> Result<Json<PurchaseBody>, Problem> {
+    caller.require(Permission::PurchasesRefund)?;
+    let keyed = keyed(idempotency, "refund", &(id, &body))?;
+    let (books, input) = (
+        &state.books,
+        &RefundPurchase {
+            id,
+            by: caller.user_id,
+            reason: justification(&body.reason)?,
+            keyed,
+        },
+    );
+    let view = state
+        .db
+        .write(|tx| async move { app::refund_purchase::refund_purchase(&tx, books, input).await })
+        .await?;
+    Ok(Json(PurchaseBody::new(books, view)))
+}
+
 impl From<BuyTariffError> for Problem {
     fn from(error: BuyTariffError) -> Self {
         match error {
@@ -214,6 +301,21 @@ impl From<BuyTariffError> for Problem {
             BuyTariffError::Start(StartError::PriceOutOfRange)
             | BuyTariffError::Store(_)
             | BuyTariffError::Together(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<RefundError> for Problem {
+    fn from(error: RefundError) -> Self {
+        match error {
+            RefundError::NotFound => Self::not_found("purchase"),
+            RefundError::NotPaid => Self::new(
+                StatusCode::CONFLICT,
+                "purchase_not_paid",
+                "Only a paid purchase can be refunded",
+            ),
+            RefundError::Claim(error) => error.into(),
+            RefundError::Settle(_) | RefundError::Store(_) => Self::internal(&error),
         }
     }
 }

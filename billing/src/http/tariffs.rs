@@ -12,6 +12,7 @@ use shared::{
     ids::TariffId,
     money::Money,
 };
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AppState,
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// Which tariffs a list shows.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum StatusFilter {
     Active,
@@ -36,33 +37,52 @@ enum StatusFilter {
 }
 
 /// The filter of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// `active` if absent; the others need `tariffs.write`.
+    #[param(inline)]
     status: Option<StatusFilter>,
 }
 
 /// What a new tariff is.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewTariff)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateBody {
+    /// Without control characters; space around it is dropped.
+    #[schema(min_length = 1, max_length = 200, example = "Basic")]
     name: String,
+    /// In the platform's currency, from 0 to 1000000000000 minor units.
     price: Money,
+    /// How long what is bought runs, ISO 8601.
+    #[schema(pattern = "^P", example = "P1M")]
     period: String,
 }
 
 /// What is to be changed; what is absent stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = TariffChange)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeBody {
+    /// Without control characters; space around it is dropped.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 200)]
     name: Option<String>,
+    /// In the platform's currency, from 0 to 1000000000000 minor units. What was bought keeps its
+    /// price, and so does what waits for its promocode.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
     price: Option<Money>,
+    /// How long what is bought runs, ISO 8601.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, pattern = "^P", example = "P1M")]
     period: Option<String>,
 }
 
-/// `GET /tariffs`: what is sold; with `tariffs.write` also what is archived.
+/// What is sold, the newest first; with `tariffs.write` also what is archived.
+#[utoipa::path(get, path = "/tariffs", params(ListQuery, PageQuery),
+    responses((status = 200, body = Page<TariffBody>)))]
 pub(super) async fn list_tariffs(
     State(state): State<AppState>,
     caller: Caller,
@@ -91,7 +111,9 @@ pub(super) async fn list_tariffs(
     Ok(Json(page))
 }
 
-/// `GET /tariffs/{id}`: also one that is archived, since purchases and subscriptions name it.
+/// One tariff, also one that is archived, since purchases and subscriptions name it.
+#[utoipa::path(get, path = "/tariffs/{id}", params(("id" = TariffId, Path)),
+    responses((status = 200, body = TariffBody)))]
 pub(super) async fn get_tariff(
     State(state): State<AppState>,
     _: Caller,
@@ -102,7 +124,9 @@ pub(super) async fn get_tariff(
     Ok(Json(TariffBody::new(&state.books, tariff)))
 }
 
-/// `POST /tariffs`.
+/// Puts a tariff on sale.
+#[utoipa::path(post, path = "/tariffs", request_body = CreateBody,
+    responses((status = 201, body = TariffBody)))]
 pub(super) async fn create_tariff(
     State(state): State<AppState>,
     caller: Caller,
@@ -118,10 +142,10 @@ pub(super) async fn create_tariff(
         Ok(new) if errors.is_empty() => new,
         _ => return Err(Problem::invalid(&errors)),
     };
-    let (books, new) = (&state.books, &new);
+    let (books, new, by) = (&state.books, &new, caller.user_id);
     let tariff = state
         .db
-        .write(|tx| async move { app::create_tariff::create_tariff(&tx, books, new.clone()).await })
+        .write(|tx| async move { app::create_tariff::create_tariff(&tx, books, by, new.clone()).await })
         .await?;
     let location = [(header::LOCATION, format!("/billing/v1/tariffs/{}", tariff.id))];
     Ok((
@@ -132,7 +156,9 @@ pub(super) async fn create_tariff(
         .into_response())
 }
 
-/// `PATCH /tariffs/{id}`.
+/// Changes a tariff for purchases from now on; those that were begun keep the one they were begun with.
+#[utoipa::path(patch, path = "/tariffs/{id}", params(("id" = TariffId, Path)), request_body = ChangeBody,
+    responses((status = 200, body = TariffBody)))]
 pub(super) async fn change_tariff(
     State(state): State<AppState>,
     caller: Caller,
@@ -151,25 +177,27 @@ pub(super) async fn change_tariff(
         price: body.price.map(|price| price.amount),
         period: body.period,
     };
-    let books = &state.books;
+    let (books, by) = (&state.books, caller.user_id);
     let tariff = state
         .db
-        .write(|tx| async move { app::change_tariff::change_tariff(&tx, books, id, change).await })
+        .write(|tx| async move { app::change_tariff::change_tariff(&tx, books, by, id, change).await })
         .await?;
     Ok(Json(TariffBody::new(books, tariff)))
 }
 
-/// `POST /tariffs/{id}/archive`.
+/// Takes a tariff off sale for good; what was sold goes on. Again changes nothing.
+#[utoipa::path(post, path = "/tariffs/{id}/archive", params(("id" = TariffId, Path)),
+    responses((status = 200, body = TariffBody)))]
 pub(super) async fn archive_tariff(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TariffId>,
 ) -> Result<Json<TariffBody>, Problem> {
     caller.require(Permission::TariffsWrite)?;
-    let books = &state.books;
+    let (books, by) = (&state.books, caller.user_id);
     let tariff = state
         .db
-        .write(|tx| async move { app::archive_tariff::archive_tariff(&tx, books, id).await })
+        .write(|tx| async move { app::archive_tariff::archive_tariff(&tx, books, by, id).await })
         .await?
         .ok_or_else(|| Problem::not_found("tariff"))?;
     Ok(Json(TariffBody::new(books, tariff)))

@@ -202,6 +202,7 @@ mod tests {
             deadline: now,
             settled_at: Some(now),
             balance_after: Some(Amount(0)),
+            refund: None,
         };
         PurchaseView {
             purchase,

@@ -5,6 +5,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use serde::Deserialize;
 use serde_json::json;
 use shared::{
     contracts::Permission,
@@ -12,21 +13,23 @@ use shared::{
     ids::TopUpId,
     money::Money,
 };
+use utoipa::IntoParams;
 
 use super::{
     AppState,
-    body::{OwnerQuery, operation_amount, page},
+    body::{KeyHeader, OwnerQuery, TimeQuery, operation_amount, page},
     keys::keyed,
-    render::{BalanceBody, TopUpBody, TransferBody},
+    render::{BalanceBody, TopUpBody, TransferBody, TransferCause},
 };
 use crate::app::{
     self,
-    read_wallet::WalletTransfer,
+    read_wallet::{TransferFilter, WalletTransfer},
     top_up_wallet::{TopUp, TopUpError, TopUpState, TopUpWallet},
     withdraw_money::{WithdrawError, WithdrawMoney, WithdrawalState},
 };
 
-/// `GET /balance`.
+/// What a wallet holds.
+#[utoipa::path(get, path = "/balance", params(OwnerQuery), responses((status = 200, body = BalanceBody)))]
 pub(super) async fn get_balance(
     State(state): State<AppState>,
     caller: Caller,
@@ -37,12 +40,16 @@ pub(super) async fn get_balance(
     Ok(Json(BalanceBody::new(&state.books, user, balance)))
 }
 
-/// `POST /balance/top-up`. `Idempotency-Key` is strongly recommended: without one, a repeat of
-/// the request is another top-up.
+/// Puts money into one's wallet.
 ///
-/// 200 with the balance: the money is in the wallet. 402 `payment_declined`: the provider refused,
-/// and no money moved. 202 with the top-up, and `Location`: the provider has not decided, or could
-/// not be asked; billing keeps asking, and the top-up's own page tells what came of it.
+/// `Idempotency-Key` is strongly recommended: without one, a repeat of the request is another
+/// top-up.
+#[utoipa::path(post, path = "/balance/top-up", params(KeyHeader), request_body = Money, responses(
+    (status = 200, body = BalanceBody, description = "The money is in the wallet."),
+    (status = 202, body = TopUpBody, description = "The provider has not decided, or could not be asked. Billing keeps asking; `Location` tells what comes of it."),
+    (status = 402, description = "`payment_declined`: the provider refused, and no money moved."),
+    (status = 409, description = "`idempotency_key_in_flight`."),
+    (status = 503, description = "`no_payment_provider`, or not available at the moment.")))]
 pub(super) async fn top_up_balance(
     State(state): State<AppState>,
     caller: Caller,
@@ -73,7 +80,9 @@ pub(super) async fn top_up_balance(
     }
 }
 
-/// `GET /top-ups/{id}`: one's own; with `billing.read` anyone's.
+/// One top-up: one's own; with `billing.read` anyone's.
+#[utoipa::path(get, path = "/top-ups/{id}", params(("id" = TopUpId, Path)),
+    responses((status = 200, body = TopUpBody)))]
 pub(super) async fn get_top_up(
     State(state): State<AppState>,
     caller: Caller,
@@ -87,8 +96,14 @@ pub(super) async fn get_top_up(
     Ok(Json(TopUpBody::new(&state.books, top_up)))
 }
 
-/// `POST /balance/withdraw`. `Idempotency-Key` is strongly recommended, as for top-ups; a repeat
-/// of one that failed shows that it failed.
+/// Takes money out of one's wallet.
+///
+/// `Idempotency-Key` is strongly recommended, as for top-ups; a repeat of one that failed shows that
+/// it failed.
+#[utoipa::path(post, path = "/balance/withdraw", params(KeyHeader), request_body = Money, responses(
+    (status = 200, body = BalanceBody),
+    (status = 402, description = "`insufficient_funds`: the wallet holds too little."),
+    (status = 409, description = "`idempotency_key_in_flight`.")))]
 pub(super) async fn withdraw_balance(
     State(state): State<AppState>,
     caller: Caller,
@@ -125,16 +140,37 @@ pub(super) async fn withdraw_balance(
     }
 }
 
-/// `GET /transfers`: those of one's own wallet, newest first.
+/// Which transfers a list shows.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TransfersQuery {
+    /// Only those with this cause.
+    #[param(inline)]
+    cause: Option<TransferCause>,
+}
+
+/// What moved a wallet, the newest first.
+#[utoipa::path(get, path = "/transfers", params(OwnerQuery, TransfersQuery, TimeQuery, PageQuery),
+    responses((status = 200, body = Page<TransferBody>)))]
 pub(super) async fn list_transfers(
     State(state): State<AppState>,
     caller: Caller,
     Query(owner): Query<OwnerQuery>,
+    Query(which): Query<TransfersQuery>,
+    Query(time): Query<TimeQuery>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<TransferBody>>, Problem> {
-    let user = caller.own_or(owner.user_id, Permission::BillingRead)?;
     let (after, limit) = page(&query)?;
-    let rows = app::read_wallet::list_transfers(state.db.reader(), user, after, limit + 1).await?;
+    let time = time.checked()?;
+    let filter = TransferFilter {
+        user_id: caller.own_or(owner.user_id, Permission::BillingRead)?,
+        cause: which.cause.map(TransferCause::as_str),
+        from: time.from,
+        to: time.to,
+        after,
+        limit: limit + 1,
+    };
+    let rows = app::read_wallet::list_transfers(state.db.reader(), &filter).await?;
     let cursor = |row: &WalletTransfer| Cursor {
         at: row.at,
         id: row.id.0,

@@ -1,6 +1,8 @@
 //! A provider for trying: no money changes hands.
 
 use async_trait::async_trait;
+use secrecy::SecretString;
+use shared::config::{BillingConfig, SandboxMode};
 
 use super::{Charge, Outcome, PaymentProvider, ProviderError};
 use crate::domain::ledger::{InvalidProviderName, ProviderName};
@@ -8,20 +10,25 @@ use crate::domain::ledger::{InvalidProviderName, ProviderName};
 /// Amounts that end in these minor units (`10.13`) are declined, so that a decline can be tried.
 const DECLINED_ENDING: i64 = 13;
 
-/// Approves every charge at once, but declines amounts that end in `.13`.
+/// Approves every charge at once, but declines amounts that end in `.13`; or, if it is asynchronous,
+/// leaves each to whoever signs a webhook.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     name: ProviderName,
+    mode: SandboxMode,
+    secret: Option<SecretString>,
 }
 
 impl Sandbox {
-    /// The sandbox.
+    /// The sandbox, as it is configured.
     ///
     /// # Errors
     /// Never: its name is a good one.
-    pub fn new() -> Result<Self, InvalidProviderName> {
+    pub fn new(config: &BillingConfig) -> Result<Self, InvalidProviderName> {
         Ok(Self {
             name: "sandbox".parse()?,
+            mode: config.sandbox_mode,
+            secret: config.sandbox_webhook_secret.clone(),
         })
     }
 }
@@ -33,6 +40,9 @@ impl PaymentProvider for Sandbox {
     }
 
     async fn charge(&self, charge: &Charge) -> Result<Outcome, ProviderError> {
+        if self.mode == SandboxMode::Asynchronous {
+            return Ok(Outcome::Pending);
+        }
         Ok(if charge.amount.amount.0 % 100 == DECLINED_ENDING {
             Outcome::Declined {
                 reason: "The sandbox declines amounts that end in 13.".to_owned(),
@@ -40,5 +50,9 @@ impl PaymentProvider for Sandbox {
         } else {
             Outcome::Approved
         })
+    }
+
+    fn webhook_secret(&self) -> Option<&SecretString> {
+        self.secret.as_ref()
     }
 }

@@ -184,7 +184,11 @@ pub async fn lock_wallets(
     }
 }
 
-async fn lock_existing(
+/// Locks those of `users`' wallets that there are for this transaction, in one order for everybody.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_existing(
     conn: &impl ConnectionTrait,
     users: &BTreeSet<UserId>,
 ) -> Result<HashMap<UserId, Wallet>, DbErr> {

@@ -48,6 +48,21 @@ pub const CHECKS: &[Check] = &[
          OR COUNT(t.id) <> CASE WHEN COALESCE(p.charged, 0) > 0 THEN 1 ELSE 0 END",
     ),
     check(
+        "a refunded purchase is given back once, and no other is",
+        "SELECT p.id AS id, p.state || ', given back ' || CAST(COALESCE(SUM(t.amount), 0) AS TEXT) AS detail \
+         FROM purchases p LEFT JOIN transfers t ON t.cause_kind = 'refund' AND t.cause_id = p.id AND t.user_id = p.user_id \
+         GROUP BY p.id, p.state, p.charged, p.refunded_at, p.refund_reason, p.refund_balance_after \
+         HAVING COALESCE(SUM(t.amount), 0) <> CASE WHEN p.state = 'refunded' THEN COALESCE(p.charged, 0) ELSE 0 END \
+         OR (p.state = 'refunded') <> (p.refunded_at IS NOT NULL) OR (p.state = 'refunded') <> (p.refund_reason IS NOT NULL) \
+         OR (p.state = 'refunded') <> (p.refund_balance_after IS NOT NULL)",
+    ),
+    check(
+        "what a refunded purchase gave has ended",
+        "SELECT s.id AS id, 'ends after the refund' AS detail FROM subscriptions s \
+         JOIN purchases p ON p.id = s.purchase_id WHERE p.state = 'refunded' AND s.ends_at > p.refunded_at \
+         AND s.ends_at > s.starts_at",
+    ),
+    check(
         "an approved top-up is credited once, and no other is",
         "SELECT u.id AS id, u.state || ', credited ' || CAST(COALESCE(SUM(t.amount), 0) AS TEXT) AS detail \
          FROM top_ups u LEFT JOIN transfers t ON t.cause_kind = 'top_up' AND t.cause_id = u.id AND t.user_id = u.user_id \
@@ -62,11 +77,25 @@ pub const CHECKS: &[Check] = &[
          HAVING COALESCE(SUM(t.amount), 0) <> CASE WHEN w.state = 'done' THEN w.amount ELSE 0 END",
     ),
     check(
+        "an adjustment is one transfer of what it says",
+        "SELECT a.id AS id, a.direction || ' of ' || CAST(a.amount AS TEXT) || ', moved ' || CAST(COALESCE(SUM(t.amount), 0) AS TEXT) AS detail \
+         FROM adjustments a LEFT JOIN transfers t ON t.cause_kind = a.direction AND t.cause_id = a.id AND t.user_id = a.user_id \
+         GROUP BY a.id, a.direction, a.amount HAVING COALESCE(SUM(t.amount), 0) <> a.amount",
+    ),
+    check(
+        "a deleted user's wallet is empty",
+        "SELECT a.id AS id, CAST(a.balance AS TEXT) AS detail FROM accounts a JOIN users u ON u.id = a.user_id \
+         WHERE u.status = 'deleted' AND a.balance <> 0",
+    ),
+    check(
         "a transfer has what caused it",
         "SELECT t.id AS id, t.cause_kind AS detail FROM transfers t WHERE NOT EXISTS \
          (SELECT 1 FROM purchases p WHERE p.id = t.cause_id AND t.cause_kind IN ('purchase', 'refund')) \
          AND NOT EXISTS (SELECT 1 FROM top_ups u WHERE u.id = t.cause_id AND t.cause_kind = 'top_up') \
-         AND NOT EXISTS (SELECT 1 FROM withdrawals w WHERE w.id = t.cause_id AND t.cause_kind = 'withdrawal')",
+         AND NOT EXISTS (SELECT 1 FROM withdrawals w WHERE w.id = t.cause_id AND t.cause_kind = 'withdrawal') \
+         AND NOT EXISTS (SELECT 1 FROM adjustments a WHERE a.id = t.cause_id AND t.cause_kind = a.direction) \
+         AND NOT EXISTS (SELECT 1 FROM users d WHERE d.id = t.cause_id AND t.cause_kind = 'forfeiture') \
+         AND NOT EXISTS (SELECT 1 FROM transfers o WHERE o.id = t.cause_id AND t.cause_kind = 'forfeiture')",
     ),
     check_before(
         "no purchase waits past its deadline",

@@ -1,21 +1,25 @@
 //! The purchases.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Statement,
     sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, Value, ValueTuple},
 };
 use shared::{
     clock::Instant,
     contracts::Reason,
-    ids::{PurchaseId, UserId},
+    ids::{PurchaseId, TariffId, UserId},
     money::Amount,
 };
 
 use super::{After, nth, older, unreadable, update_each};
-use crate::domain::purchase::{Purchase, PurchaseState};
+use crate::domain::{
+    period::Period,
+    purchase::{Purchase, PurchaseState, Refund},
+};
 
 /// Rows as the database keeps them.
 pub mod entity {
@@ -68,6 +72,12 @@ pub mod entity {
         pub settled_at: Option<Instant>,
         /// What the wallet held then.
         pub balance_after: Option<Amount>,
+        /// When it was given back.
+        pub refunded_at: Option<Instant>,
+        /// Why it was given back.
+        pub refund_reason: Option<String>,
+        /// What the wallet held after it was given back.
+        pub refund_balance_after: Option<Amount>,
     }
 
     /// None.
@@ -94,6 +104,14 @@ fn read(row: Model) -> Result<Purchase, DbErr> {
         .as_deref()
         .map(serde_json::from_str)
         .transpose();
+    let refund = match (row.refund_reason, row.refunded_at, row.refund_balance_after) {
+        (Some(reason), Some(refunded_at), Some(balance_after)) => Some(Refund {
+            reason,
+            refunded_at,
+            balance_after,
+        }),
+        _ => None,
+    };
     Ok(Purchase {
         id: row.id,
         version: row.version,
@@ -111,6 +129,7 @@ fn read(row: Model) -> Result<Purchase, DbErr> {
         deadline: row.deadline,
         settled_at: row.settled_at,
         balance_after: row.balance_after,
+        refund,
     })
 }
 
@@ -160,6 +179,9 @@ fn row(purchase: &Purchase) -> Result<ActiveModel, DbErr> {
         deadline: Set(purchase.deadline),
         settled_at: Set(purchase.settled_at),
         balance_after: Set(purchase.balance_after),
+        refunded_at: Set(purchase.refund.as_ref().map(|refund| refund.refunded_at)),
+        refund_reason: Set(purchase.refund.as_ref().map(|refund| refund.reason.clone())),
+        refund_balance_after: Set(purchase.refund.as_ref().map(|refund| refund.balance_after)),
     })
 }
 
@@ -182,6 +204,9 @@ pub async fn settle(conn: &impl ConnectionTrait, settled: &[Settled]) -> Result<
         .value(Column::RefusalReasons, nth(8))
         .value(Column::SettledAt, nth(9))
         .value(Column::BalanceAfter, nth(10))
+        .value(Column::RefundedAt, nth(11))
+        .value(Column::RefundReason, nth(12))
+        .value(Column::RefundBalanceAfter, nth(13))
         .and_where(Expr::col((Entity, Column::Id)).eq(nth(1)))
         .and_where(Expr::col((Entity, Column::Version)).eq(nth(2)))
         .to_owned();
@@ -204,6 +229,13 @@ fn settled_values(settled: &Settled) -> Result<ValueTuple, DbErr> {
         reasons_json(&purchase.refusal_reasons)?.into(),
         purchase.settled_at.into(),
         purchase.balance_after.into(),
+        purchase.refund.as_ref().map(|refund| refund.refunded_at).into(),
+        purchase
+            .refund
+            .as_ref()
+            .map(|refund| refund.reason.clone())
+            .into(),
+        purchase.refund.as_ref().map(|refund| refund.balance_after).into(),
     ];
     Ok(ValueTuple::Many(values))
 }
@@ -307,28 +339,56 @@ fn overdue(now: Instant) -> sea_orm::Select<Entity> {
         .filter(Column::Deadline.lte(now))
 }
 
-/// At most `limit` purchases of `user`, newest first.
+/// Which purchases.
+#[derive(Clone, Debug)]
+pub struct PurchaseFilter {
+    /// Whose.
+    pub user_id: UserId,
+    /// How far they have come: [`PurchaseState::as_str`].
+    pub status: Option<&'static str>,
+    /// Of what.
+    pub tariff_id: Option<TariffId>,
+    /// Asked for then or later.
+    pub from: Option<Instant>,
+    /// Asked for before then.
+    pub to: Option<Instant>,
+    /// From behind this one on.
+    pub after: After,
+    /// At most so many.
+    pub limit: u64,
+}
+
+/// The purchases that `filter` asks for, newest first.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list(
-    conn: &impl ConnectionTrait,
-    user: UserId,
-    after: After,
-    limit: u64,
-) -> Result<Vec<Purchase>, DbErr> {
-    let rows = Entity::find()
-        .filter(Column::UserId.eq(user))
-        .filter(older(Column::RequestedAt, Column::Id, after))
+pub async fn list(conn: &impl ConnectionTrait, filter: &PurchaseFilter) -> Result<Vec<Purchase>, DbErr> {
+    let mut found = Entity::find()
+        .filter(Column::UserId.eq(filter.user_id))
+        .filter(older(Column::RequestedAt, Column::Id, filter.after));
+    if let Some(status) = filter.status {
+        found = found.filter(Column::State.eq(status));
+    }
+    if let Some(tariff) = filter.tariff_id {
+        found = found.filter(Column::TariffId.eq(tariff));
+    }
+    if let Some(from) = filter.from {
+        found = found.filter(Column::RequestedAt.gte(from));
+    }
+    if let Some(to) = filter.to {
+        found = found.filter(Column::RequestedAt.lt(to));
+    }
+    let rows = found
         .order_by_desc(Column::RequestedAt)
         .order_by_desc(Column::Id)
-        .limit(limit)
+        .limit(filter.limit)
         .all(conn)
         .await?;
     rows.into_iter().map(read).collect()
 }
 
-/// At most `limit` purchases that were paid or failed before `before`, by id, from after `after` on.
+/// At most `limit` purchases whose last change, to paid, failed or refunded, was before `before`, by
+/// id, from after `after` on.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -340,6 +400,7 @@ pub async fn settled_before(
 ) -> Result<Vec<Purchase>, DbErr> {
     let mut settled = Entity::find()
         .filter(Column::SettledAt.lt(before))
+        .filter(Column::RefundedAt.is_null().or(Column::RefundedAt.lt(before)))
         .order_by_asc(Column::Id)
         .limit(limit);
     if let Some(after) = after {
@@ -347,6 +408,74 @@ pub async fn settled_before(
     }
     let rows = settled.all(conn).await?;
     rows.into_iter().map(read).collect()
+}
+
+/// For how long what was bought by each of `ids` runs.
+///
+/// # Errors
+/// When the database does not answer, or keeps a period that is none.
+pub async fn periods(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = PurchaseId>,
+) -> Result<HashMap<PurchaseId, Period>, DbErr> {
+    let rows: Vec<(PurchaseId, String)> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .column(Column::Period)
+        .filter(Column::Id.is_in(ids))
+        .into_tuple()
+        .all(conn)
+        .await?;
+    rows.into_iter()
+        .map(|(id, period)| Ok((id, period.parse().map_err(unreadable)?)))
+        .collect()
+}
+
+/// What the tariff of each of `ids` was called when it was bought.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn tariff_names(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = PurchaseId>,
+) -> Result<HashMap<PurchaseId, String>, DbErr> {
+    let rows: Vec<(PurchaseId, String)> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .column(Column::TariffName)
+        .filter(Column::Id.is_in(ids))
+        .into_tuple()
+        .all(conn)
+        .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Those of `users` who have a purchase that is paid.
+///
+/// Looks by what purchases gave, since failed ones gave nothing, however many there are: for each
+/// user it takes one row, and one more for each refund.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn who_has_purchased(
+    conn: &impl ConnectionTrait,
+    users: impl IntoIterator<Item = UserId>,
+) -> Result<HashSet<UserId>, DbErr> {
+    let values: Vec<Value> = users.into_iter().map(Into::into).collect();
+    if values.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let backend = conn.get_database_backend();
+    let places: Vec<_> = (1..=values.len()).map(|place| format!("(${place})")).collect();
+    let sql = format!(
+        "SELECT asked.column1 AS user_id FROM (VALUES {}) AS asked WHERE EXISTS (SELECT 1 FROM subscriptions s \
+         JOIN purchases p ON p.id = s.purchase_id AND p.state = 'paid' WHERE s.user_id = asked.column1)",
+        places.join(", ")
+    );
+    let rows = conn
+        .query_all_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await?;
+    rows.into_iter().map(|row| row.try_get("", "user_id")).collect()
 }
 
 #[cfg(test)]

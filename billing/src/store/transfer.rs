@@ -169,22 +169,47 @@ pub async fn insert(conn: &impl ConnectionTrait, transfers: &[NewTransfer]) -> R
     Ok(())
 }
 
-/// At most `limit` transfers of the wallet of `user`, newest first.
+/// Which transfers.
+#[derive(Clone, Debug)]
+pub struct TransferFilter {
+    /// Of whose wallet.
+    pub user_id: UserId,
+    /// Caused by what: the first part of [`Cause::as_key`].
+    pub cause: Option<&'static str>,
+    /// Made then or later.
+    pub from: Option<Instant>,
+    /// Made before then.
+    pub to: Option<Instant>,
+    /// From behind this one on.
+    pub after: After,
+    /// At most so many.
+    pub limit: u64,
+}
+
+/// The transfers that `filter` asks for, newest first.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn list(
     conn: &impl ConnectionTrait,
-    user: UserId,
-    after: After,
-    limit: u64,
+    filter: &TransferFilter,
 ) -> Result<Vec<WalletTransfer>, DbErr> {
-    let rows = Entity::find()
-        .filter(Column::UserId.eq(user))
-        .filter(older(Column::At, Column::Id, after))
+    let mut found = Entity::find()
+        .filter(Column::UserId.eq(filter.user_id))
+        .filter(older(Column::At, Column::Id, filter.after));
+    if let Some(cause) = filter.cause {
+        found = found.filter(Column::CauseKind.eq(cause));
+    }
+    if let Some(from) = filter.from {
+        found = found.filter(Column::At.gte(from));
+    }
+    if let Some(to) = filter.to {
+        found = found.filter(Column::At.lt(to));
+    }
+    let rows = found
         .order_by_desc(Column::At)
         .order_by_desc(Column::Id)
-        .limit(limit)
+        .limit(filter.limit)
         .all(conn)
         .await?;
     rows.into_iter().map(read).collect()

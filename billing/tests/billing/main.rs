@@ -2,15 +2,21 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+mod adjustments;
 mod clocks;
 mod concurrency;
 mod deadlines;
+mod deleted_users;
+mod description;
+mod endings;
 mod idempotency;
 mod input;
+mod lists;
 mod messages;
 mod outages;
 mod promocodes;
 mod reconciliation;
+mod refunds;
 mod story;
 mod subscriptions;
 mod tariffs;
@@ -18,16 +24,19 @@ mod together;
 mod top_ups;
 mod traces;
 mod users;
+mod webhooks;
 
 use std::sync::Arc;
 
 use billing::app::reconcile::reconcile;
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use serde_json::{Value, json};
 use shared::{
     clock::{Clock, SystemClock},
     config::Config,
     contracts::{
-        HoldPromocodeV1, Locale, PromocodeHeldV1, ServiceName, UserRegisteredV1, UserState, UserStatus,
+        Envelope, HoldPromocodeV1, Locale, Message, PromocodeHeldV1, ServiceName, UserRegisteredV1,
+        UserState, UserStatus,
     },
     ids::{CampaignId, PromocodeId, PurchaseId, TariffId, UserId},
     money::{Amount, Money},
@@ -68,8 +77,25 @@ impl Billing {
         configure: impl FnOnce(&mut Config),
     ) -> Self {
         let service = TestService::start_with(billing::definition(), database, clock, configure).await;
+        keep_what_is_said(&service).await;
         let admin = service.api_of_admin();
         Self { service, admin }
+    }
+
+    /// All of kind `M` that billing has said so far, whoever listens, in order.
+    async fn said<M: Message>(&self) -> Vec<M> {
+        let conn = self.service.db.reader();
+        let statement =
+            Statement::from_string(conn.get_database_backend(), "SELECT body FROM said ORDER BY id");
+        let rows = conn.query_all_raw(statement).await.unwrap();
+        let envelopes = rows.iter().map(|row| {
+            let body: String = row.try_get("", "body").unwrap();
+            serde_json::from_str::<Envelope>(&body).unwrap()
+        });
+        envelopes
+            .filter(|envelope| envelope.message_type == M::TYPE)
+            .map(|envelope| envelope.open().unwrap())
+            .collect()
     }
 
     /// Stops; whatever happened in the test, the books must balance.
@@ -182,6 +208,26 @@ impl Customer {
     async fn items(&self, list: &str) -> Vec<Value> {
         let page = self.api.get(&format!("/billing/v1/{list}")).await.expect(200);
         page["items"].as_array().unwrap().clone()
+    }
+}
+
+/// Keeps a copy of everything that goes through the outbox, also of what no other service takes.
+async fn keep_what_is_said(service: &TestService) {
+    let conn = service.db.writer();
+    let statements: &[&str] = match conn.get_database_backend() {
+        DbBackend::Sqlite => &[
+            "CREATE TABLE IF NOT EXISTS said (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL)",
+            "CREATE TRIGGER IF NOT EXISTS keep_said AFTER INSERT ON outbox BEGIN INSERT INTO said (body) VALUES (NEW.body); END",
+        ],
+        _ => &[
+            "CREATE TABLE IF NOT EXISTS said (id BIGSERIAL PRIMARY KEY, body TEXT NOT NULL)",
+            "CREATE OR REPLACE FUNCTION keep_said() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN INSERT INTO said (body) VALUES (NEW.body); RETURN NULL; END $$",
+            "CREATE OR REPLACE TRIGGER keep_said AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION keep_said()",
+        ],
+    };
+    for statement in statements {
+        conn.execute_unprepared(statement).await.unwrap();
     }
 }
 

@@ -9,6 +9,7 @@ use billing::{
 };
 use chrono::Duration;
 use sea_orm::ConnectionTrait as _;
+use serde_json::json;
 use shared::{contracts::FailureReason, money::Amount};
 
 use crate::{Billing, DATABASES, held};
@@ -80,6 +81,53 @@ async fn what_a_hand_in_the_database_breaks_is_found() {
 }
 
 #[tokio::test]
+async fn what_a_hand_breaks_of_refunds_adjustments_and_what_was_left_is_found() {
+    for database in DATABASES {
+        let billing = Billing::start(database).await;
+        let customer = billing.customer_with(10_000).await;
+        billing.register(&customer).await;
+        let tariff = billing.tariff(1_000).await;
+        let bought = customer.buy(tariff).await.expect(201);
+        customer.buy(tariff).await.expect(201);
+        let refund = format!("/billing/v1/purchases/{}/refund", bought["id"].as_str().unwrap());
+        billing
+            .admin
+            .post(&refund, &json!({"reason": "x"}))
+            .await
+            .expect(200);
+        let credit = format!("/billing/v1/users/{}/credit", customer.id);
+        let amount = json!({"amount": 100, "currency": "RUB", "reason": "x"});
+        billing.admin.post(&credit, &amount).await.expect(200);
+        assert!(broken_rules(&billing).await.is_empty());
+        for (sql, rule) in [
+            (
+                "UPDATE purchases SET refunded_at = settled_at WHERE state = 'refunded'",
+                "what a refunded purchase gave has ended",
+            ),
+            (
+                "UPDATE purchases SET state = 'refunded', refund_reason = 'x', refund_balance_after = 0, \
+                 refunded_at = requested_at WHERE state = 'paid'",
+                "a refunded purchase is given back once, and no other is",
+            ),
+            (
+                "UPDATE adjustments SET amount = amount + 1",
+                "an adjustment is one transfer of what it says",
+            ),
+            (
+                "UPDATE users SET status = 'deleted'",
+                "a deleted user's wallet is empty",
+            ),
+            ("DELETE FROM adjustments", "a transfer has what caused it"),
+        ] {
+            assert!(by_hand(&billing, sql).await, "{sql}");
+            let broken = broken_rules(&billing).await;
+            assert!(broken.contains(&rule), "{sql}: {broken:?}");
+        }
+        billing.service.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn the_database_itself_refuses_what_would_break_the_books() {
     for database in DATABASES {
         let billing = Billing::start(database).await;
@@ -100,7 +148,8 @@ async fn the_database_itself_refuses_what_would_break_the_books() {
             "UPDATE tariffs SET price = -1",
             "INSERT INTO transfers SELECT source_id, cause_kind, cause_id, source_id, destination_id, amount, user_id, \
              balance_after, at FROM transfers",
-            "INSERT INTO subscriptions SELECT user_id, purchase_id, user_id, tariff_id, starts_at, ends_at FROM subscriptions",
+            "INSERT INTO subscriptions (id, purchase_id, user_id, tariff_id, starts_at, ends_at) \
+             SELECT user_id, purchase_id, user_id, tariff_id, starts_at, ends_at FROM subscriptions",
         ] {
             assert!(!by_hand(&billing, sql).await, "{sql}");
         }

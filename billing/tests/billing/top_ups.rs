@@ -31,17 +31,17 @@ use crate::{Billing, Customer, DATABASES, money, rub};
 /// What the provider does is in the amount.
 const NEVER_DECIDES: i64 = 100;
 const ALWAYS_FAILS: i64 = 200;
-const DECIDES_THE_SECOND_TIME: i64 = 300;
+pub(crate) const DECIDES_THE_SECOND_TIME: i64 = 300;
 const WAITS_TO_BE_LET: i64 = 400;
 
-struct Scripted {
+pub(crate) struct Scripted {
     name: ProviderName,
     asked: Mutex<HashMap<TopUpId, usize>>,
     let_go: Semaphore,
 }
 
 impl Scripted {
-    fn named(name: &str) -> Arc<Self> {
+    pub(crate) fn named(name: &str) -> Arc<Self> {
         Arc::new(Self {
             name: name.parse().unwrap(),
             asked: Mutex::default(),

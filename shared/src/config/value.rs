@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use iso_currency::Currency;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{Environment, LogFormat, Network};
+use super::{Environment, LogFormat, Network, SandboxMode};
 
 impl TryFrom<String> for Environment {
     type Error = String;
@@ -27,6 +27,18 @@ impl TryFrom<String> for LogFormat {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
             _ => Err(format!("`{text}` is neither text nor json")),
+        }
+    }
+}
+
+impl TryFrom<String> for SandboxMode {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "immediate" => Ok(Self::Immediate),
+            "asynchronous" => Ok(Self::Asynchronous),
+            _ => Err(format!("`{text}` is neither immediate nor asynchronous")),
         }
     }
 }

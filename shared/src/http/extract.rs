@@ -24,6 +24,38 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        RawJson::from_request(request, state).await?.read().map(Self)
+    }
+}
+
+/// A body that is said to be JSON, as it came: for what is signed, which is not to be read before
+/// its signature was checked.
+#[derive(Clone, Debug)]
+pub struct RawJson(pub Bytes);
+
+impl RawJson {
+    /// What it says.
+    ///
+    /// # Errors
+    /// 400 or 422 when it is no JSON, or not of that kind.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        // serde would take `["RUB", 1]` for an object with these values in the order of its fields.
+        if self.0.trim_ascii_start().starts_with(b"[") {
+            return Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid_request",
+                "The request has invalid fields",
+            )
+            .detail("The body must be a JSON object."));
+        }
+        read(&self.0)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for RawJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -47,16 +79,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 .detail(error.body_text())
             }
         })?;
-        // serde would take `["RUB", 1]` for an object with these values in the order of its fields.
-        if body.trim_ascii_start().starts_with(b"[") {
-            return Err(Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_request",
-                "The request has invalid fields",
-            )
-            .detail("The body must be a JSON object."));
-        }
-        read(&body).map(Self)
+        Ok(Self(body))
     }
 }
 

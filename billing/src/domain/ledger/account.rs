@@ -21,6 +21,8 @@ pub enum AccountKind {
     Payout,
     /// What deleted users left.
     Forfeiture,
+    /// Where what administrators put into wallets comes from, and what they take out goes.
+    Adjustment,
 }
 
 /// The name of a payment provider (`sandbox`): 1 to 32 of `a-z`, `0-9`, `_` and `-`.
@@ -59,7 +61,8 @@ impl FromStr for ProviderName {
 pub struct UnknownAccount(pub String);
 
 impl AccountKind {
-    /// The kind alone: `wallet`, `provider`, `revenue`, `payout`, `forfeiture`.
+    /// The kind alone: `wallet`, `provider`, `revenue`, `payout`, `forfeiture`,
+    /// `adjustment`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -68,6 +71,7 @@ impl AccountKind {
             Self::Revenue => "revenue",
             Self::Payout => "payout",
             Self::Forfeiture => "forfeiture",
+            Self::Adjustment => "adjustment",
         }
     }
 
@@ -101,6 +105,7 @@ impl FromStr for AccountKind {
             ("revenue", _) => Ok(Self::Revenue),
             ("payout", _) => Ok(Self::Payout),
             ("forfeiture", _) => Ok(Self::Forfeiture),
+            ("adjustment", _) => Ok(Self::Adjustment),
             (_, Some(("wallet", id))) => id.parse().map(Self::Wallet).map_err(|_| unknown()),
             (_, Some(("provider", name))) => name.parse().map(Self::Provider).map_err(|_| unknown()),
             _ => Err(unknown()),
@@ -122,6 +127,7 @@ mod tests {
             AccountKind::Revenue,
             AccountKind::Payout,
             AccountKind::Forfeiture,
+            AccountKind::Adjustment,
         ];
         for account in accounts {
             assert_eq!(account.to_string().parse(), Ok(account));

@@ -33,6 +33,17 @@ struct Setting {
     admits: bool,
     /// Loyalty's rule that a failure which overtakes its hold inserts `cancelled`.
     late_hold_rule: bool,
+    /// What a refund does by the campaign's terms; none if nobody refunds, and then the buyer
+    /// cancels, is blocked and spends. Both at once are too many histories, and what ends a
+    /// purchase has no say in its refund.
+    refunds: Option<RefundTerms>,
+}
+
+/// Whether a refund gives the use back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RefundTerms {
+    ReturnUse,
+    KeepUse,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +53,7 @@ enum Wire {
     Refused,
     Paid(i64),
     Failed(i64),
+    Refunded(i64),
     Report,
 }
 
@@ -52,6 +64,16 @@ enum Redemption {
     /// Given back, or never taken.
     Cancelled,
     Refused,
+    /// Given back after a refund.
+    Returned,
+}
+
+/// What loyalty hears of the purchase's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Paid,
+    Failed,
+    Refunded,
 }
 
 /// Loyalty's one row for the purchase.
@@ -72,6 +94,8 @@ struct World {
     discount: Amount,
     balance: Amount,
     charges: Vec<Amount>,
+    refunds: Vec<Amount>,
+    ended_subscriptions: u8,
     subscriptions: u8,
     after_deadline: bool,
     blocked: bool,
@@ -94,6 +118,7 @@ enum Action {
     Block,
     EmptyWallet,
     AskOutcome,
+    Refund,
 }
 
 fn requested_at() -> Instant {
@@ -111,6 +136,7 @@ fn beginning() -> Started {
     };
     let facts = Facts {
         user_status: None,
+        has_purchased: false,
         balance: BALANCE,
         now: requested_at(),
         moves_at: requested_at(),
@@ -126,6 +152,8 @@ impl World {
             discount: beginning.purchase.discount,
             balance: BALANCE,
             charges: Vec::new(),
+            refunds: Vec::new(),
+            ended_subscriptions: 0,
             subscriptions: 0,
             after_deadline: false,
             blocked: false,
@@ -151,21 +179,20 @@ impl World {
         }
     }
 
-    fn actions(&self) -> Vec<Action> {
-        let mut actions = vec![
-            Action::Tick,
-            Action::WatchDeadline,
-            Action::Cancel,
-            Action::Block,
-            Action::EmptyWallet,
-            Action::AskOutcome,
-        ];
+    fn actions(&self, setting: Setting) -> Vec<Action> {
+        let mut actions = vec![Action::Tick, Action::WatchDeadline, Action::AskOutcome];
+        if setting.refunds.is_some() {
+            actions.push(Action::Refund);
+        } else {
+            actions.extend([Action::Cancel, Action::Block, Action::EmptyWallet]);
+        }
         for message in self.network.keys() {
-            actions.extend([
-                Action::Deliver(*message),
-                Action::Duplicate(*message),
-                Action::Lose(*message),
-            ]);
+            actions.extend([Action::Deliver(*message), Action::Lose(*message)]);
+            // What is repeated before the purchase has ended is explored without refunds.
+            let before_the_end = matches!(message, Wire::Hold | Wire::Report);
+            if setting.refunds.is_none() || !before_the_end {
+                actions.push(Action::Duplicate(*message));
+            }
         }
         actions.extend(self.unsent.iter().map(|message| Action::Resend(*message)));
         actions
@@ -189,6 +216,12 @@ impl World {
             Action::Tick => self.after_deadline = true,
             Action::WatchDeadline => self.tell(&SagaMessage::DeadlinePassed, template),
             Action::Cancel => self.tell(&SagaMessage::CancelRequested, template),
+            Action::Refund => {
+                let refund = SagaMessage::RefundRequested {
+                    reason: "a mistake".to_owned(),
+                };
+                self.tell(&refund, template);
+            }
             Action::Block => self.blocked = true,
             Action::EmptyWallet => self.balance = Amount::ZERO,
             Action::AskOutcome => {
@@ -202,13 +235,15 @@ impl World {
     fn deliver(&mut self, message: Wire, template: &Purchase, setting: Setting) {
         match message {
             Wire::Hold => self.hold(setting),
-            Wire::Paid(version) => self.settle(version, true, setting),
-            Wire::Failed(version) => self.settle(version, false, setting),
+            Wire::Paid(version) => self.settle(version, Outcome::Paid, setting),
+            Wire::Failed(version) => self.settle(version, Outcome::Failed, setting),
+            Wire::Refunded(version) => self.settle(version, Outcome::Refunded, setting),
             Wire::Held => {
                 let held = SagaMessage::Held {
                     list_price: LIST_PRICE,
                     discount: DISCOUNT,
                     final_price: Amount(LIST_PRICE.0 - DISCOUNT.0),
+                    first_purchase_only: false,
                 };
                 self.tell(&held, template);
             }
@@ -236,13 +271,17 @@ impl World {
             } else {
                 UserStatus::Active
             }),
+            has_purchased: false,
             balance: self.balance,
             now,
             moves_at: now,
         };
         let step = step(&purchase, message, &facts).unwrap();
         if let Some(change) = step.next {
-            self.balance = change.balance_after;
+            self.balance = match &change.refund {
+                Some(refund) => refund.balance_after,
+                None => change.balance_after,
+            };
             self.discount = change.discount;
             self.state = change.state;
             self.version = change.version;
@@ -256,6 +295,13 @@ impl World {
                 (Effect::Hold, _) => self.send(Wire::Hold),
                 (Effect::Charge { amount }, _) => self.charges.push(amount.amount()),
                 (Effect::ActivateSubscription, _) => self.subscriptions += 1,
+                (Effect::GiveBack { amount }, _) => self.refunds.push(amount.amount()),
+                // Nobody is deleted here, only blocked.
+                (Effect::Forfeit { .. }, _) => self.refunds.clear(),
+                (Effect::EndSubscription, _) => self.ended_subscriptions += 1,
+                (Effect::SayRefunded, _) | (Effect::SayAgain, PurchaseState::Refunded) => {
+                    self.send(Wire::Refunded(self.version));
+                }
                 (Effect::SayPaid, _) | (Effect::SayAgain, PurchaseState::Paid) => {
                     self.send(Wire::Paid(self.version));
                 }
@@ -282,61 +328,84 @@ impl World {
     }
 
     /// Loyalty's transaction for an outcome: the highest version wins.
-    fn settle(&mut self, version: i64, paid: bool, setting: Setting) {
+    fn settle(&mut self, version: i64, outcome: Outcome, setting: Setting) {
         if version <= self.loyalty.seen {
             return;
         }
         self.loyalty.seen = version;
-        match (self.loyalty.redemption, paid) {
-            (Some(Redemption::Held), true) => self.loyalty.redemption = Some(Redemption::Confirmed),
-            (Some(Redemption::Held), false) => {
-                self.loyalty.uses -= 1;
-                self.loyalty.redemption = Some(Redemption::Cancelled);
+        let status = match (self.loyalty.redemption, outcome) {
+            (Some(Redemption::Held), Outcome::Failed) => Redemption::Cancelled,
+            (Some(Redemption::Held | Redemption::Confirmed), Outcome::Refunded)
+                if setting.refunds == Some(RefundTerms::ReturnUse) =>
+            {
+                Redemption::Returned
             }
-            (None, false) if setting.late_hold_rule => {
-                self.loyalty.redemption = Some(Redemption::Cancelled);
+            // A refund that overtakes its payment says that it was paid.
+            (Some(Redemption::Held | Redemption::Confirmed), Outcome::Paid | Outcome::Refunded) => {
+                Redemption::Confirmed
             }
-            _ => {}
+            (None, Outcome::Failed) if setting.late_hold_rule => {
+                self.loyalty.redemption = Some(Redemption::Cancelled);
+                return;
+            }
+            _ => return,
+        };
+        if matches!(status, Redemption::Cancelled | Redemption::Returned) {
+            self.loyalty.uses -= 1;
         }
+        self.loyalty.redemption = Some(status);
     }
 
     /// What must hold in every state.
     fn check_always(&self) -> Result<(), String> {
-        let paid = self.state == PurchaseState::Paid;
-        let charges: &[Amount] = if paid {
-            &[Amount(LIST_PRICE.0 - DISCOUNT.0)]
-        } else {
-            &[]
-        };
+        let refunded = self.state == PurchaseState::Refunded;
+        let charged = refunded || self.state == PurchaseState::Paid;
+        let cost = [Amount(LIST_PRICE.0 - DISCOUNT.0)];
+        let once = |happened: bool| if happened { &cost[..] } else { &[] };
         let rules = [
             (
                 "charged exactly when paid, once, list price less discount",
-                self.charges == charges,
+                self.charges == once(charged),
             ),
             (
-                "one subscription exactly when paid",
-                self.subscriptions == u8::from(paid),
+                "given back exactly when refunded, once, what was charged",
+                self.refunds == once(refunded),
+            ),
+            (
+                "one subscription exactly when paid, and it ends with a refund",
+                self.subscriptions == u8::from(charged) && self.ended_subscriptions == u8::from(refunded),
             ),
             ("a wallet is never overdrawn", !self.balance.is_negative()),
             ("at most one use is taken", (0..=1).contains(&self.loyalty.uses)),
-            ("a paid purchase has its use", !paid || self.loyalty.uses == 1),
+            (
+                "a paid purchase has its use",
+                self.state != PurchaseState::Paid || self.loyalty.uses == 1,
+            ),
         ];
         verify(self, &rules)
     }
 
     /// What must hold when the purchase has ended and no message is under way or unsent.
-    fn check_at_rest(&self) -> Result<(), String> {
-        let paid = self.state == PurchaseState::Paid;
+    fn check_at_rest(&self, setting: Setting) -> Result<(), String> {
+        let keeps_use = match self.state {
+            PurchaseState::Paid => true,
+            PurchaseState::Refunded => setting.refunds == Some(RefundTerms::KeepUse),
+            _ => false,
+        };
         let redemption = self.loyalty.redemption;
         let rules = [
             ("it has ended", self.state != PurchaseState::Pending),
             (
-                "paid, and only then, the use is kept",
-                paid == (self.loyalty.uses == 1),
+                "the use is kept when paid, and as the terms say when refunded",
+                keeps_use == (self.loyalty.uses == 1),
             ),
             (
-                "paid, and only then, it is confirmed",
-                paid == (redemption == Some(Redemption::Confirmed)),
+                "a use that is kept, and only that, is confirmed",
+                keeps_use == (redemption == Some(Redemption::Confirmed)),
+            ),
+            (
+                "a use is returned after a refund only",
+                redemption != Some(Redemption::Returned) || self.state == PurchaseState::Refunded,
             ),
             (
                 "nothing stays held or undecided",
@@ -386,17 +455,19 @@ fn explore(setting: Setting) -> Result<HashSet<PurchaseState>, String> {
     while let Some(world) = waiting.pop_front() {
         world.check_always()?;
         if world.is_at_rest() {
-            world.check_at_rest()?;
+            world.check_at_rest(setting)?;
             endings.insert(world.state);
         }
         world
             .clone()
             .come_to_rest(&beginning.purchase, setting)?
-            .check_at_rest()?;
-        for action in world.actions() {
+            .check_at_rest(setting)?;
+        for action in world.actions(setting) {
             let mut next = world.clone();
             next.act(action, &beginning.purchase, setting);
+            let refunds = (world.state, next.state) == (PurchaseState::Paid, PurchaseState::Refunded);
             if world.state != PurchaseState::Pending
+                && !refunds
                 && (next.state, next.version) != (world.state, world.version)
             {
                 return Err(format!("{action:?} changes what is final: {world:?}"));
@@ -414,6 +485,7 @@ fn every_purchase_ends_and_its_use_follows_it_whatever_the_network_does() {
     let endings = explore(Setting {
         admits: true,
         late_hold_rule: true,
+        refunds: None,
     })
     .unwrap();
     let expected = [
@@ -427,10 +499,29 @@ fn every_purchase_ends_and_its_use_follows_it_whatever_the_network_does() {
 }
 
 #[test]
+fn a_refund_gives_back_what_was_charged_and_the_use_as_the_terms_say_whatever_the_network_does() {
+    for terms in [RefundTerms::ReturnUse, RefundTerms::KeepUse] {
+        let endings = explore(Setting {
+            admits: true,
+            late_hold_rule: true,
+            refunds: Some(terms),
+        })
+        .unwrap();
+        let expected = [
+            PurchaseState::Paid,
+            PurchaseState::Refunded,
+            PurchaseState::Failed(FailureReason::TimedOut),
+        ];
+        assert_eq!(endings, HashSet::from(expected), "{terms:?}");
+    }
+}
+
+#[test]
 fn a_refused_purchase_is_never_paid_whatever_the_network_does() {
     let endings = explore(Setting {
         admits: false,
         late_hold_rule: true,
+        refunds: None,
     })
     .unwrap();
     let expected = [
@@ -446,6 +537,7 @@ fn without_the_rule_for_late_holds_the_exploration_finds_the_lost_use() {
     let found = explore(Setting {
         admits: true,
         late_hold_rule: false,
+        refunds: None,
     })
     .unwrap_err();
     // A use held for a failed purchase, which no outcome ever gives back.

@@ -6,12 +6,12 @@
 
 use shared::{
     clock::Instant,
-    contracts::{FailureReason, Reason, UserStatus},
+    contracts::{FailureReason, Reason, RefusalCode, UserStatus},
     ids::{PurchaseId, UserId},
     money::Amount,
 };
 
-use super::{Purchase, PurchaseState};
+use super::{Purchase, PurchaseState, Refund, refund::refund};
 use crate::domain::{
     tariff::Tariff,
     wallet::{self, AmountError, InsufficientFunds, OperationAmount},
@@ -28,6 +28,9 @@ pub enum SagaMessage {
         discount: Amount,
         /// What is left to pay.
         final_price: Amount,
+        /// Whether only a first purchase may have it; [`Facts::has_purchased`] decides whether
+        /// this one still is.
+        first_purchase_only: bool,
     },
     /// Loyalty holds nothing, and why.
     Refused {
@@ -40,6 +43,11 @@ pub enum SagaMessage {
     CancelRequested,
     /// Loyalty has a use held for long and asks how it ended.
     ReportRequested,
+    /// An administrator gives it back.
+    RefundRequested {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What is true at the moment of deciding, read in the transaction that acts on it.
@@ -47,6 +55,9 @@ pub enum SagaMessage {
 pub struct Facts {
     /// Whether the buyer may act; none if billing has not heard of them yet, which is no refusal.
     pub user_status: Option<UserStatus>,
+    /// Whether the buyer has another purchase that is paid; need be true only where a hold is for
+    /// a first purchase only.
+    pub has_purchased: bool,
     /// What the buyer's wallet holds, in minor units.
     pub balance: Amount,
     /// The present instant, which the deadline is held against.
@@ -66,12 +77,26 @@ pub enum Effect {
         /// The final price.
         amount: OperationAmount,
     },
+    /// Move this much from revenue back to the wallet. Comes with no purchase that cost nothing.
+    GiveBack {
+        /// What was charged.
+        amount: OperationAmount,
+    },
+    /// Move this much on from the wallet of a deleted user to where such money goes.
+    Forfeit {
+        /// What was given back.
+        amount: OperationAmount,
+    },
     /// Make the subscription.
     ActivateSubscription,
+    /// End the subscription, and move up what follows it.
+    EndSubscription,
     /// Announce that it is paid.
     SayPaid,
     /// Announce that it failed.
     SayFailed,
+    /// Announce that it was given back.
+    SayRefunded,
     /// Announce the outcome that stands, as it was, under a new message id.
     SayAgain,
 }
@@ -87,10 +112,12 @@ pub struct Change {
     pub discount: Amount,
     /// Why the promocode was refused; empty unless it was.
     pub refusal_reasons: Vec<Reason>,
-    /// When.
+    /// When it was paid or failed.
     pub settled_at: Instant,
-    /// What the wallet holds after this change, in minor units.
+    /// What the wallet held after that, in minor units.
     pub balance_after: Amount,
+    /// How it was given back; none unless it was.
+    pub refund: Option<Refund>,
 }
 
 /// What a message does to a purchase.
@@ -123,6 +150,9 @@ pub enum ProtocolError {
     /// More than one operation may move.
     #[error("the final price can't be charged: {0}")]
     NotChargeable(AmountError),
+    /// The wallet holds so much that a refund does not fit.
+    #[error("the wallet can't hold that much")]
+    WalletOverflows,
 }
 
 /// A purchase that is asked for.
@@ -189,6 +219,7 @@ pub fn start(request: PurchaseRequest, tariff: &Tariff, facts: &Facts) -> Result
         deadline: request.deadline,
         settled_at: None,
         balance_after: None,
+        refund: None,
     };
     if purchase.promocode.is_some() && wallet::may_be_used(facts.user_status) {
         return Ok(Started {
@@ -209,12 +240,13 @@ pub fn start(request: PurchaseRequest, tariff: &Tariff, facts: &Facts) -> Result
 
 /// What `message` does to `purchase`.
 ///
-/// Paid, failed and refunded are final here: a repeat, a late answer, a late cancellation
-/// change nothing and are no error. A pending purchase says nothing when asked for its
+/// Failed and refunded are final, and paid but for a refund: a repeat, a late answer, a late
+/// cancellation, a second refund change nothing and are no error. A pending purchase says nothing when asked for its
 /// outcome: its deadline will end it, and that is said.
 ///
 /// # Errors
-/// When a pending purchase gets an answer that can't be true; then nothing changes.
+/// When a pending purchase gets an answer that can't be true, or the wallet can't take a refund;
+/// then nothing changes.
 pub fn step(purchase: &Purchase, message: &SagaMessage, facts: &Facts) -> Result<Step, ProtocolError> {
     match (purchase.state, message) {
         (
@@ -223,12 +255,16 @@ pub fn step(purchase: &Purchase, message: &SagaMessage, facts: &Facts) -> Result
                 list_price,
                 discount,
                 final_price,
+                first_purchase_only,
             },
         ) => {
             let discount = check_hold(purchase, *list_price, *discount, *final_price)?;
             // The deadline is a fact, not a race: who looks first makes no difference.
             if facts.now >= purchase.deadline {
                 return Ok(fail(purchase, FailureReason::TimedOut, discount, facts));
+            }
+            if *first_purchase_only && facts.has_purchased && wallet::may_be_used(facts.user_status) {
+                return Ok(refuse(purchase, discount, &[not_first_purchase()], facts));
             }
             charge(purchase, discount, facts)
         }
@@ -237,16 +273,7 @@ pub fn step(purchase: &Purchase, message: &SagaMessage, facts: &Facts) -> Result
                 return Err(ProtocolError::NoPromocode);
             }
             // Also after the deadline: nothing is charged either way, and reasons say more.
-            let mut step = fail(
-                purchase,
-                FailureReason::PromocodeRefused,
-                purchase.discount,
-                facts,
-            );
-            if let Some(change) = &mut step.next {
-                change.refusal_reasons.clone_from(reasons);
-            }
-            Ok(step)
+            Ok(refuse(purchase, purchase.discount, reasons, facts))
         }
         (PurchaseState::Pending, SagaMessage::DeadlinePassed) if facts.now >= purchase.deadline => {
             Ok(fail(purchase, FailureReason::TimedOut, purchase.discount, facts))
@@ -254,7 +281,13 @@ pub fn step(purchase: &Purchase, message: &SagaMessage, facts: &Facts) -> Result
         (PurchaseState::Pending, SagaMessage::CancelRequested) => {
             Ok(fail(purchase, FailureReason::Cancelled, purchase.discount, facts))
         }
-        (PurchaseState::Pending, SagaMessage::DeadlinePassed | SagaMessage::ReportRequested) => {
+        (PurchaseState::Paid, SagaMessage::RefundRequested { reason }) => refund(purchase, reason, facts),
+        // What is not paid has nothing to give back.
+        (
+            PurchaseState::Pending,
+            SagaMessage::DeadlinePassed | SagaMessage::ReportRequested | SagaMessage::RefundRequested { .. },
+        )
+        | (PurchaseState::Failed(_) | PurchaseState::Refunded, SagaMessage::RefundRequested { .. }) => {
             Ok(Step::default())
         }
         (
@@ -336,6 +369,25 @@ fn charge(purchase: &Purchase, discount: Amount, facts: &Facts) -> Result<Step, 
     }
 }
 
+/// Fails the purchase since its promocode is not for it.
+fn refuse(purchase: &Purchase, discount: Amount, reasons: &[Reason], facts: &Facts) -> Step {
+    let mut step = fail(purchase, FailureReason::PromocodeRefused, discount, facts);
+    if let Some(change) = &mut step.next {
+        change.refusal_reasons = reasons.to_vec();
+    }
+    step
+}
+
+/// Of two purchases at once, the other one was the first.
+fn not_first_purchase() -> Reason {
+    Reason {
+        code: RefusalCode::NotFirstPurchase,
+        detail: "The promocode is for a first purchase only, and another one has been paid.".to_owned(),
+        expected: Some(serde_json::json!({"first_purchase": true})),
+        found: Some(serde_json::json!({"first_purchase": false})),
+    }
+}
+
 fn fail(purchase: &Purchase, reason: FailureReason, discount: Amount, facts: &Facts) -> Step {
     let failed = settle(purchase, PurchaseState::Failed(reason), discount, facts);
     Step {
@@ -353,5 +405,6 @@ fn settle(purchase: &Purchase, state: PurchaseState, discount: Amount, facts: &F
         refusal_reasons: Vec::new(),
         settled_at: facts.moves_at,
         balance_after: facts.balance,
+        refund: None,
     }
 }

@@ -41,6 +41,7 @@ fn request(promocode: Option<&str>) -> PurchaseRequest {
 fn with_balance(balance: i64) -> Facts {
     Facts {
         user_status: Some(UserStatus::Active),
+        has_purchased: false,
         balance: Amount(balance),
         now: now(),
         moves_at: now(),
@@ -62,6 +63,22 @@ fn held(discount: i64) -> SagaMessage {
         list_price,
         discount,
         final_price: Amount(1_000 - discount.0),
+        first_purchase_only: false,
+    }
+}
+
+fn for_first_purchase() -> SagaMessage {
+    SagaMessage::Held {
+        list_price: Amount(1_000),
+        discount: Amount(100),
+        final_price: Amount(900),
+        first_purchase_only: true,
+    }
+}
+
+fn refund_request() -> SagaMessage {
+    SagaMessage::RefundRequested {
+        reason: "a mistake".to_owned(),
     }
 }
 
@@ -86,6 +103,11 @@ fn paid() -> Purchase {
 
 fn failed() -> Purchase {
     settled(&SagaMessage::Refused { reasons: reasons() }, &with_balance(0)).0
+}
+
+fn refunded() -> Purchase {
+    let change = step(&paid(), &refund_request(), &with_balance(100)).unwrap().next;
+    paid().after(change.unwrap())
 }
 
 fn charge_of(amount: i64) -> Effect {
@@ -301,6 +323,7 @@ fn a_hold_that_can_not_be_true_is_never_charged() {
                 list_price,
                 discount,
                 final_price,
+                first_purchase_only: false,
             },
             &facts,
         )
@@ -342,12 +365,7 @@ fn an_outcome_is_said_again_when_asked_for_and_a_pending_one_is_not() {
         next: None,
         effects: vec![Effect::SayAgain],
     };
-    let refunded = Purchase {
-        state: PurchaseState::Refunded,
-        version: 3,
-        ..paid()
-    };
-    for purchase in [paid(), failed(), refunded] {
+    for purchase in [paid(), failed(), refunded()] {
         assert_eq!(
             step(&purchase, &SagaMessage::ReportRequested, &facts),
             Ok(again.clone())
@@ -357,6 +375,95 @@ fn an_outcome_is_said_again_when_asked_for_and_a_pending_one_is_not() {
         step(&pending(), &SagaMessage::ReportRequested, &facts),
         Ok(Step::default())
     );
+}
+
+#[test]
+fn a_paid_purchase_is_given_back_once_and_keeps_what_it_was() {
+    let Step { next, effects } = step(&paid(), &refund_request(), &with_balance(50)).unwrap();
+    let amount = OperationAmount::parse(Amount(900)).unwrap();
+    assert_eq!(
+        effects,
+        [
+            Effect::GiveBack { amount },
+            Effect::EndSubscription,
+            Effect::SayRefunded
+        ]
+    );
+    let purchase = paid().after(next.unwrap());
+    assert_eq!((purchase.state, purchase.version), (PurchaseState::Refunded, 3));
+    assert_eq!(
+        (purchase.cost(), purchase.settled_at, purchase.balance_after),
+        (Amount(900), paid().settled_at, paid().balance_after)
+    );
+    assert_eq!(purchase.last_moved(), Some((Amount(950), now())));
+    for message in [refund_request(), held(100), SagaMessage::CancelRequested] {
+        assert_eq!(step(&purchase, &message, &with_balance(950)), Ok(Step::default()));
+    }
+}
+
+#[test]
+fn a_refund_of_nothing_moves_nothing_and_ends_the_subscription_all_the_same() {
+    let free = settled(&held(1_000), &with_balance(7)).0;
+    let Step { next, effects } = step(&free, &refund_request(), &with_balance(7)).unwrap();
+    assert_eq!(effects, [Effect::EndSubscription, Effect::SayRefunded]);
+    assert_eq!(free.after(next.unwrap()).last_moved(), Some((Amount(7), now())));
+}
+
+#[test]
+fn a_deleted_user_gets_nothing_back() {
+    let deleted = Facts {
+        user_status: Some(UserStatus::Deleted),
+        ..with_balance(0)
+    };
+    let Step { next, effects } = step(&paid(), &refund_request(), &deleted).unwrap();
+    let amount = OperationAmount::parse(Amount(900)).unwrap();
+    assert_eq!(
+        effects[..2],
+        [Effect::GiveBack { amount }, Effect::Forfeit { amount }]
+    );
+    assert_eq!(paid().after(next.unwrap()).last_moved(), Some((Amount(0), now())));
+}
+
+#[test]
+fn what_is_not_paid_is_not_given_back() {
+    for purchase in [pending(), failed(), refunded()] {
+        assert_eq!(
+            step(&purchase, &refund_request(), &with_balance(0)),
+            Ok(Step::default())
+        );
+    }
+    assert_eq!(
+        step(&paid(), &refund_request(), &with_balance(i64::MAX)),
+        Err(ProtocolError::WalletOverflows)
+    );
+}
+
+#[test]
+fn of_two_first_purchases_the_second_one_to_be_charged_is_refused() {
+    let (first, _) = settled(&for_first_purchase(), &with_balance(5_000));
+    assert_eq!(first.state, PurchaseState::Paid);
+    let purchased = Facts {
+        has_purchased: true,
+        ..with_balance(5_000)
+    };
+    let (second, effects) = settled(&for_first_purchase(), &purchased);
+    assert_eq!(
+        second.state,
+        PurchaseState::Failed(FailureReason::PromocodeRefused)
+    );
+    assert_eq!(effects, [Effect::SayFailed]);
+    let reason = &second.refusal_reasons[0];
+    assert_eq!(reason.code, RefusalCode::NotFirstPurchase);
+    assert!(reason.expected.is_some() && reason.found.is_some());
+    // Others do not care.
+    assert_eq!(settled(&held(100), &purchased).0.state, PurchaseState::Paid);
+    // Who is blocked hears that, and nothing of their purchases.
+    let blocked = Facts {
+        user_status: Some(UserStatus::Blocked),
+        ..purchased
+    };
+    let blocked = settled(&for_first_purchase(), &blocked).0;
+    assert_eq!(blocked.state, PurchaseState::Failed(FailureReason::UserBlocked));
 }
 
 #[test]
@@ -390,8 +497,11 @@ fn messages() -> impl Strategy<Value = SagaMessage> {
         (amounts(), amounts(), amounts()).prop_map(|(list_price, discount, final_price)| SagaMessage::Held {
             list_price,
             discount,
-            final_price
+            final_price,
+            first_purchase_only: false,
         }),
+        Just(for_first_purchase()),
+        Just(refund_request()),
         Just(SagaMessage::Refused { reasons: reasons() }),
         Just(SagaMessage::DeadlinePassed),
         Just(SagaMessage::CancelRequested),
@@ -406,12 +516,16 @@ fn facts() -> impl Strategy<Value = Facts> {
         Just(Some(UserStatus::Blocked)),
         Just(Some(UserStatus::Deleted)),
     ];
-    (statuses, 0..2_000_i64, 0..60_i64).prop_map(|(user_status, balance, seconds)| Facts {
-        user_status,
-        balance: Amount(balance),
-        now: now() + Duration::seconds(seconds),
-        moves_at: now() + Duration::seconds(seconds),
-    })
+    let purchased = any::<bool>();
+    (statuses, purchased, 0..2_000_i64, 0..60_i64).prop_map(
+        |(user_status, has_purchased, balance, seconds)| Facts {
+            user_status,
+            has_purchased,
+            balance: Amount(balance),
+            now: now() + Duration::seconds(seconds),
+            moves_at: now() + Duration::seconds(seconds),
+        },
+    )
 }
 
 proptest! {
@@ -420,7 +534,7 @@ proptest! {
         history in prop::collection::vec((messages(), facts()), 0..20),
     ) {
         let mut purchase = pending();
-        let mut charged = Vec::new();
+        let (mut charged, mut given_back) = (Vec::new(), Vec::new());
         for (message, facts) in history {
             let before = purchase.clone();
             let Ok(Step { next, effects }) = step(&purchase, &message, &facts) else {
@@ -428,29 +542,41 @@ proptest! {
                 continue;
             };
             if let Some(change) = next {
-                prop_assert_eq!(before.state, PurchaseState::Pending);
                 prop_assert_eq!(change.version, before.version + 1);
                 prop_assert!(!change.balance_after.is_negative());
                 purchase = purchase.after(change);
-                prop_assert_ne!(purchase.state, PurchaseState::Pending);
-                let said = if purchase.state == PurchaseState::Paid { Effect::SayPaid } else { Effect::SayFailed };
+                let said = match (before.state, purchase.state) {
+                    (PurchaseState::Pending, PurchaseState::Paid) => Effect::SayPaid,
+                    (PurchaseState::Pending, PurchaseState::Failed(_)) => Effect::SayFailed,
+                    (PurchaseState::Paid, PurchaseState::Refunded) => Effect::SayRefunded,
+                    (from, to) => panic!("{from:?} became {to:?}"),
+                };
                 prop_assert_eq!(effects.last(), Some(&said));
             } else {
                 prop_assert!(effects.is_empty() || effects == [Effect::SayAgain]);
             }
-            for effect in effects {
-                if let Effect::Charge { amount } = effect {
-                    prop_assert!(facts.now < purchase.deadline);
-                    prop_assert_eq!(purchase.balance_after, Some(Amount(facts.balance.0 - amount.amount().0)));
-                    charged.push(amount.amount());
+            let left = purchase.last_moved().map(|(balance, _)| balance);
+            for effect in &effects {
+                match effect {
+                    Effect::Charge { amount } => {
+                        prop_assert!(facts.now < purchase.deadline);
+                        prop_assert_eq!(left, Some(Amount(facts.balance.0 - amount.amount().0)));
+                        charged.push(amount.amount());
+                    }
+                    Effect::GiveBack { amount } => {
+                        let kept = if effects.contains(&Effect::Forfeit { amount: *amount }) { 0 } else { amount.amount().0 };
+                        prop_assert_eq!(left, Some(Amount(facts.balance.0 + kept)));
+                        given_back.push(amount.amount());
+                    }
+                    _ => {}
                 }
             }
         }
-        if purchase.state == PurchaseState::Paid {
-            let cost = purchase.cost();
-            prop_assert!(charged == [cost] || (charged.is_empty() && cost == Amount::ZERO));
-        } else {
-            prop_assert!(charged.is_empty());
-        }
+        let expected = match (purchase.state, purchase.cost()) {
+            (PurchaseState::Paid | PurchaseState::Refunded, cost) if cost != Amount::ZERO => vec![cost],
+            _ => Vec::new(),
+        };
+        prop_assert_eq!(&charged, &expected);
+        prop_assert_eq!(given_back, if purchase.state == PurchaseState::Refunded { expected } else { Vec::new() });
     }
 }

@@ -28,6 +28,7 @@ fn pending() -> Purchase {
         deadline: now,
         settled_at: None,
         balance_after: None,
+        refund: None,
     }
 }
 

@@ -260,6 +260,20 @@ pub const JOB_RUNS: Metric = Metric::counter_of(
     "Runs of periodic jobs, by how they ended.",
 );
 
+/// What breaks the rules of a service's tables.
+pub const RECONCILE_FINDINGS: Metric = Metric::gauge_of(
+    "kopeck_reconcile_findings",
+    Unit::Count,
+    "Rows that broke a rule of the books when a service last held its own tables against each other.",
+);
+
+/// When that was.
+pub const RECONCILE_LAST_RUN: Metric = Metric::gauge_of(
+    "kopeck_reconcile_last_run_timestamp_seconds",
+    Unit::Seconds,
+    "When a service last held its own tables against each other.",
+);
+
 /// All of them.
 pub const ALL: &[Metric] = &[
     BUILD_INFO,
@@ -287,4 +301,6 @@ pub const ALL: &[Metric] = &[
     DB_CONNECTIONS_MAX,
     MAILS,
     JOB_RUNS,
+    RECONCILE_FINDINGS,
+    RECONCILE_LAST_RUN,
 ];
