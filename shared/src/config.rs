@@ -4,6 +4,7 @@
 //! refused, so that a typing mistake does not silently leave a default in force.
 
 mod error;
+mod network;
 mod url;
 mod value;
 
@@ -17,6 +18,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 pub use error::ConfigError;
+pub use network::Network;
 pub(crate) use url::{is_plain_server_url, scheme_of};
 
 use crate::{bus, cache, contracts::ServiceName, db};
@@ -173,6 +175,17 @@ pub struct AuthConfig {
     pub issuer: String,
     /// For how long an access token is good, in seconds.
     pub access_token_seconds: u32,
+    /// For how long a refresh token is good, in seconds: who does not come back within that logs in anew.
+    pub refresh_token_seconds: u32,
+    /// Failed logins to one account from one address within a quarter of an hour, after which that
+    /// address has to wait.
+    pub max_failed_logins: u32,
+    /// The same from one address to whatever accounts.
+    pub max_failed_logins_per_address: u32,
+    /// Reverse proxies whose `X-Forwarded-For` is believed: addresses and networks (`10.0.0.0/8`),
+    /// in the environment separated by commas.
+    #[serde(deserialize_with = "value::networks")]
+    pub trusted_proxies: Vec<Network>,
 }
 
 impl Default for AuthConfig {
@@ -182,6 +195,10 @@ impl Default for AuthConfig {
             url: None,
             issuer: "kopeck".to_owned(),
             access_token_seconds: 900,
+            refresh_token_seconds: 30 * 86_400,
+            max_failed_logins: 10,
+            max_failed_logins_per_address: 100,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -230,6 +247,9 @@ impl BillingConfig {
 pub struct NotificationsConfig {
     /// `postgres://…`; absent means a file in the data folder.
     pub database_url: Option<SecretString>,
+    /// What notifications shows auth to learn addresses: the same for both. Where both are one process
+    /// it may be absent; then that process makes one up.
+    pub client_secret: Option<SecretString>,
 }
 
 impl Config {
@@ -285,6 +305,15 @@ impl Config {
         if !(10..=86_400).contains(&self.auth.access_token_seconds) {
             return wrong("auth.access_token_seconds", "it must be from 10 to 86400");
         }
+        if !(60..=31_536_000).contains(&self.auth.refresh_token_seconds) {
+            return wrong("auth.refresh_token_seconds", "it must be from 60 to 31536000");
+        }
+        if self.auth.max_failed_logins == 0 {
+            return wrong("auth.max_failed_logins", "it must be at least 1");
+        }
+        if self.auth.max_failed_logins_per_address == 0 {
+            return wrong("auth.max_failed_logins_per_address", "it must be at least 1");
+        }
         if let Some(url) = &self.auth.url
             && !(url.starts_with("http://") || url.starts_with("https://"))
         {
@@ -295,7 +324,7 @@ impl Config {
 
     /// What may be any text, but an empty one. An empty variable is mostly one that somebody
     /// forgot to fill.
-    fn texts(&self) -> [(&'static str, Option<&str>); 12] {
+    fn texts(&self) -> [(&'static str, Option<&str>); 13] {
         fn secret(text: Option<&SecretString>) -> Option<&str> {
             text.map(|text| text.expose_secret())
         }
@@ -314,6 +343,10 @@ impl Config {
             (
                 "notifications.database_url",
                 secret(self.notifications.database_url.as_ref()),
+            ),
+            (
+                "notifications.client_secret",
+                secret(self.notifications.client_secret.as_ref()),
             ),
         ]
     }

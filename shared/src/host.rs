@@ -42,6 +42,8 @@ pub struct Context {
     pub tokens: Arc<TokenVerifier>,
     /// Which logins have ended.
     pub sessions: EndedSessions,
+    /// Where auth is reached: `http://auth:8080`.
+    pub auth_url: String,
 }
 
 impl Context {

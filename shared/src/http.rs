@@ -1,6 +1,7 @@
 //! HTTP as every service speaks it: problem details, token check, pagination, idempotency.
 
 mod caller;
+mod client;
 mod extract;
 mod field;
 mod idempotency;
@@ -10,6 +11,7 @@ mod pagination;
 mod problem;
 
 pub use caller::{Caller, Guard, RecentCaller, UserStatuses};
+pub use client::client_address;
 pub use extract::{Json, Path, Query};
 pub use field::{instant, present};
 pub use idempotency::Idempotency;

@@ -3,12 +3,14 @@
 //! JWT (RFC 9068), EdDSA (RFC 8037). The keys are published as JWKS, so services share no secret.
 
 mod ring_provider;
+mod service;
 mod verifier;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 
 pub use ring_provider::install as install_crypto;
+pub use service::{ServiceTokenError, ServiceTokens};
 pub use verifier::{KeyId, TokenError, TokenVerifier};
 
 use crate::{

@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
+use secrecy::SecretString;
 use shared::{clock::SystemClock, config::Config, contracts::ServiceName, host, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -12,7 +13,7 @@ use crate::definition;
 const INTERRUPTED: i32 = 130;
 
 pub(super) async fn run(
-    config: Config,
+    mut config: Config,
     only: &[Only],
     options: &Options,
     until_input_ends: bool,
@@ -26,6 +27,14 @@ pub(super) async fn run(
     let definitions: Vec<_> = services.iter().copied().map(definition).collect();
     let data = config.data.clone();
     let embedded = services.iter().any(|service| config.is_embedded(*service));
+
+    // Auth and notifications are one process: nobody else has to know what they show each other.
+    let together = [ServiceName::Auth, ServiceName::Notifications]
+        .iter()
+        .all(|service| services.contains(service));
+    if together && config.auth.url.is_none() && config.notifications.client_secret.is_none() {
+        config.notifications.client_secret = Some(random_secret());
+    }
 
     let running = host::start(config, &definitions, Arc::new(SystemClock)).await?;
 
@@ -101,4 +110,10 @@ fn quoted(path: &Path) -> String {
         return path;
     }
     format!("'{}'", path.replace('\'', "'\\''"))
+}
+
+/// 256 bits that nobody can guess.
+fn random_secret() -> SecretString {
+    let words: [u64; 4] = rand::random();
+    SecretString::from(words.map(|word| format!("{word:016x}")).concat())
 }

@@ -34,6 +34,9 @@ fn a_wrong_value_is_refused_by_name() {
             "billing.purchase_deadline_seconds",
         ),
         ("[auth]\nurl = \"auth:8080\"", "auth.url"),
+        ("[auth]\nrefresh_token_seconds = 1", "auth.refresh_token_seconds"),
+        ("[auth]\nmax_failed_logins = 0", "auth.max_failed_logins"),
+        ("[auth]\ntrusted_proxies = [\"proxy\"]", "auth.trusted_proxies"),
     ] {
         let error = load(text).unwrap_err().to_string();
         assert!(error.contains(name), "{error}");
@@ -75,4 +78,25 @@ fn an_empty_value_is_refused_by_name() {
 #[test]
 fn a_missing_file_is_an_error_when_it_was_named() {
     assert!(Config::load(Some(Path::new("/nowhere/kopeck.toml"))).is_err());
+}
+
+#[test]
+fn trusted_proxies_are_a_list_or_separated_by_commas() {
+    for text in [
+        "[auth]\ntrusted_proxies = [\"10.0.0.0/8\", \"127.0.0.1\"]",
+        "[auth]\ntrusted_proxies = \"10.0.0.0/8, 127.0.0.1\"",
+    ] {
+        let config = load(text).unwrap();
+        let shown: Vec<_> = config
+            .auth
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(shown, ["10.0.0.0/8", "127.0.0.1/32"]);
+    }
+    assert!(
+        load("").unwrap().auth.trusted_proxies.is_empty(),
+        "nobody by default"
+    );
 }

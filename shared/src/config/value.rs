@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use iso_currency::Currency;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{Environment, LogFormat};
+use super::{Environment, LogFormat, Network};
 
 impl TryFrom<String> for Environment {
     type Error = String;
@@ -44,4 +44,23 @@ pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sock
     let text = String::deserialize(deserializer)?;
     text.parse()
         .map_err(|_| D::Error::custom(format!("`{text}` is no address and port, such as 127.0.0.1:8080")))
+}
+
+/// A list, or one text with commas: the environment has no lists.
+pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Network>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Texts {
+        List(Vec<String>),
+        One(String),
+    }
+    let texts = match Texts::deserialize(deserializer)? {
+        Texts::List(texts) => texts,
+        Texts::One(text) => text.split(',').map(str::to_owned).collect(),
+    };
+    let network = |text: &String| {
+        let parsed = text.parse::<Network>();
+        parsed.map_err(|error| D::Error::custom(format!("`{text}` is no network: {error}")))
+    };
+    texts.iter().map(network).collect()
 }

@@ -175,8 +175,9 @@ pub async fn start_on(
         source,
     })?;
 
+    let auth_url = auth_url(&config, definitions, address)?;
     let tokens = Arc::new(TokenVerifier::new(
-        format!("{}/auth/v1/jwks.json", auth_url(&config, definitions, address)?),
+        format!("{auth_url}/auth/v1/jwks.json"),
         config.auth.issuer.clone(),
         reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(2))
@@ -205,6 +206,7 @@ pub async fn start_on(
             clock: Arc::clone(&clock),
             tokens: Arc::clone(&tokens),
             sessions: sessions.clone(),
+            auth_url: auth_url.clone(),
         };
         let Service {
             api,
