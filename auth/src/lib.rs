@@ -6,7 +6,10 @@
 mod app;
 mod domain;
 mod http;
+mod jobs;
 mod store;
+
+use std::sync::Arc;
 
 use shared::{
     contracts::ServiceName,
@@ -39,7 +42,7 @@ async fn build(context: &Context) -> Result<Service, JobError> {
         api: http::routes(context, guard.clone(), hasher),
         guard,
         handlers: Handlers::new(),
-        jobs: Vec::new(),
+        jobs: vec![Arc::new(jobs::ForgetOld(context.db.clone()))],
         on_wake: None,
     })
 }

@@ -1,10 +1,11 @@
 //! The database of auth.
 
 mod m20261121_000002_accounts;
+mod m20261121_000030_sessions;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use self::m20261121_000002_accounts::Accounts;
+use self::{m20261121_000002_accounts::Accounts, m20261121_000030_sessions::Sessions};
 use crate::{messaging::Messaging, operation::Operation};
 
 /// Its migrations, oldest first.
@@ -13,6 +14,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Messaging), Box::new(Accounts), Box::new(Operation)]
+        vec![
+            Box::new(Messaging),
+            Box::new(Accounts),
+            Box::new(Operation),
+            Box::new(Sessions),
+        ]
     }
 }

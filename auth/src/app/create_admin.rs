@@ -31,7 +31,8 @@ pub enum CreateAdminError {
 impl From<RegisterUserError> for CreateAdminError {
     fn from(error: RegisterUserError) -> Self {
         match error {
-            RegisterUserError::EmailTaken => Self::EmailTaken,
+            // Nobody is throttled at the command line.
+            RegisterUserError::EmailTaken | RegisterUserError::Throttled(_) => Self::EmailTaken,
             RegisterUserError::Hash(error) => Self::Hash(error),
             RegisterUserError::Store(error) => Self::Store(error),
         }

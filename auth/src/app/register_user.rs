@@ -7,7 +7,10 @@ use shared::{
     ids::UserId,
 };
 
-use super::{HashError, PasswordHasher};
+use super::{
+    Client, HashError, Limits, PasswordHasher, Throttled,
+    throttle::{self, Guess},
+};
 use crate::{
     domain::{Email, Password, Role, User},
     store,
@@ -30,6 +33,9 @@ pub enum RegisterUserError {
     /// The e-mail address has one.
     #[error("the e-mail address has an account already")]
     EmailTaken,
+    /// Too many addresses that have one were tried.
+    #[error("too many addresses were tried")]
+    Throttled(#[source] Throttled),
     /// The password.
     #[error("the password could not be hashed")]
     Hash(#[from] HashError),
@@ -45,9 +51,25 @@ pub enum RegisterUserError {
 pub async fn register_user(
     db: &Db,
     hasher: &PasswordHasher,
+    limits: Limits,
     input: &RegisterUser,
+    client: &Client,
 ) -> Result<User, RegisterUserError> {
-    open_account(db, hasher, input, Role::User).await
+    let guess = Guess::Registration;
+    if let Some(throttled) = throttle::check(db.reader(), guess, client, limits, db.now()).await? {
+        return Err(RegisterUserError::Throttled(throttled));
+    }
+    let outcome = open_account(db, hasher, input, Role::User).await;
+    if let Err(RegisterUserError::EmailTaken) = outcome {
+        // Who looks which addresses have an account has to wait after a while.
+        let throttled = db
+            .write::<_, DbErr, _>(|tx| async move { throttle::count(&tx, guess, client, limits).await })
+            .await?;
+        if let Some(throttled) = throttled {
+            return Err(RegisterUserError::Throttled(throttled));
+        }
+    }
+    outcome
 }
 
 /// Opens an account for somebody with this role.

@@ -89,6 +89,29 @@ impl User {
         self.change_to(UserStatus::Active)
     }
 
+    /// Changes the language to write to them in.
+    pub fn speak(&mut self, locale: Locale) -> Change {
+        if self.locale == locale {
+            return Change::None;
+        }
+        self.locale = locale;
+        self.version += 1;
+        Change::Made
+    }
+
+    /// Deletes the account for good: nothing but the id tells of its owner any more.
+    pub fn delete(&mut self) -> Change {
+        if self.status == UserStatus::Deleted {
+            return Change::None;
+        }
+        self.status = UserStatus::Deleted;
+        self.email = Email::erased(&self.id.to_string());
+        self.locale = Locale::default();
+        self.roles.clear();
+        self.version += 1;
+        Change::Made
+    }
+
     fn change_to(&mut self, status: UserStatus) -> Result<Change, StatusError> {
         if self.status == UserStatus::Deleted {
             return Err(StatusError::Deleted);
@@ -112,6 +135,15 @@ impl User {
             registered_at: self.registered_at,
         }
     }
+}
+
+/// Whether of these users, who are all administrators that there are and perhaps others, `user` is
+/// the only administrator who may act.
+pub fn is_last_administrator<'a>(user: UserId, users: impl IntoIterator<Item = &'a User>) -> bool {
+    let mut administrators = users
+        .into_iter()
+        .filter(|user| user.is_active() && user.roles.contains(&Role::Admin));
+    administrators.next().is_some_and(|one| one.id == user) && administrators.next().is_none()
 }
 
 #[cfg(test)]

@@ -3,46 +3,52 @@
 use std::collections::BTreeSet;
 
 use axum::{extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
-    clock::Instant,
     contracts::{Locale, Permission, UserStatus},
     http::{Caller, Cursor, Json, Page, PageQuery, Path, Problem, Query},
     ids::UserId,
 };
+use utoipa::{IntoParams, ToSchema};
 
 use super::AppState;
 use crate::{
-    app::{self, BlockUser, ListUsers, UnblockUser, UserFilter},
-    domain::{Role, User},
+    app::{self, BlockUser, DeleteUser, ListUsers, UnblockUser, UserFilter},
+    domain::User,
 };
 
 /// A user.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub(super) struct UserView {
     id: UserId,
-    email: String,
+    /// As typed at registration; absent of who is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "anna@example.com")]
+    email: Option<String>,
     status: UserStatus,
     locale: Locale,
-    roles: BTreeSet<Role>,
-    registered_at: Instant,
+    roles: BTreeSet<String>,
+    registered_at: DateTime<Utc>,
 }
 
 impl From<User> for UserView {
     fn from(user: User) -> Self {
         Self {
             id: user.id,
-            email: user.email.typed().to_owned(),
+            email: Some(user.email.typed().to_owned()).filter(|email| !email.is_empty()),
             status: user.status,
             locale: user.locale,
-            roles: user.roles,
+            roles: user.roles.iter().map(|role| role.as_str().to_owned()).collect(),
             registered_at: user.registered_at,
         }
     }
 }
 
 /// Which users a list shows.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct UserQuery {
     /// With this in their e-mail address.
     email: Option<String>,
@@ -71,7 +77,9 @@ impl UserQuery {
     }
 }
 
-/// `GET /auth/v1/users`
+/// Users, the newest first.
+#[utoipa::path(get, path = "/users", params(UserQuery, PageQuery),
+    responses((status = 200, body = Page<UserView>)))]
 pub(super) async fn list_users(
     State(state): State<AppState>,
     caller: Caller,
@@ -94,7 +102,9 @@ pub(super) async fn list_users(
     Ok(Json(Page::of(users, limit, cursor, UserView::from)))
 }
 
-/// `GET /auth/v1/users/{id}`
+/// One user.
+#[utoipa::path(get, path = "/users/{id}", params(("id" = UserId, Path)),
+    responses((status = 200, body = UserView)))]
 pub(super) async fn get_user(
     State(state): State<AppState>,
     caller: Caller,
@@ -106,7 +116,11 @@ pub(super) async fn get_user(
     Ok(Json(user.into()))
 }
 
-/// `POST /auth/v1/users/{id}/block`
+/// Blocks a user, and ends their sessions in every service.
+#[utoipa::path(post, path = "/users/{id}/block", params(("id" = UserId, Path)), responses(
+    (status = 200, body = UserView),
+    (status = 409, description = "`own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
+))]
 pub(super) async fn block_user(
     State(state): State<AppState>,
     caller: Caller,
@@ -117,14 +131,17 @@ pub(super) async fn block_user(
         user,
         by: caller.user_id,
     };
+    let sessions = state.sessions();
     let user = state
         .db
-        .write(|tx| async move { app::block_user(&tx, input).await })
+        .write(|tx| async move { app::block_user(&tx, sessions, input).await })
         .await?;
     Ok(Json(user.into()))
 }
 
-/// `POST /auth/v1/users/{id}/unblock`
+/// Lifts a user's block. They have to log in anew.
+#[utoipa::path(post, path = "/users/{id}/unblock", params(("id" = UserId, Path)),
+    responses((status = 200, body = UserView)))]
 pub(super) async fn unblock_user(
     State(state): State<AppState>,
     caller: Caller,
@@ -140,4 +157,28 @@ pub(super) async fn unblock_user(
         .write(|tx| async move { app::unblock_user(&tx, input).await })
         .await?;
     Ok(Json(user.into()))
+}
+
+/// Deletes a user for good: everything that tells of them is erased, and what is left in their
+/// wallet is forfeited.
+#[utoipa::path(delete, path = "/users/{id}", params(("id" = UserId, Path)), responses(
+    (status = 204),
+    (status = 409, description = "`own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
+))]
+pub(super) async fn delete_user(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(user): Path<UserId>,
+) -> Result<StatusCode, Problem> {
+    caller.require(Permission::UsersDelete)?;
+    let input = DeleteUser {
+        user,
+        by: caller.user_id,
+    };
+    let sessions = state.sessions();
+    state
+        .db
+        .write(|tx| async move { app::delete_user(&tx, sessions, input).await })
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }

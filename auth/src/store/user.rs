@@ -11,7 +11,7 @@ use shared::{clock::Instant, contracts::UserStatus, ids::UserId};
 use uuid::Uuid;
 
 use super::{secret::SecretText, user_role};
-use crate::domain::{Email, User};
+use crate::domain::{Email, Role, User};
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -107,6 +107,15 @@ pub async fn find(conn: &impl ConnectionTrait, id: UserId) -> Result<Option<User
     Ok(with_roles(conn, rows).await?.pop().map(|account| account.user))
 }
 
+/// The account, if there is one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find_account(conn: &impl ConnectionTrait, id: UserId) -> Result<Option<Account>, DbErr> {
+    let rows = Entity::find_by_id(id).all(conn).await?;
+    Ok(with_roles(conn, rows).await?.pop())
+}
+
 /// The account with this e-mail address.
 ///
 /// # Errors
@@ -137,14 +146,30 @@ pub async fn lock(conn: &impl ConnectionTrait, ids: &[UserId]) -> Result<BTreeMa
         .collect())
 }
 
-/// Writes the status and the version of a locked user.
+/// Those of `ids` that there are and all administrators, locked in sorted order until the
+/// transaction ends.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn lock_with_administrators(
+    conn: &impl ConnectionTrait,
+    ids: &[UserId],
+) -> Result<BTreeMap<UserId, Account>, DbErr> {
+    // Who becomes one between this and the lock does no harm: there is one more.
+    let mut all = user_role::holders(conn, Role::Admin).await?;
+    all.extend_from_slice(ids);
+    lock(conn, &all).await
+}
+
+/// Writes the status, the language and the version of a locked user.
 ///
 /// # Errors
 /// When the database refuses, or the user's version was not the one before.
-pub async fn update_status(conn: &impl ConnectionTrait, user: &User) -> Result<(), DbErr> {
+pub async fn update_state(conn: &impl ConnectionTrait, user: &User) -> Result<(), DbErr> {
     let updated = Entity::update_many()
         .set(ActiveModel {
             status: Set(user.status),
+            locale: Set(user.locale),
             version: Set(user.version),
             ..Default::default()
         })
@@ -157,6 +182,45 @@ pub async fn update_status(conn: &impl ConnectionTrait, user: &User) -> Result<(
     } else {
         Err(DbErr::RecordNotUpdated)
     }
+}
+
+/// Writes the password of a locked user.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn update_password(
+    conn: &impl ConnectionTrait,
+    user: UserId,
+    password_hash: &str,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .set(ActiveModel {
+            password_hash: Set(SecretText(password_hash.to_owned())),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(user))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
+/// Writes a locked user that was deleted: nothing of what was there before remains.
+///
+/// # Errors
+/// When the database refuses, or the user's version was not the one before.
+pub async fn erase(conn: &impl ConnectionTrait, user: &User) -> Result<(), DbErr> {
+    update_state(conn, user).await?;
+    Entity::update_many()
+        .set(ActiveModel {
+            email: Set(SecretText(user.email.typed().to_owned())),
+            email_normal: Set(SecretText(user.email.normal().to_owned())),
+            password_hash: Set(SecretText(String::new())),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(user.id))
+        .exec(conn)
+        .await?;
+    user_role::erase(conn, user.id).await
 }
 
 /// The status of a user, if there is one.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use shared::ids::UserId;
 
 use crate::domain::Role;
@@ -43,6 +43,26 @@ pub(super) async fn insert(
         role: Set(role.as_str().to_owned()),
     });
     Entity::insert_many(rows).exec_without_returning(conn).await?;
+    Ok(())
+}
+
+/// Who has this role.
+pub(super) async fn holders(conn: &impl ConnectionTrait, role: Role) -> Result<Vec<UserId>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::UserId)
+        .filter(Column::Role.eq(role.as_str()))
+        .into_tuple()
+        .all(conn)
+        .await
+}
+
+/// Takes all roles of `user`.
+pub(super) async fn erase(conn: &impl ConnectionTrait, user: UserId) -> Result<(), DbErr> {
+    Entity::delete_many()
+        .filter(Column::UserId.eq(user))
+        .exec(conn)
+        .await?;
     Ok(())
 }
 
