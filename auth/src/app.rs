@@ -3,12 +3,15 @@
 //! Where a password is hashed, the use case takes the database and not a transaction: a hash
 //! takes a core for some 20 ms, and nothing may hold a lock or a connection for so long.
 
+mod assign_roles;
 mod block_user;
 mod change_password;
 mod check_password;
 mod client;
 mod create_admin;
+mod create_role;
 mod delete_account;
+mod delete_role;
 mod delete_user;
 mod end_sessions;
 mod ensure_signing_key;
@@ -18,20 +21,26 @@ mod hash_password;
 mod issue_token;
 mod log_in;
 mod read_keys;
+mod read_roles;
 mod read_sessions;
 mod read_users;
 mod refresh_session;
 mod register_user;
+mod role_error;
 mod throttle;
 mod unblock_user;
 mod update_account;
+mod update_role;
 
+pub use assign_roles::{AssignRoles, assign_roles};
 pub use block_user::{BlockUser, BlockUserError, block_user};
 pub use change_password::{ChangePassword, ChangePasswordError, change_password};
 pub use check_password::CheckPasswordError;
 pub use client::Client;
 pub use create_admin::{CreateAdminError, create_admin};
+pub use create_role::{CreateRole, create_role};
 pub use delete_account::{DeleteAccount, DeleteAccountError, delete_account};
+pub use delete_role::{DeleteRole, delete_role};
 pub use delete_user::{DeleteUser, DeleteUserError, delete_user};
 pub use end_sessions::{Which, end_sessions};
 pub use ensure_signing_key::ensure_signing_key;
@@ -40,10 +49,13 @@ pub use hash_password::{HashError, PasswordHasher};
 pub use issue_token::{IssueTokenError, IssuedTokens, TokenTerms};
 pub use log_in::{LogIn, LogInError, log_in};
 pub use read_keys::read_keys;
+pub use read_roles::{find_role, list_roles};
 pub use read_sessions::{Login, Session, list_logins, list_sessions};
-pub use read_users::{ListUsers, UserFilter, find_user, list_users, status_of};
+pub use read_users::{ListUsers, UserFilter, UserPosition, UserSort, find_user, list_users, status_of};
 pub use refresh_session::{RefreshSession, RefreshSessionError, Refreshed, refresh_session};
 pub use register_user::{RegisterUser, RegisterUserError, register_user};
+pub use role_error::RoleError;
 pub use throttle::{Limits, Throttled};
 pub use unblock_user::{UnblockUser, UnblockUserError, unblock_user};
 pub use update_account::{UpdateAccount, UpdateAccountError, update_account};
+pub use update_role::{UpdateRole, update_role};

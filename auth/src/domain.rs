@@ -12,6 +12,6 @@ pub use email::{Email, EmailError};
 pub use login::LoginOutcome;
 pub use password::{Password, PasswordError};
 pub use refresh::{Again, Verdict, judge};
-pub use role::{Role, permissions_of};
+pub use role::{ADMIN, Role, USER, check_description, check_name, permissions_of};
 pub use throttle::{Count, WINDOW};
 pub use user::{Change, StatusError, User, is_last_administrator};

@@ -5,9 +5,11 @@ mod client;
 mod keys;
 mod login;
 mod problems;
+mod role;
 mod session;
 mod statuses;
 mod user;
+mod user_cursor;
 
 use std::sync::Arc;
 
@@ -79,6 +81,9 @@ pub(crate) fn routes(context: &Context, guard: Guard, hasher: PasswordHasher) ->
         .routes(routes!(session::list_logins))
         .routes(routes!(user::list_users))
         .routes(routes!(user::get_user, user::delete_user))
+        .routes(routes!(role::list_roles, role::create_role))
+        .routes(routes!(role::get_role, role::update_role, role::delete_role))
+        .routes(routes!(role::assign_roles))
         .routes(routes!(user::block_user))
         .routes(routes!(user::unblock_user));
     OpenApiRouter::new().nest("/auth/v1", routes).with_state(state)

@@ -2,10 +2,13 @@
 
 mod m20261121_000002_accounts;
 mod m20261121_000030_sessions;
+mod m20261121_000031_roles;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use self::{m20261121_000002_accounts::Accounts, m20261121_000030_sessions::Sessions};
+use self::{
+    m20261121_000002_accounts::Accounts, m20261121_000030_sessions::Sessions, m20261121_000031_roles::Roles,
+};
 use crate::{messaging::Messaging, operation::Operation};
 
 /// Its migrations, oldest first.
@@ -19,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(Accounts),
             Box::new(Operation),
             Box::new(Sessions),
+            Box::new(Roles),
         ]
     }
 }

@@ -1,5 +1,7 @@
 //! Issues the tokens of a login.
 
+use std::collections::BTreeSet;
+
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::Duration;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -15,8 +17,8 @@ use shared::{
 
 use super::throttle::hash_of;
 use crate::{
-    domain::{User, permissions_of},
-    store::{refresh_token, signing_key},
+    domain::User,
+    store::{refresh_token, role, signing_key},
 };
 
 /// How tokens are issued.
@@ -99,8 +101,10 @@ pub(super) async fn issue_tokens(
     let refresh_token = random_secret()?;
     let until = terms.refreshed_until(tx.now());
     refresh_token::insert(tx.conn(), &kept(&refresh_token), session, tx.now(), until).await?;
-    let roles = user.roles.iter().map(|role| role.as_str().to_owned()).collect();
-    let access = issue_token(tx, user.id, session, roles, permissions_of(&user.roles), terms).await?;
+    // Read each time: what a role allows may have changed since the last token.
+    let permissions = role::permissions_of(tx.conn(), &user.roles).await?;
+    let roles = user.roles.iter().cloned().collect();
+    let access = issue_token(tx, user.id, session, roles, permissions, terms).await?;
     Ok(IssuedTokens {
         access,
         refresh_token,
@@ -117,7 +121,7 @@ pub(super) async fn issue_token(
     subject: UserId,
     session: SessionId,
     roles: Vec<String>,
-    permissions: Vec<Permission>,
+    permissions: BTreeSet<Permission>,
     terms: &TokenTerms,
 ) -> Result<IssuedToken, IssueTokenError> {
     let key = signing_key::find_signing(tx.conn())
@@ -134,7 +138,7 @@ pub(super) async fn issue_token(
         exp: now.timestamp() + i64::from(terms.seconds),
         jti: new_uuid(now),
         roles,
-        permissions,
+        permissions: permissions.into_iter().collect(),
     };
     let access_token =
         sign(&claims, &key.kid, &key.pkcs8).map_err(|error| IssueTokenError::Sign(error.into()))?;

@@ -12,7 +12,7 @@ use super::{
     throttle::{self, Guess},
 };
 use crate::{
-    domain::{Email, Password, Role, User},
+    domain::{Email, Password, USER, User},
     store,
 };
 
@@ -59,7 +59,7 @@ pub async fn register_user(
     if let Some(throttled) = throttle::check(db.reader(), guess, client, limits, db.now()).await? {
         return Err(RegisterUserError::Throttled(throttled));
     }
-    let outcome = open_account(db, hasher, input, Role::User).await;
+    let outcome = open_account(db, hasher, input, USER).await;
     if let Err(RegisterUserError::EmailTaken) = outcome {
         // Who looks which addresses have an account has to wait after a while.
         let throttled = db
@@ -77,7 +77,7 @@ pub(super) async fn open_account(
     db: &Db,
     hasher: &PasswordHasher,
     input: &RegisterUser,
-    role: Role,
+    role: &str,
 ) -> Result<User, RegisterUserError> {
     let hash = hasher.hash(input.password.secret()).await?;
     let hash = hash.as_str();
@@ -85,7 +85,7 @@ pub(super) async fn open_account(
         .await
 }
 
-async fn insert(tx: &Tx, input: &RegisterUser, role: Role, hash: &str) -> Result<User, RegisterUserError> {
+async fn insert(tx: &Tx, input: &RegisterUser, role: &str, hash: &str) -> Result<User, RegisterUserError> {
     let user = User::register(
         UserId::new(tx.now()),
         input.email.clone(),

@@ -8,7 +8,7 @@ use shared::{
     ids::UserId,
 };
 
-use super::{Email, Role};
+use super::{ADMIN, Email};
 
 /// A person with an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct User {
     /// In which language to write to them.
     pub locale: Locale,
     /// What they are.
-    pub roles: BTreeSet<Role>,
+    pub roles: BTreeSet<String>,
     /// Grows by one with every change that the other services hear of.
     pub version: i64,
     /// Since when they have an account.
@@ -52,13 +52,13 @@ pub enum StatusError {
 impl User {
     /// A new account, active, in its first version.
     #[must_use]
-    pub fn register(id: UserId, email: Email, locale: Locale, role: Role, now: Instant) -> Self {
+    pub fn register(id: UserId, email: Email, locale: Locale, role: &str, now: Instant) -> Self {
         Self {
             id,
             email,
             status: UserStatus::Active,
             locale,
-            roles: BTreeSet::from([role]),
+            roles: BTreeSet::from([role.to_owned()]),
             version: 1,
             registered_at: now,
         }
@@ -142,7 +142,7 @@ impl User {
 pub fn is_last_administrator<'a>(user: UserId, users: impl IntoIterator<Item = &'a User>) -> bool {
     let mut administrators = users
         .into_iter()
-        .filter(|user| user.is_active() && user.roles.contains(&Role::Admin));
+        .filter(|user| user.is_active() && user.roles.contains(ADMIN));
     administrators.next().is_some_and(|one| one.id == user) && administrators.next().is_none()
 }
 
@@ -151,6 +151,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::USER;
 
     fn now() -> Instant {
         Instant::from_timestamp_micros(1_763_692_800_000_000).unwrap()
@@ -158,7 +159,7 @@ mod tests {
 
     fn user() -> User {
         let email = Email::parse("ann@example.com").unwrap();
-        User::register(UserId::new(now()), email, Locale::En, Role::User, now())
+        User::register(UserId::new(now()), email, Locale::En, USER, now())
     }
 
     #[test]

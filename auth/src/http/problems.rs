@@ -1,11 +1,16 @@
 //! Use cases' errors as clients see them.
 
 use axum::http::{HeaderValue, StatusCode, header};
-use shared::http::Problem;
+use serde_json::json;
+use shared::{
+    contracts::Permission,
+    http::{FieldError, Problem},
+};
 
 use crate::app::{
     BlockUserError, ChangePasswordError, CheckPasswordError, DeleteAccountError, DeleteUserError, HashError,
-    LogInError, RefreshSessionError, RegisterUserError, Throttled, UnblockUserError, UpdateAccountError,
+    LogInError, RefreshSessionError, RegisterUserError, RoleError, Throttled, UnblockUserError,
+    UpdateAccountError,
 };
 
 impl From<HashError> for Problem {
@@ -157,6 +162,35 @@ impl From<UnblockUserError> for Problem {
             UnblockUserError::NotFound => Self::not_found("user"),
             UnblockUserError::NotActive => blocked(),
             UnblockUserError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RoleError> for Problem {
+    fn from(error: RoleError) -> Self {
+        let conflict = |code, title| Self::new(StatusCode::CONFLICT, code, title);
+        match error {
+            RoleError::NotFound => Self::not_found("role"),
+            RoleError::UserNotFound => Self::not_found("user"),
+            RoleError::Exists => conflict("role_exists", "There is a role of that name"),
+            RoleError::BuiltIn => conflict("built_in_role", "The role belongs to the platform"),
+            RoleError::InUse => conflict("role_in_use", "Somebody has the role"),
+            RoleError::Unknown(names) => {
+                let errors = names
+                    .into_iter()
+                    .map(|name| FieldError::new("roles", format!("there is no role `{name}`")));
+                Self::invalid(&errors.collect::<Vec<_>>())
+            }
+            RoleError::NotHeld(permissions) => Self::new(
+                StatusCode::FORBIDDEN,
+                "permission_not_held",
+                "Nobody can give or take what they may not do",
+            )
+            .with("permissions", json!(permissions)),
+            RoleError::LastAdministrator => last_administrator(),
+            RoleError::NotActive => blocked(),
+            RoleError::NotAllowed => Self::forbidden(Permission::RolesWrite.as_str()),
+            RoleError::Store(error) => error.into(),
         }
     }
 }

@@ -7,14 +7,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
     contracts::{Locale, Permission, UserStatus},
-    http::{Caller, Cursor, Json, Page, PageQuery, Path, Problem, Query},
+    http::{Caller, Json, Page, PageQuery, Path, Problem, Query},
     ids::UserId,
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::AppState;
+use super::{AppState, user_cursor};
 use crate::{
-    app::{self, BlockUser, DeleteUser, ListUsers, UnblockUser, UserFilter},
+    app::{self, BlockUser, DeleteUser, ListUsers, UnblockUser, UserFilter, UserSort},
     domain::User,
 };
 
@@ -40,7 +40,7 @@ impl From<User> for UserView {
             email: Some(user.email.typed().to_owned()).filter(|email| !email.is_empty()),
             status: user.status,
             locale: user.locale,
-            roles: user.roles.iter().map(|role| role.as_str().to_owned()).collect(),
+            roles: user.roles,
             registered_at: user.registered_at,
         }
     }
@@ -52,32 +52,79 @@ impl From<User> for UserView {
 pub(super) struct UserQuery {
     /// With this in their e-mail address.
     email: Option<String>,
+    /// With this status.
     status: Option<UserStatus>,
+    /// With this role.
+    role: Option<String>,
+    /// Who registered then or later.
+    registered_from: Option<DateTime<Utc>>,
+    /// Who registered before then.
+    registered_to: Option<DateTime<Utc>>,
+    /// By what they are sorted; `registered_at` if absent.
+    sort: Option<SortBy>,
+    /// `desc` if absent, but `asc` for e-mail addresses.
+    order: Option<SortOrder>,
+}
+
+/// By what users are sorted.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SortBy {
+    RegisteredAt,
+    Email,
+}
+
+/// What comes first: the smallest or the largest.
+#[derive(Clone, Copy, PartialEq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SortOrder {
+    Asc,
+    Desc,
 }
 
 impl UserQuery {
-    fn parse(self) -> Result<UserFilter, Problem> {
-        // Nothing else can be in an address, and PostgreSQL takes no NUL in a text.
-        if self
-            .email
-            .as_ref()
-            .is_some_and(|part| part.chars().any(char::is_control))
-        {
-            return Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "invalid_query",
-                "The query has invalid parameters",
-            )
-            .detail("`email` must be a part of an e-mail address."));
+    fn parse(self, page: &PageQuery) -> Result<ListUsers, Problem> {
+        // Nothing else can be in an address or a name, and PostgreSQL takes no NUL in a text.
+        for (name, value) in [("email", &self.email), ("role", &self.role)] {
+            if value
+                .as_ref()
+                .is_some_and(|part| part.chars().any(char::is_control))
+            {
+                return Err(Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "invalid_query",
+                    "The query has invalid parameters",
+                )
+                .detail(format!("`{name}` must have no control characters.")));
+            }
         }
-        Ok(UserFilter {
-            email: self.email,
-            status: self.status,
+        let sort = match self.sort {
+            Some(SortBy::Email) => UserSort::Email,
+            Some(SortBy::RegisteredAt) | None => UserSort::RegisteredAt,
+        };
+        let after = page.cursor.as_deref();
+        Ok(ListUsers {
+            filter: UserFilter {
+                email: self.email,
+                status: self.status,
+                role: self.role,
+                registered_from: self.registered_from,
+                registered_to: self.registered_to,
+            },
+            sort,
+            descending: self
+                .order
+                .map_or(sort == UserSort::RegisteredAt, |order| order == SortOrder::Desc),
+            after: after
+                .map(|cursor| user_cursor::decode(cursor, sort))
+                .transpose()?,
+            // One more tells whether there is a next page.
+            limit: page.limit()? + 1,
         })
     }
 }
 
-/// Users, the newest first.
+/// Users, the newest first unless it is asked for another order.
 #[utoipa::path(get, path = "/users", params(UserQuery, PageQuery),
     responses((status = 200, body = Page<UserView>)))]
 pub(super) async fn list_users(
@@ -87,19 +134,16 @@ pub(super) async fn list_users(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<UserView>>, Problem> {
     caller.require(Permission::UsersRead)?;
-    let limit = page.limit()?;
-    let input = ListUsers {
-        filter: query.parse()?,
-        after: page.after()?.map(|cursor| (cursor.at, cursor.id)),
-        // One more tells whether there is a next page.
-        limit: limit + 1,
-    };
-    let users = app::list_users(state.db.reader(), &input).await?;
-    let cursor = |user: &User| Cursor {
-        at: user.registered_at,
-        id: user.id.0,
-    };
-    Ok(Json(Page::of(users, limit, cursor, UserView::from)))
+    let input = query.parse(&page)?;
+    let mut users = app::list_users(state.db.reader(), &input).await?;
+    let limit = usize::try_from(page.limit()?).unwrap_or(usize::MAX);
+    let more = users.len() > limit;
+    users.truncate(limit);
+    let last = users.last().filter(|_| more);
+    Ok(Json(Page {
+        next_cursor: last.map(|user| user_cursor::encode(user, input.sort)),
+        items: users.into_iter().map(UserView::from).collect(),
+    }))
 }
 
 /// One user.

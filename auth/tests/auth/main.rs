@@ -7,6 +7,7 @@ mod blocking;
 mod logins;
 mod own_account;
 mod replicas;
+mod roles;
 mod sessions;
 mod throttling;
 mod tokens;
