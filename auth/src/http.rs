@@ -4,16 +4,19 @@ mod account;
 mod client;
 mod keys;
 mod login;
+mod mail;
 mod problems;
 mod role;
 mod session;
 mod statuses;
+mod token;
 mod user;
 mod user_cursor;
 
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use secrecy::SecretString;
 use shared::{
     config::Network,
     db::Db,
@@ -23,7 +26,7 @@ use shared::{
 };
 
 pub(crate) use self::statuses::OwnStatuses;
-use crate::app::{Limits, PasswordHasher, TokenTerms};
+use crate::app::{Limits, MailKey, PasswordHasher, TokenTerms};
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -31,6 +34,9 @@ struct AppState {
     db: Db,
     guard: Guard,
     hasher: Arc<PasswordHasher>,
+    mail_key: Arc<MailKey>,
+    /// What notifications shows, if that is configured.
+    built_in_secret: Option<Arc<SecretString>>,
     terms: Arc<TokenTerms>,
     limits: Limits,
     trusted_proxies: Arc<[Network]>,
@@ -50,12 +56,19 @@ impl FromRef<AppState> for Guard {
 }
 
 /// The routes.
-pub(crate) fn routes(context: &Context, guard: Guard, hasher: PasswordHasher) -> OpenApiRouter {
+pub(crate) fn routes(
+    context: &Context,
+    guard: Guard,
+    hasher: PasswordHasher,
+    mail_key: MailKey,
+) -> OpenApiRouter {
     let config = &context.config.auth;
     let state = AppState {
         db: context.db.clone(),
         guard,
         hasher: Arc::new(hasher),
+        mail_key: Arc::new(mail_key),
+        built_in_secret: context.config.notifications.client_secret.clone().map(Arc::new),
         terms: Arc::new(TokenTerms {
             issuer: config.issuer.clone(),
             seconds: config.access_token_seconds,
@@ -73,9 +86,16 @@ pub(crate) fn routes(context: &Context, guard: Guard, hasher: PasswordHasher) ->
         .routes(routes!(login::refresh))
         .routes(routes!(login::log_out))
         .routes(routes!(login::log_out_everywhere))
+        .routes(routes!(token::issue_token))
         .routes(routes!(keys::get_keys))
         .routes(routes!(account::get_me, account::update_me, account::delete_me))
         .routes(routes!(account::change_password))
+        .routes(routes!(mail::forgot_password))
+        .routes(routes!(mail::reset_password))
+        .routes(routes!(mail::confirm_email))
+        .routes(routes!(mail::resend_confirmation))
+        .routes(routes!(mail::get_mail))
+        .routes(routes!(mail::get_contact))
         .routes(routes!(session::list_sessions))
         .routes(routes!(session::end_session))
         .routes(routes!(session::list_logins))

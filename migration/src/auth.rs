@@ -3,11 +3,16 @@
 mod m20261121_000002_accounts;
 mod m20261121_000030_sessions;
 mod m20261121_000031_roles;
+mod m20261121_000032_mail;
+mod m20261121_000033_clients;
+mod m20261121_000034_key_rotation;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use self::{
     m20261121_000002_accounts::Accounts, m20261121_000030_sessions::Sessions, m20261121_000031_roles::Roles,
+    m20261121_000032_mail::Mail, m20261121_000033_clients::Clients,
+    m20261121_000034_key_rotation::KeyRotation,
 };
 use crate::{messaging::Messaging, operation::Operation};
 
@@ -23,6 +28,9 @@ impl MigratorTrait for Migrator {
             Box::new(Operation),
             Box::new(Sessions),
             Box::new(Roles),
+            Box::new(Mail),
+            Box::new(Clients),
+            Box::new(KeyRotation),
         ]
     }
 }

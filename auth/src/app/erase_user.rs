@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{Change, User},
-    store::{self, login, session, throttle},
+    store::{self, login, mail_request, session, throttle},
 };
 
 /// Deletes a locked user and says so. What remains is the id, since when it was there, and that it
@@ -22,6 +22,7 @@ pub(super) async fn erase_user(tx: &Tx, ended: &EndedSessions, mut user: User) -
     end_of_locked(tx, ended, user.id, Which::All).await?;
     session::erase(tx.conn(), user.id).await?;
     login::erase(tx.conn(), user.id).await?;
+    mail_request::erase(tx.conn(), user.id).await?;
     throttle::forget_account(tx.conn(), &account).await?;
     store::user::erase(tx.conn(), &user).await?;
     tx.emit(&UserDeletedV1(user.state()))?;

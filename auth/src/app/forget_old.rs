@@ -6,7 +6,7 @@ use shared::db::Db;
 
 use crate::{
     domain::WINDOW,
-    store::{login, refresh_token, session, throttle},
+    store::{login, mail_request, refresh_token, session, signing_key, throttle},
 };
 
 /// For so long after its end a session stays known.
@@ -24,5 +24,7 @@ pub async fn forget_old(db: &Db) -> Result<(), DbErr> {
     throttle::forget_before(conn, now - WINDOW).await?;
     refresh_token::forget_before(conn, now).await?;
     session::forget_before(conn, now - SESSIONS_KEPT).await?;
+    mail_request::forget_before(conn, now).await?;
+    signing_key::forget_before(conn, now).await?;
     login::forget_before(conn, now - LOGINS_KEPT).await
 }

@@ -124,7 +124,7 @@ pub(super) async fn issue_token(
     permissions: BTreeSet<Permission>,
     terms: &TokenTerms,
 ) -> Result<IssuedToken, IssueTokenError> {
-    let key = signing_key::find_signing(tx.conn())
+    let key = signing_key::find_signing(tx.conn(), tx.now())
         .await?
         .ok_or(IssueTokenError::NoKey)?;
     let now = tx.now();

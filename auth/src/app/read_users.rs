@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr, Order};
 use shared::{contracts::UserStatus, ids::UserId};
 
+use super::issue_client_token::BUILT_IN;
 pub use crate::store::user::{UserFilter, UserPosition, UserSort};
 use crate::{domain::User, store};
 
@@ -39,13 +40,22 @@ pub async fn list_users(conn: &impl ConnectionTrait, input: &ListUsers) -> Resul
     store::user::list(conn, &input.filter, input.sort, order, after, input.limit).await
 }
 
-/// The status of whoever has this id. An id that nobody has is that of a deleted user: here,
-/// unlike in the other services, everybody is known.
+/// The status of whoever has this id: a user, or a program, which is deleted if it was disabled. An
+/// id that nobody has is that of a deleted user: here, unlike in the other services, everybody is
+/// known.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn status_of(conn: &impl ConnectionTrait, id: UserId) -> Result<UserStatus, DbErr> {
-    Ok(store::user::status(conn, id)
-        .await?
-        .unwrap_or(UserStatus::Deleted))
+    if let Some(status) = store::user::status(conn, id).await? {
+        return Ok(status);
+    }
+    if id == BUILT_IN.id {
+        return Ok(UserStatus::Active);
+    }
+    let client = store::client::find(conn, id).await?;
+    Ok(match client {
+        Some((client, _)) if client.disabled_at.is_none() => UserStatus::Active,
+        _ => UserStatus::Deleted,
+    })
 }

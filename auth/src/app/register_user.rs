@@ -2,17 +2,18 @@
 
 use sea_orm::DbErr;
 use shared::{
-    contracts::{Locale, UserRegisteredV1},
+    contracts::{Locale, MailPurpose, UserRegisteredV1},
     db::{Db, Tx},
     ids::UserId,
 };
 
 use super::{
     Client, HashError, Limits, PasswordHasher, Throttled,
+    request_mail::request_mail,
     throttle::{self, Guess},
 };
 use crate::{
-    domain::{Email, Password, USER, User},
+    domain::{ADMIN, Email, Password, USER, User},
     store,
 };
 
@@ -86,16 +87,21 @@ pub(super) async fn open_account(
 }
 
 async fn insert(tx: &Tx, input: &RegisterUser, role: &str, hash: &str) -> Result<User, RegisterUserError> {
-    let user = User::register(
+    let mut user = User::register(
         UserId::new(tx.now()),
         input.email.clone(),
         input.locale,
         role,
         tx.now(),
     );
+    // Whoever makes an administrator, at the command line, vouches for the address.
+    user.email_confirmed = role == ADMIN;
     if !store::user::insert(tx.conn(), &user, hash).await? {
         return Err(RegisterUserError::EmailTaken);
     }
     tx.emit(&UserRegisteredV1(user.state()))?;
+    if !user.email_confirmed {
+        request_mail(tx, &user, MailPurpose::ConfirmEmail).await?;
+    }
     Ok(user)
 }

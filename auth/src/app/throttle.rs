@@ -38,12 +38,24 @@ pub struct Throttled {
 pub(super) enum Guess {
     /// Which addresses have an account.
     Registration,
+    /// Whose letters to ask for.
+    ForgottenPassword,
+    /// The same, of one's own.
+    Confirmation,
+    /// What is in letters.
+    MailSecret,
+    /// The secrets of clients.
+    ClientSecret,
 }
 
 impl Guess {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Registration => "registration",
+            Self::ForgottenPassword => "forgotten_password",
+            Self::Confirmation => "confirmation",
+            Self::MailSecret => "mail_secret",
+            Self::ClientSecret => "client_secret",
         }
     }
 }
@@ -143,5 +155,18 @@ pub(super) async fn count(
     let key = hash_of(&[guess.as_str(), &client.place()]);
     let count = throttle::add(tx.conn(), &key, None, tx.now(), tx.now() - WINDOW).await?;
     let seconds = count.wait(limits.address, tx.now());
+    Ok(seconds.map(|seconds| Throttled { seconds }))
+}
+
+/// Counts a letter to an account, from wherever it is asked for; says if that is more than `most`.
+pub(super) async fn count_letter(
+    tx: &Tx,
+    guess: Guess,
+    account: &str,
+    most: u32,
+) -> Result<Option<Throttled>, DbErr> {
+    let key = hash_of(&["letter", guess.as_str(), account]);
+    let count = throttle::add(tx.conn(), &key, Some(account), tx.now(), tx.now() - WINDOW).await?;
+    let seconds = count.wait(most, tx.now());
     Ok(seconds.map(|seconds| Throttled { seconds }))
 }

@@ -17,6 +17,8 @@ pub struct User {
     pub id: UserId,
     /// Where to write to them, and what they log in with.
     pub email: Email,
+    /// Whether they have shown that the address is theirs.
+    pub email_confirmed: bool,
     /// Whether they may act.
     pub status: UserStatus,
     /// In which language to write to them.
@@ -56,6 +58,7 @@ impl User {
         Self {
             id,
             email,
+            email_confirmed: false,
             status: UserStatus::Active,
             locale,
             roles: BTreeSet::from([role.to_owned()]),
@@ -105,6 +108,7 @@ impl User {
             return Change::None;
         }
         self.status = UserStatus::Deleted;
+        self.email_confirmed = false;
         self.email = Email::erased(&self.id.to_string());
         self.locale = Locale::default();
         self.roles.clear();

@@ -17,6 +17,6 @@ const MAX_AGE: &str = "public, max-age=60";
 #[utoipa::path(get, path = "/jwks.json", security(()),
     responses((status = 200, body = Object, description = "`{\"keys\": […]}`")))]
 pub(super) async fn get_keys(State(state): State<AppState>) -> Result<Response, Problem> {
-    let keys = app::read_keys(state.db.reader()).await?;
+    let keys = app::read_keys(&state.db).await?;
     Ok(([(header::CACHE_CONTROL, MAX_AGE)], Json(keys)).into_response())
 }

@@ -9,8 +9,8 @@ use shared::{
 
 use crate::app::{
     BlockUserError, ChangePasswordError, CheckPasswordError, DeleteAccountError, DeleteUserError, HashError,
-    LogInError, RefreshSessionError, RegisterUserError, RoleError, Throttled, UnblockUserError,
-    UpdateAccountError,
+    LogInError, RefreshSessionError, RegisterUserError, RequestMailError, RoleError, Throttled,
+    UnblockUserError, UpdateAccountError, UseMailError,
 };
 
 impl From<HashError> for Problem {
@@ -162,6 +162,37 @@ impl From<UnblockUserError> for Problem {
             UnblockUserError::NotFound => Self::not_found("user"),
             UnblockUserError::NotActive => blocked(),
             UnblockUserError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RequestMailError> for Problem {
+    fn from(error: RequestMailError) -> Self {
+        match error {
+            RequestMailError::Throttled(throttled) => throttled.into(),
+            RequestMailError::Confirmed => Self::new(
+                StatusCode::CONFLICT,
+                "email_confirmed",
+                "The e-mail address is confirmed already",
+            ),
+            RequestMailError::NotActive => blocked(),
+            RequestMailError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UseMailError> for Problem {
+    fn from(error: UseMailError) -> Self {
+        match error {
+            UseMailError::Invalid => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid_mail_token",
+                "The link is not valid",
+            )
+            .detail("It was used before, or has expired; ask for another letter."),
+            UseMailError::Throttled(throttled) => throttled.into(),
+            UseMailError::Hash(error) => error.into(),
+            UseMailError::Store(error) => error.into(),
         }
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct UserView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "anna@example.com")]
     email: Option<String>,
+    /// Whether they have shown that it is theirs.
+    email_confirmed: bool,
     status: UserStatus,
     locale: Locale,
     roles: BTreeSet<String>,
@@ -38,6 +40,7 @@ impl From<User> for UserView {
         Self {
             id: user.id,
             email: Some(user.email.typed().to_owned()).filter(|email| !email.is_empty()),
+            email_confirmed: user.email_confirmed,
             status: user.status,
             locale: user.locale,
             roles: user.roles,

@@ -44,6 +44,8 @@ mod entity {
         pub version: i64,
         /// Since when they have an account.
         pub registered_at: Instant,
+        /// Whether they have shown that the address is theirs.
+        pub email_confirmed: bool,
     }
 
     /// None.
@@ -111,6 +113,7 @@ pub async fn insert(conn: &impl ConnectionTrait, user: &User, password_hash: &st
         locale: Set(user.locale),
         version: Set(user.version),
         registered_at: Set(user.registered_at),
+        email_confirmed: Set(user.email_confirmed),
     };
     let inserted = Entity::insert(row)
         .on_conflict(OnConflict::column(Column::EmailNormal).do_nothing().to_owned())
@@ -209,6 +212,19 @@ pub async fn update_state(conn: &impl ConnectionTrait, user: &User) -> Result<()
     }
 }
 
+/// Writes down that a locked user has shown that their address is theirs.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn confirm_email(conn: &impl ConnectionTrait, user: UserId) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::EmailConfirmed, Expr::value(true))
+        .filter(Column::Id.eq(user))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
 /// Gives a locked user these roles and takes all others.
 ///
 /// # Errors
@@ -261,6 +277,7 @@ pub async fn erase(conn: &impl ConnectionTrait, user: &User) -> Result<(), DbErr
             email: Set(SecretText(user.email.typed().to_owned())),
             email_normal: Set(SecretText(user.email.normal().to_owned())),
             password_hash: Set(SecretText(String::new())),
+            email_confirmed: Set(false),
             ..Default::default()
         })
         .filter(Column::Id.eq(user.id))
@@ -370,6 +387,7 @@ async fn with_roles(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<Vec
             roles: roles.remove(&row.id).unwrap_or_default(),
             version: row.version,
             registered_at: row.registered_at,
+            email_confirmed: row.email_confirmed,
         },
         password_hash: row.password_hash.0,
     };

@@ -4,6 +4,10 @@
 
 mod accounts;
 mod blocking;
+mod clients;
+mod document;
+mod keys;
+mod letters;
 mod logins;
 mod own_account;
 mod replicas;

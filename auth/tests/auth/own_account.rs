@@ -146,6 +146,7 @@ async fn all_that_is_kept(service: &TestService) -> String {
         ("user_roles", "role"),
         ("logins", "user_agent address"),
         ("throttles", "account"),
+        ("mail_requests", "user_id"),
         ("outbox", "id"),
         ("audit", "details"),
     ] {
@@ -210,6 +211,7 @@ async fn a_deleted_account_leaves_its_id_and_nothing_else() {
         let kept = all_that_is_kept(&service).await;
         assert!(!kept.contains("ann@example.com"), "{kept}");
         assert_eq!(kept.matches("password_hash=$argon2id").count(), 1, "{kept}");
+        assert!(!kept.contains("mail_requests"), "{kept}");
         assert_eq!(
             kept.matches("user_roles").count(),
             1,
