@@ -61,6 +61,11 @@ impl Cluster {
         let mut environment = setup.environment.clone();
         environment.extend(databases(&setup, &name).await?);
         environment.push(("KOPECK_BUS__URL".to_owned(), virtual_host(&setup, &name).await?));
+        // What notifications shows auth: the same for both.
+        environment.push((
+            "KOPECK_NOTIFICATIONS__CLIENT_SECRET".to_owned(),
+            crate::random::secret(),
+        ));
         if let Some(redis) = &setup.redis_url {
             environment.push(("KOPECK_CACHE__URL".to_owned(), redis.clone()));
             environment.push(("KOPECK_CACHE__NAMESPACE".to_owned(), name.clone()));

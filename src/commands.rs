@@ -2,9 +2,11 @@
 
 mod admin;
 mod bench;
+mod client;
 mod cluster;
 mod demo;
 mod health;
+mod keys;
 mod migrate;
 mod parked;
 mod reconcile;
@@ -65,6 +67,16 @@ enum Command {
     Admin {
         #[command(subcommand)]
         action: Admin,
+    },
+    /// Programs that call by themselves
+    Client {
+        #[command(subcommand)]
+        action: client::Client,
+    },
+    /// Keys that tokens are signed with
+    Keys {
+        #[command(subcommand)]
+        action: keys::Keys,
     },
     /// Recompute balances and hold purchases against redemptions, letters and subscriptions
     Reconcile {
@@ -196,6 +208,8 @@ pub async fn execute(line: CommandLine) -> anyhow::Result<ExitCode> {
         Some(Command::Admin {
             action: Admin::Create { email },
         }) => admin::create(&load(&options)?, &email).await,
+        Some(Command::Client { action }) => client::client(&load(&options)?, action).await,
+        Some(Command::Keys { action }) => keys::keys(&load(&options)?, action).await,
         Some(Command::Reconcile { older_than }) => reconcile::reconcile(&load(&options)?, older_than).await,
         Some(Command::Parked { action }) => parked::parked(&load(&options)?, &action).await,
         Some(Command::Health { url, only }) => health::health(&load(&options)?, url, &only).await,

@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod commands;
+mod random;
 pub mod servers;
 
 use shared::{contracts::ServiceName, host::Definition};

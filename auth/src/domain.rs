@@ -1,11 +1,17 @@
 //! Pure rules of accounts.
 
 mod email;
+mod login;
 mod password;
+mod refresh;
 mod role;
+mod throttle;
 mod user;
 
 pub use email::{Email, EmailError};
+pub use login::LoginOutcome;
 pub use password::{Password, PasswordError};
-pub use role::{Role, permissions_of};
-pub use user::{Change, StatusError, User};
+pub use refresh::{Again, Verdict, judge};
+pub use role::{ADMIN, Role, USER, check_description, check_name, permissions_of};
+pub use throttle::{Count, WINDOW};
+pub use user::{Change, StatusError, User, is_last_administrator};

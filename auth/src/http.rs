@@ -1,26 +1,32 @@
 //! Auth's API.
 
 mod account;
+mod client;
 mod keys;
 mod login;
+mod mail;
 mod problems;
+mod role;
+mod session;
 mod statuses;
+mod token;
 mod user;
+mod user_cursor;
 
 use std::sync::Arc;
 
-use axum::{
-    extract::FromRef,
-    routing::{get, post},
-};
+use axum::extract::FromRef;
+use secrecy::SecretString;
 use shared::{
+    config::Network,
     db::Db,
     host::Context,
-    http::{Guard, OpenApiRouter},
+    http::{Guard, OpenApiRouter, routes},
+    sessions::EndedSessions,
 };
 
 pub(crate) use self::statuses::OwnStatuses;
-use crate::app::{PasswordHasher, TokenTerms};
+use crate::app::{Limits, MailKey, PasswordHasher, TokenTerms};
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -28,7 +34,19 @@ struct AppState {
     db: Db,
     guard: Guard,
     hasher: Arc<PasswordHasher>,
+    mail_key: Arc<MailKey>,
+    /// What notifications shows, if that is configured.
+    built_in_secret: Option<Arc<SecretString>>,
     terms: Arc<TokenTerms>,
+    limits: Limits,
+    trusted_proxies: Arc<[Network]>,
+}
+
+impl AppState {
+    /// What ends sessions.
+    fn sessions(&self) -> &EndedSessions {
+        &self.guard.sessions
+    }
 }
 
 impl FromRef<AppState> for Guard {
@@ -38,24 +56,55 @@ impl FromRef<AppState> for Guard {
 }
 
 /// The routes.
-pub(crate) fn routes(context: &Context, guard: Guard, hasher: PasswordHasher) -> OpenApiRouter {
+pub(crate) fn routes(
+    context: &Context,
+    guard: Guard,
+    hasher: PasswordHasher,
+    mail_key: MailKey,
+) -> OpenApiRouter {
+    let config = &context.config.auth;
     let state = AppState {
         db: context.db.clone(),
         guard,
         hasher: Arc::new(hasher),
+        mail_key: Arc::new(mail_key),
+        built_in_secret: context.config.notifications.client_secret.clone().map(Arc::new),
         terms: Arc::new(TokenTerms {
-            issuer: context.config.auth.issuer.clone(),
-            seconds: context.config.auth.access_token_seconds,
+            issuer: config.issuer.clone(),
+            seconds: config.access_token_seconds,
+            refresh_seconds: config.refresh_token_seconds,
         }),
+        limits: Limits {
+            account: config.max_failed_logins,
+            address: config.max_failed_logins_per_address,
+        },
+        trusted_proxies: config.trusted_proxies.clone().into(),
     };
-    OpenApiRouter::new()
-        .route("/auth/v1/register", post(account::register))
-        .route("/auth/v1/login", post(login::log_in))
-        .route("/auth/v1/jwks.json", get(keys::get_keys))
-        .route("/auth/v1/me", get(account::get_me))
-        .route("/auth/v1/users", get(user::list_users))
-        .route("/auth/v1/users/{id}", get(user::get_user))
-        .route("/auth/v1/users/{id}/block", post(user::block_user))
-        .route("/auth/v1/users/{id}/unblock", post(user::unblock_user))
-        .with_state(state)
+    let routes = OpenApiRouter::new()
+        .routes(routes!(account::register))
+        .routes(routes!(login::log_in))
+        .routes(routes!(login::refresh))
+        .routes(routes!(login::log_out))
+        .routes(routes!(login::log_out_everywhere))
+        .routes(routes!(token::issue_token))
+        .routes(routes!(keys::get_keys))
+        .routes(routes!(account::get_me, account::update_me, account::delete_me))
+        .routes(routes!(account::change_password))
+        .routes(routes!(mail::forgot_password))
+        .routes(routes!(mail::reset_password))
+        .routes(routes!(mail::confirm_email))
+        .routes(routes!(mail::resend_confirmation))
+        .routes(routes!(mail::get_mail))
+        .routes(routes!(mail::get_contact))
+        .routes(routes!(session::list_sessions))
+        .routes(routes!(session::end_session))
+        .routes(routes!(session::list_logins))
+        .routes(routes!(user::list_users))
+        .routes(routes!(user::get_user, user::delete_user))
+        .routes(routes!(role::list_roles, role::create_role))
+        .routes(routes!(role::get_role, role::update_role, role::delete_role))
+        .routes(routes!(role::assign_roles))
+        .routes(routes!(user::block_user))
+        .routes(routes!(user::unblock_user));
+    OpenApiRouter::new().nest("/auth/v1", routes).with_state(state)
 }

@@ -6,7 +6,10 @@
 mod app;
 mod domain;
 mod http;
+mod jobs;
 mod store;
+
+use std::sync::Arc;
 
 use shared::{
     contracts::ServiceName,
@@ -14,7 +17,10 @@ use shared::{
     inbox::Handlers,
 };
 
-pub use app::{CreateAdminError, HashError, create_admin};
+pub use app::{
+    BEFORE_SIGNING, ClientError, CreateAdminError, EnsureSigningKeyError, HashError, KeyTimes, ServiceClient,
+    create_admin, create_client, disable_client, list_clients, list_keys, rotate_keys,
+};
 pub use domain::{EmailError, PasswordError};
 
 /// The service.
@@ -33,13 +39,17 @@ async fn build(context: &Context) -> Result<Service, JobError> {
         .db
         .write(|tx| async move { app::ensure_signing_key(&tx).await })
         .await?;
+    let mail_key = context
+        .db
+        .write(|tx| async move { app::MailKey::ensure(&tx).await })
+        .await?;
     let hasher = app::PasswordHasher::new().await?;
     let guard = context.guard(http::OwnStatuses(context.db.clone()));
     Ok(Service {
-        api: http::routes(context, guard.clone(), hasher),
+        api: http::routes(context, guard.clone(), hasher, mail_key),
         guard,
         handlers: Handlers::new(),
-        jobs: Vec::new(),
+        jobs: vec![Arc::new(jobs::ForgetOld(context.db.clone()))],
         on_wake: None,
     })
 }

@@ -1,10 +1,19 @@
 //! The database of auth.
 
 mod m20261121_000002_accounts;
+mod m20261121_000030_sessions;
+mod m20261121_000031_roles;
+mod m20261121_000032_mail;
+mod m20261121_000033_clients;
+mod m20261121_000034_key_rotation;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use self::m20261121_000002_accounts::Accounts;
+use self::{
+    m20261121_000002_accounts::Accounts, m20261121_000030_sessions::Sessions, m20261121_000031_roles::Roles,
+    m20261121_000032_mail::Mail, m20261121_000033_clients::Clients,
+    m20261121_000034_key_rotation::KeyRotation,
+};
 use crate::{messaging::Messaging, operation::Operation};
 
 /// Its migrations, oldest first.
@@ -13,6 +22,15 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Messaging), Box::new(Accounts), Box::new(Operation)]
+        vec![
+            Box::new(Messaging),
+            Box::new(Accounts),
+            Box::new(Operation),
+            Box::new(Sessions),
+            Box::new(Roles),
+            Box::new(Mail),
+            Box::new(Clients),
+            Box::new(KeyRotation),
+        ]
     }
 }

@@ -7,7 +7,7 @@ use shared::{clock::SystemClock, config::Config, contracts::ServiceName, host, t
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Only, Options, services};
-use crate::definition;
+use crate::{definition, random};
 
 /// What a shell says of a program that Ctrl-C has ended.
 const INTERRUPTED: i32 = 130;
@@ -33,7 +33,7 @@ pub(super) async fn run(
         .iter()
         .all(|service| services.contains(service));
     if together && config.auth.url.is_none() && config.notifications.client_secret.is_none() {
-        config.notifications.client_secret = Some(random_secret());
+        config.notifications.client_secret = Some(SecretString::from(random::secret()));
     }
 
     let running = host::start(config, &definitions, Arc::new(SystemClock)).await?;
@@ -110,10 +110,4 @@ fn quoted(path: &Path) -> String {
         return path;
     }
     format!("'{}'", path.replace('\'', "'\\''"))
-}
-
-/// 256 bits that nobody can guess.
-fn random_secret() -> SecretString {
-    let words: [u64; 4] = rand::random();
-    SecretString::from(words.map(|word| format!("{word:016x}")).concat())
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use shared::testing::{Answer, eventually};
 
-use crate::platform::{Platform, User, rub};
+use crate::platform::{Platform, User, log_in, rub};
 
 const EVERYWHERE: [&str; 4] = [
     "/auth/v1/me",
@@ -27,7 +27,7 @@ async fn is_refused_everywhere(user: &User) {
 
 async fn a_block_reaches_every_service_and_can_be_lifted(platform: &Platform) {
     let tariff = platform.tariff("Month", 10_000).await;
-    let user = platform.user("anna", 100_000).await;
+    let mut user = platform.user("anna", 100_000).await;
     for path in EVERYWHERE {
         user.api.get(path).await.expect(200);
     }
@@ -56,6 +56,8 @@ async fn a_block_reaches_every_service_and_can_be_lifted(platform: &Platform) {
         .post(&format!("/auth/v1/users/{}/unblock", user.id), &json!({}))
         .await
         .expect(200);
+    // The block has ended the sessions from before.
+    user.api = log_in(&platform.api, "anna@mail.example").await;
     for path in EVERYWHERE {
         eventually(&format!("{path} serves the user again"), || async {
             (user.api.get(path).await.status.as_u16() == 200).then_some(())

@@ -20,6 +20,7 @@ mod platform;
 mod promocodes;
 mod replay;
 mod replicas;
+mod sessions;
 
 /// Runs each story against a fresh platform in both modes.
 macro_rules! in_both_modes {

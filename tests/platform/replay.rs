@@ -11,7 +11,7 @@ use shared::{
 
 use crate::{
     broker::Broker,
-    platform::{Platform, User, rub},
+    platform::{Platform, User, log_in, rub},
 };
 
 /// Waits until the services have taken everything that was said, and what followed from it:
@@ -83,7 +83,7 @@ async fn repeated_late_and_reordered_messages_change_nothing() {
             "promocode": {"code": "TWO", "max_uses": 2},
         }))
         .await;
-    let users = [
+    let mut users = [
         platform.user("anna", 100_000).await,
         platform.user("boris", 100_000).await,
         platform.user("poor", 100).await,
@@ -125,6 +125,8 @@ async fn repeated_late_and_reordered_messages_change_nothing() {
         .post(&format!("/auth/v1/users/{}/unblock", users[2].id), &json!({}))
         .await
         .expect(200);
+    // The block has ended the session from before.
+    users[2].api = log_in(&platform.api, "poor@mail.example").await;
     for (user, letters) in [(&users[0], 6)] {
         user.letters(letters).await;
     }

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use shared::{contracts::Locale, db::Db, ids::UserId};
 
 use super::{HashError, PasswordHasher, RegisterUser, RegisterUserError, register_user::open_account};
-use crate::domain::{Email, EmailError, Password, PasswordError, Role};
+use crate::domain::{ADMIN, Email, EmailError, Password, PasswordError};
 
 /// Why there is no new administrator.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,8 @@ pub enum CreateAdminError {
 impl From<RegisterUserError> for CreateAdminError {
     fn from(error: RegisterUserError) -> Self {
         match error {
-            RegisterUserError::EmailTaken => Self::EmailTaken,
+            // Nobody is throttled at the command line.
+            RegisterUserError::EmailTaken | RegisterUserError::Throttled(_) => Self::EmailTaken,
             RegisterUserError::Hash(error) => Self::Hash(error),
             RegisterUserError::Store(error) => Self::Store(error),
         }
@@ -50,5 +51,5 @@ pub async fn create_admin(db: &Db, email: &str, password: SecretString) -> Resul
         locale: Locale::default(),
     };
     let hasher = PasswordHasher::new().await.map_err(CreateAdminError::Hash)?;
-    Ok(open_account(db, &hasher, &input, Role::Admin).await?.id)
+    Ok(open_account(db, &hasher, &input, ADMIN).await?.id)
 }

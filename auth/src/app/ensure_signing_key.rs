@@ -27,16 +27,17 @@ pub enum EnsureSigningKeyError {
 /// # Errors
 /// See [`EnsureSigningKeyError`].
 pub async fn ensure_signing_key(tx: &Tx) -> Result<String, EnsureSigningKeyError> {
-    if let Some(key) = signing_key::find_signing(tx.conn()).await? {
+    if let Some(key) = signing_key::find_signing(tx.conn(), tx.now()).await? {
         return Ok(key.kid);
     }
-    signing_key::insert_if_none_signs(tx.conn(), new_key(tx)?, tx.now()).await?;
-    let key = signing_key::find_signing(tx.conn()).await?;
+    signing_key::insert_first(tx.conn(), new_key(tx)?, tx.now()).await?;
+    let key = signing_key::find_signing(tx.conn(), tx.now()).await?;
     key.map(|key| key.kid)
         .ok_or(EnsureSigningKeyError::Key("it was not kept"))
 }
 
-fn new_key(tx: &Tx) -> Result<SigningKey, EnsureSigningKeyError> {
+/// A key that nobody has yet.
+pub(super) fn new_key(tx: &Tx) -> Result<SigningKey, EnsureSigningKeyError> {
     let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
         .map_err(|_| EnsureSigningKeyError::Key("no random numbers"))?;
     let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref())
@@ -86,7 +87,7 @@ mod tests {
         for replica in replicas {
             kids.insert(replica.await.unwrap());
         }
-        let published = read_keys(open(url).await.reader()).await.unwrap();
+        let published = read_keys(&open(url).await).await.unwrap();
         let published: BTreeSet<_> = published.keys.into_iter().map(|key| key.kid).collect();
         assert_eq!(kids.len(), 1, "all sign with the same key");
         assert_eq!(published, kids, "and it is the one that is published");

@@ -1,15 +1,24 @@
-//! Issues the access token of a login.
+//! Issues the tokens of a login.
 
+use std::collections::BTreeSet;
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::Duration;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use sea_orm::DbErr;
+use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
+    clock::Instant,
+    contracts::Permission,
     db::Tx,
-    ids::{SessionId, new_uuid},
+    ids::{SessionId, UserId, new_uuid},
     token::{AUDIENCE, Claims, sign},
 };
 
+use super::throttle::hash_of;
 use crate::{
-    domain::{User, permissions_of},
-    store::signing_key,
+    domain::User,
+    store::{refresh_token, role, signing_key},
 };
 
 /// How tokens are issued.
@@ -17,17 +26,35 @@ use crate::{
 pub struct TokenTerms {
     /// Their `iss`.
     pub issuer: String,
-    /// For how long one is good, in seconds.
+    /// For how long an access token is good, in seconds.
     pub seconds: u32,
+    /// For how long a refresh token is good, in seconds.
+    pub refresh_seconds: u32,
 }
 
-/// A token, as OAuth 2 hands it out.
+impl TokenTerms {
+    /// Until when a refresh token is good that is given out now.
+    pub(super) fn refreshed_until(&self, now: Instant) -> Instant {
+        now + Duration::seconds(i64::from(self.refresh_seconds))
+    }
+}
+
+/// An access token, as OAuth 2 hands it out.
 #[derive(Clone)]
 pub struct IssuedToken {
     /// The token.
     pub access_token: String,
     /// For how long it is good, in seconds.
     pub expires_in: u32,
+}
+
+/// An access token, and what to get the next one with.
+#[derive(Clone)]
+pub struct IssuedTokens {
+    /// The access token.
+    pub access: IssuedToken,
+    /// Good once.
+    pub refresh_token: SecretString,
 }
 
 /// Why there is no token.
@@ -39,37 +66,79 @@ pub enum IssueTokenError {
     /// The key is none.
     #[error("the token can't be signed")]
     Sign(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No random numbers.
+    #[error("there are no random numbers")]
+    NoRandom,
     /// The database.
     #[error("the database refused")]
     Store(#[from] DbErr),
 }
 
-/// A token for `user` in this session, good from now on. The key is read every time, so that a
-/// new one is used by every replica at once.
+/// 256 bits that nobody can guess, base64url.
+pub(super) fn random_secret() -> Result<SecretString, IssueTokenError> {
+    let mut bytes = [0_u8; 32];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| IssueTokenError::NoRandom)?;
+    Ok(SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+/// What is kept of such a secret. It has nothing that could be guessed, so that a fast hash will do.
+pub(super) fn kept(secret: &SecretString) -> String {
+    hash_of(&[secret.expose_secret()])
+}
+
+/// The tokens of this user's session, good from now on.
+///
+/// # Errors
+/// See [`IssueTokenError`].
+pub(super) async fn issue_tokens(
+    tx: &Tx,
+    user: &User,
+    session: SessionId,
+    terms: &TokenTerms,
+) -> Result<IssuedTokens, IssueTokenError> {
+    let refresh_token = random_secret()?;
+    let until = terms.refreshed_until(tx.now());
+    refresh_token::insert(tx.conn(), &kept(&refresh_token), session, tx.now(), until).await?;
+    // Read each time: what a role allows may have changed since the last token.
+    let permissions = role::permissions_of(tx.conn(), &user.roles).await?;
+    let roles = user.roles.iter().cloned().collect();
+    let access = issue_token(tx, user.id, session, roles, permissions, terms).await?;
+    Ok(IssuedTokens {
+        access,
+        refresh_token,
+    })
+}
+
+/// An access token for `subject`, good from now on. The key is read every time, so that a new one
+/// is used by every replica at once.
 ///
 /// # Errors
 /// See [`IssueTokenError`].
 pub(super) async fn issue_token(
     tx: &Tx,
-    user: &User,
+    subject: UserId,
     session: SessionId,
+    roles: Vec<String>,
+    permissions: BTreeSet<Permission>,
     terms: &TokenTerms,
 ) -> Result<IssuedToken, IssueTokenError> {
-    let key = signing_key::find_signing(tx.conn())
+    let key = signing_key::find_signing(tx.conn(), tx.now())
         .await?
         .ok_or(IssueTokenError::NoKey)?;
     let now = tx.now();
     let claims = Claims {
         iss: terms.issuer.clone(),
         aud: AUDIENCE.to_owned(),
-        sub: user.id,
+        sub: subject,
         sid: session,
         iat: now.timestamp(),
         nbf: now.timestamp(),
         exp: now.timestamp() + i64::from(terms.seconds),
         jti: new_uuid(now),
-        roles: user.roles.iter().map(|role| role.as_str().to_owned()).collect(),
-        permissions: permissions_of(&user.roles),
+        roles,
+        permissions: permissions.into_iter().collect(),
     };
     let access_token =
         sign(&claims, &key.kid, &key.pkcs8).map_err(|error| IssueTokenError::Sign(error.into()))?;

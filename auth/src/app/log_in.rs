@@ -1,26 +1,25 @@
 //! Logs somebody in.
 
-use std::net::IpAddr;
-
 use sea_orm::DbErr;
 use secrecy::SecretString;
 use shared::{
     contracts::UserStatus,
     db::{Db, Tx},
-    ids::{SessionId, UserId},
+    ids::{SessionId, new_uuid},
 };
 
-use super::{HashError, IssueTokenError, IssuedToken, PasswordHasher, TokenTerms, issue_token::issue_token};
+use super::{
+    Client, HashError, IssueTokenError, IssuedTokens, Limits, PasswordHasher, Throttled, TokenTerms,
+    issue_token::issue_tokens, throttle::Guesser,
+};
 use crate::{
-    domain::Email,
+    domain::{Email, LoginOutcome, User},
     store::{
-        self,
+        self, login,
         session::{self, Session},
+        user::Account,
     },
 };
-
-/// What a client calls itself is kept up to this many characters.
-const LONGEST_USER_AGENT: usize = 256;
 
 /// Who says to be who.
 #[derive(Clone, Debug)]
@@ -33,15 +32,6 @@ pub struct LogIn {
     pub client: Client,
 }
 
-/// What is known of a client; shown to the account's owner.
-#[derive(Clone, Debug, Default)]
-pub struct Client {
-    /// What it calls itself.
-    pub user_agent: Option<String>,
-    /// Its address.
-    pub address: Option<IpAddr>,
-}
-
 /// Why somebody is not logged in.
 #[derive(Debug, thiserror::Error)]
 pub enum LogInError {
@@ -51,6 +41,9 @@ pub enum LogInError {
     /// It is the account's password, but the account is blocked.
     #[error("the account is blocked")]
     Blocked,
+    /// Too many passwords were wrong.
+    #[error("too many wrong passwords")]
+    Throttled(#[source] Throttled),
     /// The password can't be checked.
     #[error("the password could not be checked")]
     Hash(#[from] HashError),
@@ -62,8 +55,11 @@ pub enum LogInError {
     Store(#[from] DbErr),
 }
 
-/// Begins a session and returns its token. Whatever is wrong, a password is checked, so that
-/// the time says nothing about which accounts there are.
+/// What comes of a try. A refusal is to be committed: it is counted.
+type Tried = Result<IssuedTokens, LogInError>;
+
+/// Begins a session and returns its tokens. Whatever is wrong, a password is checked, so that
+/// the time says nothing about which accounts there are; unless too many were wrong before.
 ///
 /// # Errors
 /// See [`LogInError`].
@@ -71,54 +67,114 @@ pub async fn log_in(
     db: &Db,
     hasher: &PasswordHasher,
     terms: &TokenTerms,
+    limits: Limits,
     input: &LogIn,
-) -> Result<IssuedToken, LogInError> {
+) -> Result<IssuedTokens, LogInError> {
+    let guesser = &Guesser::new(&input.email, &input.client);
+    if let Some(throttled) = guesser.check(db.reader(), limits, db.now()).await? {
+        return Err(LogInError::Throttled(throttled));
+    }
     let account = match Email::parse(&input.email) {
         Ok(email) => store::user::find_by_email(db.reader(), &email).await?,
         Err(_) => None,
     };
     let hash = account.as_ref().map(|account| account.password_hash.as_str());
     let matches = hasher.verify(&input.password, hash).await?;
-    let account = account
-        .filter(|_| matches)
-        .ok_or(LogInError::InvalidCredentials)?;
-    let (user, hash) = (account.user.id, account.password_hash.as_str());
-    db.write(|tx| async move { begin_session(&tx, user, hash, terms, &input.client).await })
-        .await
+    let account = account.as_ref();
+    let attempt = &Attempt {
+        account,
+        matches,
+        guesser,
+        limits,
+        terms,
+        client: &input.client,
+    };
+    db.write(|tx| async move { attempt.decide(&tx).await }).await?
 }
 
-/// The account may have changed while its password was checked: a block that was committed
-/// before the session began refuses it, as does a new password.
+/// A password that was checked.
+struct Attempt<'a> {
+    account: Option<&'a Account>,
+    matches: bool,
+    guesser: &'a Guesser,
+    limits: Limits,
+    terms: &'a TokenTerms,
+    client: &'a Client,
+}
+
+impl Attempt<'_> {
+    /// The account may have changed while its password was checked: a block that was committed
+    /// before the session began refuses it, as does a new password.
+    async fn decide(&self, tx: &Tx) -> Result<Tried, LogInError> {
+        let account = match self.account {
+            None => None,
+            Some(checked) => store::user::lock(tx.conn(), &[checked.user.id])
+                .await?
+                .remove(&checked.user.id)
+                .filter(|account| account.user.status != UserStatus::Deleted)
+                .map(|account| {
+                    let matches = self.matches && account.password_hash == checked.password_hash;
+                    (account.user, matches)
+                }),
+        };
+        let Some((user, true)) = account else {
+            return self.refuse(tx, account.map(|(user, _)| user)).await;
+        };
+        // Others may have guessed meanwhile, and this may be the guess that was right.
+        if let Some(throttled) = self.guesser.check(tx.conn(), self.limits, tx.now()).await? {
+            return Ok(Err(LogInError::Throttled(throttled)));
+        }
+        if user.status == UserStatus::Blocked {
+            self.remember(tx, &user, LoginOutcome::Blocked).await?;
+            return Ok(Err(LogInError::Blocked));
+        }
+        self.remember(tx, &user, LoginOutcome::Succeeded).await?;
+        self.guesser.forgive(tx).await?;
+        Ok(Ok(begin_session(tx, &user, self.terms, self.client).await?))
+    }
+
+    async fn refuse(&self, tx: &Tx, user: Option<User>) -> Result<Tried, LogInError> {
+        if let Some(throttled) = self.guesser.count(tx, self.limits).await? {
+            return Ok(Err(LogInError::Throttled(throttled)));
+        }
+        if let Some(user) = user {
+            self.remember(tx, &user, LoginOutcome::WrongPassword).await?;
+        }
+        Ok(Err(LogInError::InvalidCredentials))
+    }
+
+    async fn remember(&self, tx: &Tx, user: &User, outcome: LoginOutcome) -> Result<(), DbErr> {
+        let login = login::Login {
+            id: new_uuid(tx.now()),
+            user_id: user.id,
+            at: tx.now(),
+            outcome,
+            user_agent: self.client.user_agent(),
+            address: self.client.address(),
+        };
+        login::insert(tx.conn(), login).await
+    }
+}
+
 async fn begin_session(
     tx: &Tx,
-    user: UserId,
-    checked_hash: &str,
+    user: &User,
     terms: &TokenTerms,
     client: &Client,
-) -> Result<IssuedToken, LogInError> {
-    let account = store::user::lock(tx.conn(), &[user])
-        .await?
-        .remove(&user)
-        .filter(|account| account.password_hash == checked_hash)
-        .ok_or(LogInError::InvalidCredentials)?;
-    match account.user.status {
-        UserStatus::Active => {}
-        UserStatus::Blocked => return Err(LogInError::Blocked),
-        UserStatus::Deleted => return Err(LogInError::InvalidCredentials),
-    }
+) -> Result<IssuedTokens, LogInError> {
     let id = SessionId::new(tx.now());
     let session = Session {
         id,
-        user_id: user,
+        user_id: user.id,
         created_at: tx.now(),
-        user_agent: client
-            .user_agent
-            .as_ref()
-            .map(|name| name.chars().take(LONGEST_USER_AGENT).collect()),
-        address: client.address.map(|address| address.to_string()),
+        last_used_at: tx.now(),
+        expires_at: Some(terms.refreshed_until(tx.now())),
+        ended_at: None,
+        user_agent: client.user_agent(),
+        address: client.address(),
     };
     session::insert(tx.conn(), session).await?;
-    Ok(issue_token(tx, &account.user, id, terms).await?)
+    Ok(issue_tokens(tx, user, id, terms).await?)
 }
 
 #[cfg(test)]
@@ -128,6 +184,7 @@ mod tests {
     use shared::{
         clock::SystemClock,
         contracts::{Locale, ServiceName},
+        sessions::EndedSessions,
     };
     use tempfile::TempDir;
 
@@ -150,6 +207,19 @@ mod tests {
         (db, folder)
     }
 
+    fn terms() -> TokenTerms {
+        TokenTerms {
+            issuer: "kopeck".to_owned(),
+            seconds: 900,
+            refresh_seconds: 86_400,
+        }
+    }
+
+    const LIMITS: Limits = Limits {
+        account: 10,
+        address: 100,
+    };
+
     fn secret(text: &str) -> SecretString {
         SecretString::from(text.to_owned())
     }
@@ -167,17 +237,20 @@ mod tests {
                 password: Password::choose(secret("correct horse")).unwrap(),
                 locale: Locale::En,
             };
-            let user = register_user(&db, &hasher, &input).await.unwrap().id;
+            let user = register_user(&db, &hasher, LIMITS, &input, &Client::default())
+                .await
+                .unwrap()
+                .id;
             if email.starts_with("bob") {
-                db.write(|tx| async move { block_user(&tx, BlockUser { user, by: admin }).await })
-                    .await
-                    .unwrap();
+                db.write(|tx| async move {
+                    let ended = EndedSessions::default();
+                    block_user(&tx, &ended, BlockUser { user, by: admin }).await
+                })
+                .await
+                .unwrap();
             }
         }
-        let terms = TokenTerms {
-            issuer: "kopeck".to_owned(),
-            seconds: 900,
-        };
+        let terms = terms();
         for (email, password, outcome) in [
             ("ann@example.com", "correct horse", "in"),
             ("ann@example.com", "wrong", "InvalidCredentials"),
@@ -195,7 +268,7 @@ mod tests {
                 password: secret(password),
                 client: Client::default(),
             };
-            let found = match log_in(&db, &hasher, &terms, &input).await {
+            let found = match log_in(&db, &hasher, &terms, LIMITS, &input).await {
                 Ok(_) => "in".to_owned(),
                 Err(error) => format!("{error:?}"),
             };
@@ -210,15 +283,27 @@ mod tests {
         let admin = create_admin(&db, "root@example.com", secret("correct horse"))
             .await
             .unwrap();
-        let terms = &TokenTerms {
-            issuer: "kopeck".to_owned(),
-            seconds: 900,
+        let terms = &terms();
+        let email = Email::parse("root@example.com").unwrap();
+        let mut account = store::user::find_by_email(db.reader(), &email)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(account.user.id, admin);
+        account.password_hash = "the hash before".to_owned();
+        let client = &Client::default();
+        let attempt = &Attempt {
+            account: Some(&account),
+            matches: true,
+            guesser: &Guesser::new("root@example.com", client),
+            limits: LIMITS,
+            terms,
+            client,
         };
         let outcome = db
-            .write(|tx| async move {
-                begin_session(&tx, admin, "the hash before", terms, &Client::default()).await
-            })
-            .await;
+            .write(|tx| async move { attempt.decide(&tx).await })
+            .await
+            .unwrap();
         assert!(matches!(outcome, Err(LogInError::InvalidCredentials)));
     }
 }

@@ -1,7 +1,10 @@
 //! The keys that tokens are checked with.
 
-use sea_orm::{ConnectionTrait, DbErr};
-use shared::token::{Jwk, Jwks};
+use sea_orm::DbErr;
+use shared::{
+    db::Db,
+    token::{Jwk, Jwks},
+};
 
 use crate::store::signing_key;
 
@@ -9,8 +12,8 @@ use crate::store::signing_key;
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn read_keys(conn: &impl ConnectionTrait) -> Result<Jwks, DbErr> {
-    let keys = signing_key::list_published(conn).await?;
+pub async fn read_keys(db: &Db) -> Result<Jwks, DbErr> {
+    let keys = signing_key::list_published(db.reader(), db.now()).await?;
     let jwk = |key: signing_key::SigningKey| Jwk {
         kty: "OKP".to_owned(),
         crv: "Ed25519".to_owned(),

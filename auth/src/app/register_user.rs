@@ -2,14 +2,18 @@
 
 use sea_orm::DbErr;
 use shared::{
-    contracts::{Locale, UserRegisteredV1},
+    contracts::{Locale, MailPurpose, UserRegisteredV1},
     db::{Db, Tx},
     ids::UserId,
 };
 
-use super::{HashError, PasswordHasher};
+use super::{
+    Client, HashError, Limits, PasswordHasher, Throttled,
+    request_mail::request_mail,
+    throttle::{self, Guess},
+};
 use crate::{
-    domain::{Email, Password, Role, User},
+    domain::{ADMIN, Email, Password, USER, User},
     store,
 };
 
@@ -30,6 +34,9 @@ pub enum RegisterUserError {
     /// The e-mail address has one.
     #[error("the e-mail address has an account already")]
     EmailTaken,
+    /// Too many addresses that have one were tried.
+    #[error("too many addresses were tried")]
+    Throttled(#[source] Throttled),
     /// The password.
     #[error("the password could not be hashed")]
     Hash(#[from] HashError),
@@ -45,9 +52,25 @@ pub enum RegisterUserError {
 pub async fn register_user(
     db: &Db,
     hasher: &PasswordHasher,
+    limits: Limits,
     input: &RegisterUser,
+    client: &Client,
 ) -> Result<User, RegisterUserError> {
-    open_account(db, hasher, input, Role::User).await
+    let guess = Guess::Registration;
+    if let Some(throttled) = throttle::check(db.reader(), guess, client, limits, db.now()).await? {
+        return Err(RegisterUserError::Throttled(throttled));
+    }
+    let outcome = open_account(db, hasher, input, USER).await;
+    if let Err(RegisterUserError::EmailTaken) = outcome {
+        // Who looks which addresses have an account has to wait after a while.
+        let throttled = db
+            .write::<_, DbErr, _>(|tx| async move { throttle::count(&tx, guess, client, limits).await })
+            .await?;
+        if let Some(throttled) = throttled {
+            return Err(RegisterUserError::Throttled(throttled));
+        }
+    }
+    outcome
 }
 
 /// Opens an account for somebody with this role.
@@ -55,7 +78,7 @@ pub(super) async fn open_account(
     db: &Db,
     hasher: &PasswordHasher,
     input: &RegisterUser,
-    role: Role,
+    role: &str,
 ) -> Result<User, RegisterUserError> {
     let hash = hasher.hash(input.password.secret()).await?;
     let hash = hash.as_str();
@@ -63,17 +86,22 @@ pub(super) async fn open_account(
         .await
 }
 
-async fn insert(tx: &Tx, input: &RegisterUser, role: Role, hash: &str) -> Result<User, RegisterUserError> {
-    let user = User::register(
+async fn insert(tx: &Tx, input: &RegisterUser, role: &str, hash: &str) -> Result<User, RegisterUserError> {
+    let mut user = User::register(
         UserId::new(tx.now()),
         input.email.clone(),
         input.locale,
         role,
         tx.now(),
     );
+    // Whoever makes an administrator, at the command line, vouches for the address.
+    user.email_confirmed = role == ADMIN;
     if !store::user::insert(tx.conn(), &user, hash).await? {
         return Err(RegisterUserError::EmailTaken);
     }
     tx.emit(&UserRegisteredV1(user.state()))?;
+    if !user.email_confirmed {
+        request_mail(tx, &user, MailPurpose::ConfirmEmail).await?;
+    }
     Ok(user)
 }

@@ -1,7 +1,13 @@
 //! Lifts the block of a user.
 
 use sea_orm::DbErr;
-use shared::{contracts::UserUnblockedV1, db::Tx, ids::UserId};
+use serde_json::json;
+use shared::{
+    audit::{self, Deed},
+    contracts::UserUnblockedV1,
+    db::Tx,
+    ids::UserId,
+};
 
 use crate::{
     domain::{Change, User},
@@ -49,8 +55,15 @@ pub async fn unblock_user(tx: &Tx, input: UnblockUser) -> Result<User, UnblockUs
         .user;
     let change = user.unblock().map_err(|_| UnblockUserError::NotFound)?;
     if change == Change::Made {
-        store::user::update_status(tx.conn(), &user).await?;
+        store::user::update_state(tx.conn(), &user).await?;
         tx.emit(&UserUnblockedV1(user.state()))?;
+        let deed = Deed {
+            actor: Some(input.by),
+            action: "user.unblock",
+            subject: user.id.0,
+            details: json!({}),
+        };
+        audit::record(tx, deed).await?;
     }
     Ok(user)
 }

@@ -55,6 +55,16 @@ impl Email {
         Self { typed, normal }
     }
 
+    /// What stands in the place of the address of somebody whose id is `id` and who is gone: no
+    /// address, so that nobody can register it.
+    #[must_use]
+    pub fn erased(id: &str) -> Self {
+        Self {
+            typed: String::new(),
+            normal: format!("deleted:{id}"),
+        }
+    }
+
     /// As its owner typed it.
     #[must_use]
     pub fn typed(&self) -> &str {

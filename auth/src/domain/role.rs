@@ -2,120 +2,151 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
 use shared::contracts::Permission;
+use uuid::Uuid;
+
+/// The role of a customer, which everybody gets at registration.
+pub const USER: &str = "user";
+/// The role that allows everything.
+pub const ADMIN: &str = "admin";
+
+/// The longest name of a role, in characters.
+pub const LONGEST_NAME: usize = 32;
+/// The longest description of a role, in characters.
+pub const LONGEST_DESCRIPTION: usize = 200;
 
 /// A set of permissions with a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// A customer: their own things only.
-    User,
-    /// Answers customers: sees everything of theirs, changes nothing.
-    Support,
-    /// Makes the offers.
-    Manager,
-    /// Everything.
-    Admin,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Its id, for the audit log.
+    pub id: Uuid,
+    /// Its name, as it stands in tokens.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// What it was given; see [`Role::allows`].
+    pub permissions: BTreeSet<Permission>,
+}
+
+/// Why a text can't be what it is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoleTextError {
+    /// Of the name.
+    #[error("it must have 2 to {LONGEST_NAME} small letters, digits, `_` and `-`, and begin with a letter")]
+    Name,
+    /// Of the description.
+    #[error("it must have at most {LONGEST_DESCRIPTION} characters and no control characters")]
+    Description,
 }
 
 impl Role {
-    /// Every role there is.
-    pub const ALL: [Self; 4] = [Self::User, Self::Support, Self::Manager, Self::Admin];
-
-    /// As it stands in the database and in tokens.
+    /// Whether it belongs to the platform and can't be removed.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Support => "support",
-            Self::Manager => "manager",
-            Self::Admin => "admin",
-        }
+    pub fn is_built_in(&self) -> bool {
+        self.is_admin() || self.name == USER
     }
 
-    /// The role of that name.
+    /// Whether it allows everything, whatever it was given.
     #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == name)
+    pub fn is_admin(&self) -> bool {
+        self.name == ADMIN
     }
 
     /// What it allows.
     #[must_use]
-    pub const fn permissions(self) -> &'static [Permission] {
-        use Permission::{
-            BillingRead, CampaignsRead, CampaignsWrite, LettersRead, RefusalsRead, TariffsWrite, UsersRead,
-        };
-        match self {
-            Self::User => &[],
-            Self::Support => &[UsersRead, CampaignsRead, RefusalsRead, BillingRead, LettersRead],
-            Self::Manager => &[
-                UsersRead,
-                CampaignsRead,
-                CampaignsWrite,
-                RefusalsRead,
-                TariffsWrite,
-                BillingRead,
-                LettersRead,
-            ],
-            Self::Admin => Permission::ALL,
+    pub fn allows(&self) -> BTreeSet<Permission> {
+        if self.is_admin() {
+            Permission::ALL.iter().copied().collect()
+        } else {
+            self.permissions.clone()
         }
     }
 }
 
 /// What roles allow together, each permission once.
 #[must_use]
-pub fn permissions_of(roles: &BTreeSet<Role>) -> Vec<Permission> {
-    let all: BTreeSet<_> = roles
-        .iter()
-        .flat_map(|role| role.permissions())
-        .copied()
-        .collect();
-    all.into_iter().collect()
+pub fn permissions_of<'a>(roles: impl IntoIterator<Item = &'a Role>) -> BTreeSet<Permission> {
+    roles.into_iter().flat_map(Role::allows).collect()
+}
+
+/// Whether a role may be called that.
+///
+/// # Errors
+/// When not.
+pub fn check_name(name: &str) -> Result<(), RoleTextError> {
+    let is_allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    let fits = (2..=LONGEST_NAME).contains(&name.len())
+        && name.bytes().all(is_allowed)
+        && name.starts_with(|first: char| first.is_ascii_lowercase());
+    if fits { Ok(()) } else { Err(RoleTextError::Name) }
+}
+
+/// Whether a role may be described so.
+///
+/// # Errors
+/// When not.
+pub fn check_description(text: &str) -> Result<(), RoleTextError> {
+    if text.chars().count() <= LONGEST_DESCRIPTION && !text.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(RoleTextError::Description)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(roles: &[Role]) -> Vec<Permission> {
-        permissions_of(&roles.iter().copied().collect())
+    fn role(name: &str, permissions: &[Permission]) -> Role {
+        Role {
+            id: Uuid::nil(),
+            name: name.to_owned(),
+            description: String::new(),
+            permissions: permissions.iter().copied().collect(),
+        }
     }
 
     #[test]
-    fn roles_are_read_back_by_name() {
-        for role in Role::ALL {
-            assert_eq!(Role::parse(role.as_str()), Some(role));
-        }
-        assert_eq!(Role::parse("Admin"), None);
-    }
-
-    #[test]
-    fn each_role_allows_more_than_the_one_before() {
-        for pair in Role::ALL.windows(2) {
-            let (less, more) = (of(&pair[..1]), of(&pair[1..]));
-            assert!(
-                less.len() < more.len() && less.iter().all(|one| more.contains(one)),
-                "{pair:?}"
-            );
-        }
-        assert!(of(&[Role::User]).is_empty());
-        assert_eq!(of(&[Role::Admin]).len(), Permission::ALL.len());
-    }
-
-    #[test]
-    fn only_administrators_block_users_and_give_roles() {
-        for role in [Role::User, Role::Support, Role::Manager] {
-            assert!(!of(&[role]).contains(&Permission::UsersBlock), "{role:?}");
-            assert!(!of(&[role]).contains(&Permission::RolesWrite), "{role:?}");
-        }
+    fn administrators_may_do_everything_whatever_their_role_was_given() {
+        assert_eq!(role(ADMIN, &[]).allows().len(), Permission::ALL.len());
+        assert!(role(USER, &[]).allows().is_empty());
+        assert!(role(ADMIN, &[]).is_built_in() && role(USER, &[]).is_built_in());
+        assert!(!role("support", &[]).is_built_in());
     }
 
     #[test]
     fn several_roles_name_each_permission_once() {
+        use Permission::{BillingRead, CampaignsRead, UsersRead};
+        let roles = [
+            role("a", &[UsersRead, BillingRead]),
+            role("b", &[BillingRead, CampaignsRead]),
+        ];
         assert_eq!(
-            of(&[Role::Support, Role::Manager, Role::User]),
-            of(&[Role::Manager])
+            permissions_of(&roles),
+            BTreeSet::from([UsersRead, BillingRead, CampaignsRead])
         );
+    }
+
+    #[test]
+    fn names_are_told_from_other_texts() {
+        for good in ["qa", "night-shift", "team_2", &"a".repeat(LONGEST_NAME)] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "a",
+            "2nd",
+            "Admin",
+            "a b",
+            "\u{0}aa",
+            "роль",
+            &"a".repeat(LONGEST_NAME + 1),
+        ] {
+            assert_eq!(check_name(bad), Err(RoleTextError::Name), "{bad}");
+        }
+        assert!(check_description("").is_ok() && check_description("Ночная смена").is_ok());
+        assert!(check_description("a\u{0}").is_err());
+        assert!(check_description(&"я".repeat(LONGEST_DESCRIPTION + 1)).is_err());
     }
 }

@@ -8,7 +8,7 @@ use shared::{
     ids::UserId,
 };
 
-use super::{Email, Role};
+use super::{ADMIN, Email};
 
 /// A person with an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +17,14 @@ pub struct User {
     pub id: UserId,
     /// Where to write to them, and what they log in with.
     pub email: Email,
+    /// Whether they have shown that the address is theirs.
+    pub email_confirmed: bool,
     /// Whether they may act.
     pub status: UserStatus,
     /// In which language to write to them.
     pub locale: Locale,
     /// What they are.
-    pub roles: BTreeSet<Role>,
+    pub roles: BTreeSet<String>,
     /// Grows by one with every change that the other services hear of.
     pub version: i64,
     /// Since when they have an account.
@@ -52,13 +54,14 @@ pub enum StatusError {
 impl User {
     /// A new account, active, in its first version.
     #[must_use]
-    pub fn register(id: UserId, email: Email, locale: Locale, role: Role, now: Instant) -> Self {
+    pub fn register(id: UserId, email: Email, locale: Locale, role: &str, now: Instant) -> Self {
         Self {
             id,
             email,
+            email_confirmed: false,
             status: UserStatus::Active,
             locale,
-            roles: BTreeSet::from([role]),
+            roles: BTreeSet::from([role.to_owned()]),
             version: 1,
             registered_at: now,
         }
@@ -89,6 +92,30 @@ impl User {
         self.change_to(UserStatus::Active)
     }
 
+    /// Changes the language to write to them in.
+    pub fn speak(&mut self, locale: Locale) -> Change {
+        if self.locale == locale {
+            return Change::None;
+        }
+        self.locale = locale;
+        self.version += 1;
+        Change::Made
+    }
+
+    /// Deletes the account for good: nothing but the id tells of its owner any more.
+    pub fn delete(&mut self) -> Change {
+        if self.status == UserStatus::Deleted {
+            return Change::None;
+        }
+        self.status = UserStatus::Deleted;
+        self.email_confirmed = false;
+        self.email = Email::erased(&self.id.to_string());
+        self.locale = Locale::default();
+        self.roles.clear();
+        self.version += 1;
+        Change::Made
+    }
+
     fn change_to(&mut self, status: UserStatus) -> Result<Change, StatusError> {
         if self.status == UserStatus::Deleted {
             return Err(StatusError::Deleted);
@@ -114,11 +141,21 @@ impl User {
     }
 }
 
+/// Whether of these users, who are all administrators that there are and perhaps others, `user` is
+/// the only administrator who may act.
+pub fn is_last_administrator<'a>(user: UserId, users: impl IntoIterator<Item = &'a User>) -> bool {
+    let mut administrators = users
+        .into_iter()
+        .filter(|user| user.is_active() && user.roles.contains(ADMIN));
+    administrators.next().is_some_and(|one| one.id == user) && administrators.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::USER;
 
     fn now() -> Instant {
         Instant::from_timestamp_micros(1_763_692_800_000_000).unwrap()
@@ -126,7 +163,7 @@ mod tests {
 
     fn user() -> User {
         let email = Email::parse("ann@example.com").unwrap();
-        User::register(UserId::new(now()), email, Locale::En, Role::User, now())
+        User::register(UserId::new(now()), email, Locale::En, USER, now())
     }
 
     #[test]

@@ -9,21 +9,27 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use shared::{
     contracts::Locale,
-    http::{Caller, FieldError, Json, Problem},
+    http::{Caller, FieldError, Json, Problem, present},
 };
+use utoipa::ToSchema;
 
-use super::{AppState, user::UserView};
+use super::{AppState, client::FromClient, user::UserView};
 use crate::{
-    app::{self, RegisterUser},
+    app::{self, ChangePassword, DeleteAccount, RegisterUser, UpdateAccount},
     domain::{Email, Password},
 };
 
-/// The body of a registration.
-#[derive(Deserialize)]
+/// Who wants an account.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Registration)]
 pub(super) struct RegisterBody {
+    /// ASCII only; space around it is not part of it.
+    #[schema(example = "anna@example.com", max_length = 254)]
     email: String,
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128)]
     password: SecretString,
+    /// In which language to write to them.
     #[serde(default)]
     locale: Locale,
 }
@@ -32,8 +38,7 @@ impl RegisterBody {
     /// Reads all fields, and says everything that is wrong with them at once.
     fn parse(self) -> Result<RegisterUser, Problem> {
         let email = Email::parse(&self.email).map_err(|error| FieldError::new("email", error.to_string()));
-        let password =
-            Password::choose(self.password).map_err(|error| FieldError::new("password", error.to_string()));
+        let password = choose("password", self.password);
         match (email, password) {
             (Ok(email), Ok(password)) => Ok(RegisterUser {
                 email,
@@ -48,20 +53,133 @@ impl RegisterBody {
     }
 }
 
-/// `POST /auth/v1/register`
+/// The password that a field chooses.
+pub(super) fn choose(field: &str, password: SecretString) -> Result<Password, FieldError> {
+    Password::choose(password).map_err(|error| FieldError::new(field, error.to_string()))
+}
+
+/// Opens an account.
+#[utoipa::path(post, path = "/register", security(()), request_body = RegisterBody, responses(
+    (status = 201, body = UserView),
+    (status = 409, description = "`email_taken`: the e-mail address has an account already."),
+    (status = 429, description = "`too_many_attempts`: too many addresses that have an account were tried; `Retry-After` says for how long to wait."),
+))]
 pub(super) async fn register(
     State(state): State<AppState>,
+    FromClient(client): FromClient,
     Json(body): Json<RegisterBody>,
 ) -> Result<Response, Problem> {
     let input = body.parse()?;
-    let user = app::register_user(&state.db, &state.hasher, &input).await?;
+    let user = app::register_user(&state.db, &state.hasher, state.limits, &input, &client).await?;
     let location = [(header::LOCATION, HeaderValue::from_static("/auth/v1/me"))];
     Ok((StatusCode::CREATED, location, Json(UserView::from(user))).into_response())
 }
 
-/// `GET /auth/v1/me`
+/// The caller's own account.
+#[utoipa::path(get, path = "/me", responses((status = 200, body = UserView)))]
 pub(super) async fn get_me(State(state): State<AppState>, caller: Caller) -> Result<Json<UserView>, Problem> {
     let user = app::find_user(state.db.reader(), caller.user_id).await?;
     let user = user.ok_or_else(|| Problem::not_found("user"))?;
     Ok(Json(user.into()))
+}
+
+/// What becomes of an account; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AccountUpdate)]
+pub(super) struct UpdateBody {
+    /// In which language to write to them.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    locale: Option<Locale>,
+}
+
+/// Changes the caller's own account.
+#[utoipa::path(patch, path = "/me", request_body = UpdateBody, responses((status = 200, body = UserView)))]
+pub(super) async fn update_me(
+    State(state): State<AppState>,
+    caller: Caller,
+    Json(body): Json<UpdateBody>,
+) -> Result<Json<UserView>, Problem> {
+    let input = UpdateAccount {
+        user: caller.user_id,
+        locale: body.locale,
+    };
+    let user = state
+        .db
+        .write(|tx| async move { app::update_account(&tx, input).await })
+        .await?;
+    Ok(Json(user.into()))
+}
+
+/// Whoever deletes their account shows that it is theirs, and says that they know what is lost.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AccountDeletion)]
+pub(super) struct DeleteBody {
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+    /// `true` says: what is left in the wallet may be forfeited, and nothing can be restored.
+    #[serde(default)]
+    confirm: bool,
+}
+
+/// Deletes the caller's account for good.
+///
+/// What is left in the wallet is forfeited; so it wants `confirm`. Everything that tells of the
+/// caller is erased; the e-mail address can be registered anew.
+#[utoipa::path(delete, path = "/me", request_body = DeleteBody, responses(
+    (status = 204),
+    (status = 403, description = "`wrong_password`: that is not the account's password."),
+    (status = 409, description = "`confirmation_required`: `confirm` was not true. `last_administrator`: nobody could then administer the platform."),
+    (status = 429, description = "`too_many_attempts`: too many passwords were wrong; `Retry-After` says for how long to wait."),
+))]
+pub(super) async fn delete_me(
+    State(state): State<AppState>,
+    caller: Caller,
+    FromClient(client): FromClient,
+    Json(body): Json<DeleteBody>,
+) -> Result<StatusCode, Problem> {
+    let input = DeleteAccount {
+        user: caller.user_id,
+        password: body.password,
+        confirmed: body.confirm,
+        client,
+    };
+    app::delete_account(&state.db, &state.hasher, state.sessions(), state.limits, &input).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A password, and what it becomes.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PasswordChange)]
+pub(super) struct ChangePasswordBody {
+    #[schema(value_type = String, format = Password)]
+    current_password: SecretString,
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128)]
+    new_password: SecretString,
+}
+
+/// Changes the caller's password, and ends their other sessions in every service.
+#[utoipa::path(post, path = "/me/password", request_body = ChangePasswordBody, responses(
+    (status = 204),
+    (status = 403, description = "`wrong_password`: that is not the current password."),
+    (status = 429, description = "`too_many_attempts`: too many passwords were wrong; `Retry-After` says for how long to wait."),
+))]
+pub(super) async fn change_password(
+    State(state): State<AppState>,
+    caller: Caller,
+    FromClient(client): FromClient,
+    Json(body): Json<ChangePasswordBody>,
+) -> Result<StatusCode, Problem> {
+    let input = ChangePassword {
+        user: caller.user_id,
+        session: caller.session_id,
+        current: body.current_password,
+        new: choose("new_password", body.new_password).map_err(|error| Problem::invalid(&[error]))?,
+        client,
+    };
+    app::change_password(&state.db, &state.hasher, state.sessions(), state.limits, &input).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

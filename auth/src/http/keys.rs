@@ -13,8 +13,10 @@ use crate::app;
 /// For so long others may keep the keys: it bounds how soon a new one is known everywhere.
 const MAX_AGE: &str = "public, max-age=60";
 
-/// `GET /auth/v1/jwks.json`
+/// The public keys that access tokens are checked with, as a JSON Web Key Set (RFC 7517).
+#[utoipa::path(get, path = "/jwks.json", security(()),
+    responses((status = 200, body = Object, description = "`{\"keys\": […]}`")))]
 pub(super) async fn get_keys(State(state): State<AppState>) -> Result<Response, Problem> {
-    let keys = app::read_keys(state.db.reader()).await?;
+    let keys = app::read_keys(&state.db).await?;
     Ok(([(header::CACHE_CONTROL, MAX_AGE)], Json(keys)).into_response())
 }

@@ -1,9 +1,17 @@
 //! Use cases' errors as clients see them.
 
 use axum::http::{HeaderValue, StatusCode, header};
-use shared::http::Problem;
+use serde_json::json;
+use shared::{
+    contracts::Permission,
+    http::{FieldError, Problem},
+};
 
-use crate::app::{BlockUserError, HashError, LogInError, RegisterUserError, UnblockUserError};
+use crate::app::{
+    BlockUserError, ChangePasswordError, CheckPasswordError, DeleteAccountError, DeleteUserError, HashError,
+    LogInError, RefreshSessionError, RegisterUserError, RequestMailError, RoleError, Throttled,
+    UnblockUserError, UpdateAccountError, UseMailError,
+};
 
 impl From<HashError> for Problem {
     fn from(error: HashError) -> Self {
@@ -11,6 +19,18 @@ impl From<HashError> for Problem {
             HashError::Busy => Self::unavailable(),
             error @ HashError::Failed(_) => Self::internal(&error),
         }
+    }
+}
+
+impl From<Throttled> for Problem {
+    fn from(throttled: Throttled) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_attempts",
+            "Too many attempts have failed",
+        )
+        .detail(format!("Please try again in {} seconds.", throttled.seconds))
+        .header(header::RETRY_AFTER, HeaderValue::from(throttled.seconds))
     }
 }
 
@@ -22,6 +42,7 @@ impl From<RegisterUserError> for Problem {
                 "email_taken",
                 "The e-mail address has an account already",
             ),
+            RegisterUserError::Throttled(throttled) => throttled.into(),
             RegisterUserError::Hash(error) => error.into(),
             RegisterUserError::Store(error) => error.into(),
         }
@@ -38,9 +59,85 @@ impl From<LogInError> for Problem {
             )
             .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             LogInError::Blocked => blocked(),
+            LogInError::Throttled(throttled) => throttled.into(),
             LogInError::Hash(error) => error.into(),
             LogInError::Token(error) => Self::internal(&error),
             LogInError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RefreshSessionError> for Problem {
+    fn from(error: RefreshSessionError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<CheckPasswordError> for Problem {
+    fn from(error: CheckPasswordError) -> Self {
+        match error {
+            CheckPasswordError::Wrong => {
+                Self::new(StatusCode::FORBIDDEN, "wrong_password", "The password is wrong")
+            }
+            CheckPasswordError::Throttled(throttled) => throttled.into(),
+            CheckPasswordError::Hash(error) => error.into(),
+            CheckPasswordError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangePasswordError> for Problem {
+    fn from(error: ChangePasswordError) -> Self {
+        match error {
+            ChangePasswordError::Check(error) => error.into(),
+            ChangePasswordError::Hash(error) => error.into(),
+            ChangePasswordError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeleteAccountError> for Problem {
+    fn from(error: DeleteAccountError) -> Self {
+        match error {
+            DeleteAccountError::Unconfirmed => Self::new(
+                StatusCode::CONFLICT,
+                "confirmation_required",
+                "The deletion must be confirmed",
+            )
+            .detail(
+                "What is left in the wallet is forfeited and nothing can be restored. Send `\"confirm\": true` \
+                 to delete the account all the same.",
+            ),
+            DeleteAccountError::Check(error) => error.into(),
+            DeleteAccountError::LastAdministrator => last_administrator(),
+            DeleteAccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeleteUserError> for Problem {
+    fn from(error: DeleteUserError) -> Self {
+        match error {
+            DeleteUserError::NotFound => Self::not_found("user"),
+            DeleteUserError::Oneself => Self::new(
+                StatusCode::CONFLICT,
+                "own_account",
+                "Nobody can delete themselves so",
+            )
+            .detail("One's own account is deleted by `DELETE /auth/v1/me`."),
+            DeleteUserError::LastAdministrator => last_administrator(),
+            DeleteUserError::NotActive => blocked(),
+            DeleteUserError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UpdateAccountError> for Problem {
+    fn from(error: UpdateAccountError) -> Self {
+        match error {
+            UpdateAccountError::NotFound => Self::not_found("user"),
+            UpdateAccountError::NotActive => blocked(),
+            UpdateAccountError::Store(error) => error.into(),
         }
     }
 }
@@ -52,6 +149,7 @@ impl From<BlockUserError> for Problem {
             BlockUserError::Oneself => {
                 Self::new(StatusCode::CONFLICT, "own_account", "Nobody can block themselves")
             }
+            BlockUserError::LastAdministrator => last_administrator(),
             BlockUserError::NotActive => blocked(),
             BlockUserError::Store(error) => error.into(),
         }
@@ -68,6 +166,99 @@ impl From<UnblockUserError> for Problem {
     }
 }
 
-fn blocked() -> Problem {
+impl From<RequestMailError> for Problem {
+    fn from(error: RequestMailError) -> Self {
+        match error {
+            RequestMailError::Throttled(throttled) => throttled.into(),
+            RequestMailError::Confirmed => Self::new(
+                StatusCode::CONFLICT,
+                "email_confirmed",
+                "The e-mail address is confirmed already",
+            ),
+            RequestMailError::NotActive => blocked(),
+            RequestMailError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UseMailError> for Problem {
+    fn from(error: UseMailError) -> Self {
+        match error {
+            UseMailError::Invalid => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid_mail_token",
+                "The link is not valid",
+            )
+            .detail("It was used before, or has expired; ask for another letter."),
+            UseMailError::Throttled(throttled) => throttled.into(),
+            UseMailError::Hash(error) => error.into(),
+            UseMailError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RoleError> for Problem {
+    fn from(error: RoleError) -> Self {
+        let conflict = |code, title| Self::new(StatusCode::CONFLICT, code, title);
+        match error {
+            RoleError::NotFound => Self::not_found("role"),
+            RoleError::UserNotFound => Self::not_found("user"),
+            RoleError::Exists => conflict("role_exists", "There is a role of that name"),
+            RoleError::BuiltIn => conflict("built_in_role", "The role belongs to the platform"),
+            RoleError::InUse => conflict("role_in_use", "Somebody has the role"),
+            RoleError::Unknown(names) => {
+                let errors = names
+                    .into_iter()
+                    .map(|name| FieldError::new("roles", format!("there is no role `{name}`")));
+                Self::invalid(&errors.collect::<Vec<_>>())
+            }
+            RoleError::NotHeld(permissions) => Self::new(
+                StatusCode::FORBIDDEN,
+                "permission_not_held",
+                "Nobody can give or take what they may not do",
+            )
+            .with("permissions", json!(permissions)),
+            RoleError::LastAdministrator => last_administrator(),
+            RoleError::NotActive => blocked(),
+            RoleError::NotAllowed => Self::forbidden(Permission::RolesWrite.as_str()),
+            RoleError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// 403: they may do nothing.
+pub(super) fn blocked() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "user_blocked", "The account is blocked")
+}
+
+/// 409: somebody must be able to administer the platform.
+pub(super) fn last_administrator() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "last_administrator",
+        "They are the last administrator",
+    )
+    .detail("Make somebody else an administrator first.")
+}
+
+/// 401: the session does not go on.
+pub(super) fn invalid_refresh_token() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "invalid_refresh_token",
+        "The refresh token is not valid",
+    )
+    .detail("It was used before, has expired, or its session has ended; log in to begin a new one.")
+    .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}
+
+/// 409: the session goes on with the answer to another request.
+pub(super) fn refresh_in_flight() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "refresh_in_flight",
+        "The refresh token is being replaced",
+    )
+    .detail("Another request with it was answered just now; if that answer is lost, ask again.")
+    .header(header::RETRY_AFTER, HeaderValue::from_static("2"))
 }

@@ -3,36 +3,44 @@
 use std::collections::BTreeSet;
 
 use axum::{extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
-    clock::Instant,
     contracts::{Locale, Permission, UserStatus},
-    http::{Caller, Cursor, Json, Page, PageQuery, Path, Problem, Query},
+    http::{Caller, Json, Page, PageQuery, Path, Problem, Query},
     ids::UserId,
 };
+use utoipa::{IntoParams, ToSchema};
 
-use super::AppState;
+use super::{AppState, user_cursor};
 use crate::{
-    app::{self, BlockUser, ListUsers, UnblockUser, UserFilter},
-    domain::{Role, User},
+    app::{self, BlockUser, DeleteUser, ListUsers, UnblockUser, UserFilter, UserSort},
+    domain::User,
 };
 
 /// A user.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub(super) struct UserView {
     id: UserId,
-    email: String,
+    /// As typed at registration; absent of who is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "anna@example.com")]
+    email: Option<String>,
+    /// Whether they have shown that it is theirs.
+    email_confirmed: bool,
     status: UserStatus,
     locale: Locale,
-    roles: BTreeSet<Role>,
-    registered_at: Instant,
+    roles: BTreeSet<String>,
+    registered_at: DateTime<Utc>,
 }
 
 impl From<User> for UserView {
     fn from(user: User) -> Self {
         Self {
             id: user.id,
-            email: user.email.typed().to_owned(),
+            email: Some(user.email.typed().to_owned()).filter(|email| !email.is_empty()),
+            email_confirmed: user.email_confirmed,
             status: user.status,
             locale: user.locale,
             roles: user.roles,
@@ -42,36 +50,86 @@ impl From<User> for UserView {
 }
 
 /// Which users a list shows.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct UserQuery {
     /// With this in their e-mail address.
     email: Option<String>,
+    /// With this status.
     status: Option<UserStatus>,
+    /// With this role.
+    role: Option<String>,
+    /// Who registered then or later.
+    registered_from: Option<DateTime<Utc>>,
+    /// Who registered before then.
+    registered_to: Option<DateTime<Utc>>,
+    /// By what they are sorted; `registered_at` if absent.
+    sort: Option<SortBy>,
+    /// `desc` if absent, but `asc` for e-mail addresses.
+    order: Option<SortOrder>,
+}
+
+/// By what users are sorted.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SortBy {
+    RegisteredAt,
+    Email,
+}
+
+/// What comes first: the smallest or the largest.
+#[derive(Clone, Copy, PartialEq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SortOrder {
+    Asc,
+    Desc,
 }
 
 impl UserQuery {
-    fn parse(self) -> Result<UserFilter, Problem> {
-        // Nothing else can be in an address, and PostgreSQL takes no NUL in a text.
-        if self
-            .email
-            .as_ref()
-            .is_some_and(|part| part.chars().any(char::is_control))
-        {
-            return Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "invalid_query",
-                "The query has invalid parameters",
-            )
-            .detail("`email` must be a part of an e-mail address."));
+    fn parse(self, page: &PageQuery) -> Result<ListUsers, Problem> {
+        // Nothing else can be in an address or a name, and PostgreSQL takes no NUL in a text.
+        for (name, value) in [("email", &self.email), ("role", &self.role)] {
+            if value
+                .as_ref()
+                .is_some_and(|part| part.chars().any(char::is_control))
+            {
+                return Err(Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "invalid_query",
+                    "The query has invalid parameters",
+                )
+                .detail(format!("`{name}` must have no control characters.")));
+            }
         }
-        Ok(UserFilter {
-            email: self.email,
-            status: self.status,
+        let sort = match self.sort {
+            Some(SortBy::Email) => UserSort::Email,
+            Some(SortBy::RegisteredAt) | None => UserSort::RegisteredAt,
+        };
+        let after = page.cursor.as_deref();
+        Ok(ListUsers {
+            filter: UserFilter {
+                email: self.email,
+                status: self.status,
+                role: self.role,
+                registered_from: self.registered_from,
+                registered_to: self.registered_to,
+            },
+            sort,
+            descending: self
+                .order
+                .map_or(sort == UserSort::RegisteredAt, |order| order == SortOrder::Desc),
+            after: after
+                .map(|cursor| user_cursor::decode(cursor, sort))
+                .transpose()?,
+            // One more tells whether there is a next page.
+            limit: page.limit()? + 1,
         })
     }
 }
 
-/// `GET /auth/v1/users`
+/// Users, the newest first unless it is asked for another order.
+#[utoipa::path(get, path = "/users", params(UserQuery, PageQuery),
+    responses((status = 200, body = Page<UserView>)))]
 pub(super) async fn list_users(
     State(state): State<AppState>,
     caller: Caller,
@@ -79,22 +137,21 @@ pub(super) async fn list_users(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<UserView>>, Problem> {
     caller.require(Permission::UsersRead)?;
-    let limit = page.limit()?;
-    let input = ListUsers {
-        filter: query.parse()?,
-        after: page.after()?.map(|cursor| (cursor.at, cursor.id)),
-        // One more tells whether there is a next page.
-        limit: limit + 1,
-    };
-    let users = app::list_users(state.db.reader(), &input).await?;
-    let cursor = |user: &User| Cursor {
-        at: user.registered_at,
-        id: user.id.0,
-    };
-    Ok(Json(Page::of(users, limit, cursor, UserView::from)))
+    let input = query.parse(&page)?;
+    let mut users = app::list_users(state.db.reader(), &input).await?;
+    let limit = usize::try_from(page.limit()?).unwrap_or(usize::MAX);
+    let more = users.len() > limit;
+    users.truncate(limit);
+    let last = users.last().filter(|_| more);
+    Ok(Json(Page {
+        next_cursor: last.map(|user| user_cursor::encode(user, input.sort)),
+        items: users.into_iter().map(UserView::from).collect(),
+    }))
 }
 
-/// `GET /auth/v1/users/{id}`
+/// One user.
+#[utoipa::path(get, path = "/users/{id}", params(("id" = UserId, Path)),
+    responses((status = 200, body = UserView)))]
 pub(super) async fn get_user(
     State(state): State<AppState>,
     caller: Caller,
@@ -106,7 +163,11 @@ pub(super) async fn get_user(
     Ok(Json(user.into()))
 }
 
-/// `POST /auth/v1/users/{id}/block`
+/// Blocks a user, and ends their sessions in every service.
+#[utoipa::path(post, path = "/users/{id}/block", params(("id" = UserId, Path)), responses(
+    (status = 200, body = UserView),
+    (status = 409, description = "`own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
+))]
 pub(super) async fn block_user(
     State(state): State<AppState>,
     caller: Caller,
@@ -117,14 +178,17 @@ pub(super) async fn block_user(
         user,
         by: caller.user_id,
     };
+    let sessions = state.sessions();
     let user = state
         .db
-        .write(|tx| async move { app::block_user(&tx, input).await })
+        .write(|tx| async move { app::block_user(&tx, sessions, input).await })
         .await?;
     Ok(Json(user.into()))
 }
 
-/// `POST /auth/v1/users/{id}/unblock`
+/// Lifts a user's block. They have to log in anew.
+#[utoipa::path(post, path = "/users/{id}/unblock", params(("id" = UserId, Path)),
+    responses((status = 200, body = UserView)))]
 pub(super) async fn unblock_user(
     State(state): State<AppState>,
     caller: Caller,
@@ -140,4 +204,28 @@ pub(super) async fn unblock_user(
         .write(|tx| async move { app::unblock_user(&tx, input).await })
         .await?;
     Ok(Json(user.into()))
+}
+
+/// Deletes a user for good: everything that tells of them is erased, and what is left in their
+/// wallet is forfeited.
+#[utoipa::path(delete, path = "/users/{id}", params(("id" = UserId, Path)), responses(
+    (status = 204),
+    (status = 409, description = "`own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
+))]
+pub(super) async fn delete_user(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(user): Path<UserId>,
+) -> Result<StatusCode, Problem> {
+    caller.require(Permission::UsersDelete)?;
+    let input = DeleteUser {
+        user,
+        by: caller.user_id,
+    };
+    let sessions = state.sessions();
+    state
+        .db
+        .write(|tx| async move { app::delete_user(&tx, sessions, input).await })
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -1,10 +1,14 @@
 //! The table of logins.
 
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
 use shared::{
     clock::Instant,
     ids::{SessionId, UserId},
 };
+use uuid::Uuid;
 
 use super::secret::SecretText;
 
@@ -30,8 +34,14 @@ mod entity {
         pub created_at: Instant,
         /// What the client calls itself.
         pub user_agent: Option<SecretText>,
-        /// From where.
+        /// From where it came last.
         pub address: Option<SecretText>,
+        /// When its token was refreshed last, or given out; absent in rows of an older version.
+        pub last_used_at: Option<Instant>,
+        /// When its refresh token expires; absent in rows of an older version, which have none.
+        pub expires_at: Option<Instant>,
+        /// When it was ended, if it was.
+        pub ended_at: Option<Instant>,
     }
 
     /// None.
@@ -41,7 +51,11 @@ mod entity {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-use entity::{ActiveModel, Entity};
+use entity::{ActiveModel, Column, Entity, Model};
+
+/// No configuration lets an access token live longer: so long after its refresh token has expired a
+/// session may still have one that is good.
+const LONGEST_ACCESS_TOKEN: chrono::Duration = chrono::Duration::days(1);
 
 /// A login.
 #[derive(Clone)]
@@ -52,10 +66,42 @@ pub struct Session {
     pub user_id: UserId,
     /// When they logged in.
     pub created_at: Instant,
+    /// When its token was refreshed last, or given out.
+    pub last_used_at: Instant,
+    /// When its refresh token expires.
+    pub expires_at: Option<Instant>,
+    /// When it was ended, if it was.
+    pub ended_at: Option<Instant>,
     /// What the client calls itself, if it does.
     pub user_agent: Option<String>,
-    /// From where, if that is known.
+    /// From where it came last, if that is known.
     pub address: Option<String>,
+}
+
+impl From<Model> for Session {
+    fn from(row: Model) -> Self {
+        Self {
+            id: row.id,
+            user_id: row.user_id,
+            created_at: row.created_at,
+            last_used_at: row.last_used_at.unwrap_or(row.created_at),
+            expires_at: row.expires_at,
+            ended_at: row.ended_at,
+            user_agent: row.user_agent.map(|text| text.0),
+            address: row.address.map(|text| text.0),
+        }
+    }
+}
+
+/// Which sessions of a user.
+#[derive(Clone, Copy, Debug)]
+pub enum Which {
+    /// This one.
+    One(SessionId),
+    /// All but this one.
+    Others(SessionId),
+    /// Every one.
+    All,
 }
 
 /// Adds a login.
@@ -69,7 +115,136 @@ pub async fn insert(conn: &impl ConnectionTrait, session: Session) -> Result<(),
         created_at: Set(session.created_at),
         user_agent: Set(session.user_agent.map(SecretText)),
         address: Set(session.address.map(SecretText)),
+        last_used_at: Set(Some(session.last_used_at)),
+        expires_at: Set(session.expires_at),
+        ended_at: Set(session.ended_at),
     };
     Entity::insert(row).exec_without_returning(conn).await?;
+    Ok(())
+}
+
+/// The login, if there is one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find(conn: &impl ConnectionTrait, id: SessionId) -> Result<Option<Session>, DbErr> {
+    Ok(Entity::find_by_id(id).one(conn).await?.map(Into::into))
+}
+
+/// Writes down that a login goes on: when, until when, with what and from where.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn touch(conn: &impl ConnectionTrait, session: Session) -> Result<(), DbErr> {
+    Entity::update_many()
+        .set(ActiveModel {
+            last_used_at: Set(Some(session.last_used_at)),
+            expires_at: Set(session.expires_at),
+            user_agent: Set(session.user_agent.map(SecretText)),
+            address: Set(session.address.map(SecretText)),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(session.id))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
+/// At most `limit` of a user's logins that can go on, newest first, from behind `after` on.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn list(
+    conn: &impl ConnectionTrait,
+    user: UserId,
+    now: Instant,
+    after: Option<(Instant, Uuid)>,
+    limit: u64,
+) -> Result<Vec<Session>, DbErr> {
+    let mut query = Entity::find()
+        .filter(Column::UserId.eq(user))
+        .filter(Column::EndedAt.is_null())
+        .filter(Column::ExpiresAt.gt(now));
+    if let Some((at, id)) = after {
+        let same_instant = Condition::all()
+            .add(Column::CreatedAt.eq(at))
+            .add(Column::Id.lt(id));
+        query = query.filter(Condition::any().add(Column::CreatedAt.lt(at)).add(same_instant));
+    }
+    let rows = query
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::Id)
+        .limit(limit)
+        .all(conn)
+        .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Marks logins of a user that may have a good token as ended; returns which. The user must be
+/// locked.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn end(
+    conn: &impl ConnectionTrait,
+    user: UserId,
+    which: Which,
+    now: Instant,
+) -> Result<Vec<SessionId>, DbErr> {
+    let may_go_on = Condition::any()
+        .add(Column::ExpiresAt.is_null())
+        .add(Column::ExpiresAt.gt(now - LONGEST_ACCESS_TOKEN));
+    let mut query = Entity::find()
+        .filter(Column::UserId.eq(user))
+        .filter(Column::EndedAt.is_null())
+        .filter(may_go_on);
+    match which {
+        Which::One(id) => query = query.filter(Column::Id.eq(id)),
+        Which::Others(id) => query = query.filter(Column::Id.ne(id)),
+        Which::All => {}
+    }
+    let ids: Vec<SessionId> = query
+        .select_only()
+        .column(Column::Id)
+        .order_by_asc(Column::Id)
+        .into_tuple()
+        .all(conn)
+        .await?;
+    if !ids.is_empty() {
+        Entity::update_many()
+            .col_expr(Column::EndedAt, sea_orm::sea_query::Expr::value(now))
+            .filter(Column::Id.is_in(ids.iter().copied()))
+            .exec(conn)
+            .await?;
+    }
+    Ok(ids)
+}
+
+/// Removes all of a user's logins, and their refresh tokens with them.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn erase(conn: &impl ConnectionTrait, user: UserId) -> Result<(), DbErr> {
+    Entity::delete_many()
+        .filter(Column::UserId.eq(user))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
+/// Removes logins that ended or expired before `instant`.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget_before(conn: &impl ConnectionTrait, instant: Instant) -> Result<(), DbErr> {
+    let over = Condition::any()
+        .add(Column::EndedAt.lt(instant))
+        .add(Column::ExpiresAt.lt(instant))
+        .add(
+            Condition::all()
+                .add(Column::ExpiresAt.is_null())
+                .add(Column::CreatedAt.lt(instant)),
+        );
+    Entity::delete_many().filter(over).exec(conn).await?;
     Ok(())
 }

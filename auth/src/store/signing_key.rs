@@ -3,8 +3,10 @@
 use std::fmt;
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    sea_query::OnConflict,
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
+    sea_query::{Expr, OnConflict},
 };
 use shared::clock::Instant;
 
@@ -29,10 +31,14 @@ mod entity {
         pub public_x: String,
         /// Since when there is one.
         pub created_at: Instant,
-        /// Whether new tokens are signed with it; true of one at most.
-        pub signs: bool,
+        /// Whether it was made at the first start; true of one at most.
+        pub is_first: bool,
         /// When it was withdrawn; tokens that it signed are no longer accepted.
         pub retired_at: Option<Instant>,
+        /// From when on new tokens are signed with it, until the next one follows.
+        pub signs_from: Option<Instant>,
+        /// When the last token that it signed has expired for sure, once another one follows.
+        pub published_until: Option<Instant>,
     }
 
     /// None.
@@ -73,37 +79,85 @@ impl From<Model> for SigningKey {
     }
 }
 
-/// Adds a key that signs from now on, unless there is one; waits for a transaction that is
-/// adding one.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn insert_if_none_signs(
-    conn: &impl ConnectionTrait,
-    key: SigningKey,
-    now: Instant,
-) -> Result<(), DbErr> {
-    let row = ActiveModel {
+/// What is known of a key, beside the key.
+#[derive(Clone, Debug)]
+pub struct KeyTimes {
+    /// Names it in tokens.
+    pub kid: String,
+    /// Since when there is one.
+    pub created_at: Instant,
+    /// From when on new tokens are signed with it, until the next one follows.
+    pub signs_from: Instant,
+    /// Until when its tokens are accepted, once another one follows.
+    pub published_until: Option<Instant>,
+}
+
+fn row_of(key: SigningKey, is_first: bool, now: Instant, signs_from: Instant) -> ActiveModel {
+    ActiveModel {
         kid: Set(key.kid),
         pkcs8: Set(SecretBytes(key.pkcs8)),
         public_x: Set(key.public_x),
         created_at: Set(now),
-        signs: Set(true),
+        is_first: Set(is_first),
         retired_at: Set(None),
-    };
-    Entity::insert(row)
+        signs_from: Set(Some(signs_from)),
+        published_until: Set(None),
+    }
+}
+
+/// Adds the first key, which signs from now on, unless there is one; waits for a transaction that
+/// is adding one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert_first(conn: &impl ConnectionTrait, key: SigningKey, now: Instant) -> Result<(), DbErr> {
+    Entity::insert(row_of(key, true, now, now))
         .on_conflict(OnConflict::new().do_nothing().to_owned())
         .exec_without_returning(conn)
         .await?;
     Ok(())
 }
 
-/// The key that signs, if there is one yet.
+/// Adds a key that signs from `signs_from` on. The tokens of all others are
+/// accepted until `published_until`.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn find_signing(conn: &impl ConnectionTrait) -> Result<Option<SigningKey>, DbErr> {
-    let row = Entity::find().filter(Column::Signs.eq(true)).one(conn).await?;
+pub async fn insert_next(
+    conn: &impl ConnectionTrait,
+    key: SigningKey,
+    now: Instant,
+    signs_from: Instant,
+    published_until: Instant,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::PublishedUntil, Expr::value(published_until))
+        .filter(Column::PublishedUntil.is_null())
+        .exec(conn)
+        .await?;
+    Entity::insert(row_of(key, false, now, signs_from))
+        .exec_without_returning(conn)
+        .await?;
+    Ok(())
+}
+
+/// The key that signs at this moment, if there is one yet: of those that sign, the last.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find_signing(conn: &impl ConnectionTrait, now: Instant) -> Result<Option<SigningKey>, DbErr> {
+    // The first signs even for a replica whose clock is behind that of the one which made it.
+    let signs = Condition::any()
+        .add(Column::SignsFrom.lte(now))
+        .add(Column::IsFirst.eq(true));
+    let row = Entity::find()
+        .filter(Column::RetiredAt.is_null())
+        .filter(signs)
+        .order_by_desc(Column::SignsFrom)
+        .order_by_desc(Column::Kid)
+        .limit(1)
+        .one(conn)
+        .await?;
     Ok(row.map(Into::into))
 }
 
@@ -111,11 +165,44 @@ pub async fn find_signing(conn: &impl ConnectionTrait) -> Result<Option<SigningK
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn list_published(conn: &impl ConnectionTrait) -> Result<Vec<SigningKey>, DbErr> {
-    let rows = Entity::find()
-        .filter(Column::RetiredAt.is_null())
-        .order_by_asc(Column::CreatedAt)
-        .all(conn)
-        .await?;
+pub async fn list_published(conn: &impl ConnectionTrait, now: Instant) -> Result<Vec<SigningKey>, DbErr> {
+    let rows = published(now).all(conn).await?;
     Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// What is known of them.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn list_times(conn: &impl ConnectionTrait, now: Instant) -> Result<Vec<KeyTimes>, DbErr> {
+    let rows = published(now).all(conn).await?;
+    let times = |row: Model| KeyTimes {
+        kid: row.kid,
+        created_at: row.created_at,
+        signs_from: row.signs_from.unwrap_or(row.created_at),
+        published_until: row.published_until,
+    };
+    Ok(rows.into_iter().map(times).collect())
+}
+
+fn published(now: Instant) -> Select<Entity> {
+    let still = Condition::any()
+        .add(Column::PublishedUntil.is_null())
+        .add(Column::PublishedUntil.gt(now));
+    Entity::find()
+        .filter(Column::RetiredAt.is_null())
+        .filter(still)
+        .order_by_asc(Column::CreatedAt)
+}
+
+/// Removes keys that are no longer published: nobody is to find their private halves.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget_before(conn: &impl ConnectionTrait, instant: Instant) -> Result<(), DbErr> {
+    Entity::delete_many()
+        .filter(Column::PublishedUntil.lt(instant))
+        .exec(conn)
+        .await?;
+    Ok(())
 }

@@ -1,17 +1,17 @@
 //! The table of accounts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait as _, LikeExpr, OnConflict},
 };
 use shared::{clock::Instant, contracts::UserStatus, ids::UserId};
 use uuid::Uuid;
 
 use super::{secret::SecretText, user_role};
-use crate::domain::{Email, User};
+use crate::domain::{ADMIN, Email, User};
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -44,6 +44,8 @@ mod entity {
         pub version: i64,
         /// Since when they have an account.
         pub registered_at: Instant,
+        /// Whether they have shown that the address is theirs.
+        pub email_confirmed: bool,
     }
 
     /// None.
@@ -70,6 +72,31 @@ pub struct UserFilter {
     pub email: Option<String>,
     /// With this status.
     pub status: Option<UserStatus>,
+    /// With this role.
+    pub role: Option<String>,
+    /// Who registered then or later.
+    pub registered_from: Option<Instant>,
+    /// Who registered before then.
+    pub registered_to: Option<Instant>,
+}
+
+/// By what a list is sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UserSort {
+    /// When they registered.
+    #[default]
+    RegisteredAt,
+    /// Their e-mail address, without case.
+    Email,
+}
+
+/// Behind whom a page begins, in the terms of what the list is sorted by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserPosition {
+    /// Who registered then, and has this id.
+    RegisteredAt(Instant, Uuid),
+    /// Who has this address, without case.
+    Email(String),
 }
 
 /// Adds an account; false if its e-mail address has one already.
@@ -86,6 +113,7 @@ pub async fn insert(conn: &impl ConnectionTrait, user: &User, password_hash: &st
         locale: Set(user.locale),
         version: Set(user.version),
         registered_at: Set(user.registered_at),
+        email_confirmed: Set(user.email_confirmed),
     };
     let inserted = Entity::insert(row)
         .on_conflict(OnConflict::column(Column::EmailNormal).do_nothing().to_owned())
@@ -105,6 +133,15 @@ pub async fn insert(conn: &impl ConnectionTrait, user: &User, password_hash: &st
 pub async fn find(conn: &impl ConnectionTrait, id: UserId) -> Result<Option<User>, DbErr> {
     let rows = Entity::find_by_id(id).all(conn).await?;
     Ok(with_roles(conn, rows).await?.pop().map(|account| account.user))
+}
+
+/// The account, if there is one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find_account(conn: &impl ConnectionTrait, id: UserId) -> Result<Option<Account>, DbErr> {
+    let rows = Entity::find_by_id(id).all(conn).await?;
+    Ok(with_roles(conn, rows).await?.pop())
 }
 
 /// The account with this e-mail address.
@@ -137,14 +174,30 @@ pub async fn lock(conn: &impl ConnectionTrait, ids: &[UserId]) -> Result<BTreeMa
         .collect())
 }
 
-/// Writes the status and the version of a locked user.
+/// Those of `ids` that there are and all administrators, locked in sorted order until the
+/// transaction ends.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn lock_with_administrators(
+    conn: &impl ConnectionTrait,
+    ids: &[UserId],
+) -> Result<BTreeMap<UserId, Account>, DbErr> {
+    // Who becomes one between this and the lock does no harm: there is one more.
+    let mut all = user_role::holders(conn, ADMIN).await?;
+    all.extend_from_slice(ids);
+    lock(conn, &all).await
+}
+
+/// Writes the status, the language and the version of a locked user.
 ///
 /// # Errors
 /// When the database refuses, or the user's version was not the one before.
-pub async fn update_status(conn: &impl ConnectionTrait, user: &User) -> Result<(), DbErr> {
+pub async fn update_state(conn: &impl ConnectionTrait, user: &User) -> Result<(), DbErr> {
     let updated = Entity::update_many()
         .set(ActiveModel {
             status: Set(user.status),
+            locale: Set(user.locale),
             version: Set(user.version),
             ..Default::default()
         })
@@ -157,6 +210,80 @@ pub async fn update_status(conn: &impl ConnectionTrait, user: &User) -> Result<(
     } else {
         Err(DbErr::RecordNotUpdated)
     }
+}
+
+/// Writes down that a locked user has shown that their address is theirs.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn confirm_email(conn: &impl ConnectionTrait, user: UserId) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::EmailConfirmed, Expr::value(true))
+        .filter(Column::Id.eq(user))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
+/// Gives a locked user these roles and takes all others.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn replace_roles(
+    conn: &impl ConnectionTrait,
+    user: UserId,
+    roles: &BTreeSet<String>,
+) -> Result<(), DbErr> {
+    user_role::erase(conn, user).await?;
+    user_role::insert(conn, user, roles).await
+}
+
+/// Whether anybody has this role.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn has_anybody(conn: &impl ConnectionTrait, role: &str) -> Result<bool, DbErr> {
+    user_role::has_anybody(conn, role).await
+}
+
+/// Writes the password of a locked user.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn update_password(
+    conn: &impl ConnectionTrait,
+    user: UserId,
+    password_hash: &str,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .set(ActiveModel {
+            password_hash: Set(SecretText(password_hash.to_owned())),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(user))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
+/// Writes a locked user that was deleted: nothing of what was there before remains.
+///
+/// # Errors
+/// When the database refuses, or the user's version was not the one before.
+pub async fn erase(conn: &impl ConnectionTrait, user: &User) -> Result<(), DbErr> {
+    update_state(conn, user).await?;
+    Entity::update_many()
+        .set(ActiveModel {
+            email: Set(SecretText(user.email.typed().to_owned())),
+            email_normal: Set(SecretText(user.email.normal().to_owned())),
+            password_hash: Set(SecretText(String::new())),
+            email_confirmed: Set(false),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(user.id))
+        .exec(conn)
+        .await?;
+    user_role::erase(conn, user.id).await
 }
 
 /// The status of a user, if there is one.
@@ -172,43 +299,72 @@ pub async fn status(conn: &impl ConnectionTrait, id: UserId) -> Result<Option<Us
         .await
 }
 
-/// At most `limit` users that fit, newest first, beginning after the one that registered at
-/// `after.0` with the id `after.1`.
+/// At most `limit` users that fit, in this order, beginning behind `after`.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn list(
     conn: &impl ConnectionTrait,
     filter: &UserFilter,
-    after: Option<(Instant, Uuid)>,
+    sort: UserSort,
+    order: Order,
+    after: Option<&UserPosition>,
     limit: u64,
 ) -> Result<Vec<User>, DbErr> {
-    let mut query = Entity::find();
-    if let Some(part) = &filter.email {
-        let pattern = LikeExpr::new(format!("%{}%", escape(&part.to_ascii_lowercase()))).escape('\\');
-        query = query.filter(Expr::col(Column::EmailNormal).like(pattern));
+    let mut query = Entity::find().filter(condition(filter));
+    let behind = |column: Expr, value: Expr| match order {
+        Order::Desc => column.lt(value),
+        _ => column.gt(value),
+    };
+    match after {
+        None => {}
+        Some(UserPosition::Email(email)) => {
+            query = query.filter(behind(
+                Expr::col(Column::EmailNormal),
+                Expr::value(email.as_str()),
+            ));
+        }
+        Some(UserPosition::RegisteredAt(at, id)) => {
+            let same_instant = Condition::all()
+                .add(Column::RegisteredAt.eq(*at))
+                .add(behind(Expr::col(Column::Id), Expr::value(*id)));
+            let behind = behind(Expr::col(Column::RegisteredAt), Expr::value(*at));
+            query = query.filter(Condition::any().add(behind).add(same_instant));
+        }
     }
-    if let Some(status) = filter.status {
-        query = query.filter(Column::Status.eq(status));
-    }
-    if let Some((at, id)) = after {
-        let same_instant = Condition::all()
-            .add(Column::RegisteredAt.eq(at))
-            .add(Column::Id.lt(id));
-        query = query.filter(
-            Condition::any()
-                .add(Column::RegisteredAt.lt(at))
-                .add(same_instant),
-        );
-    }
-    let rows = query
-        .order_by_desc(Column::RegisteredAt)
-        .order_by_desc(Column::Id)
-        .limit(limit)
-        .all(conn)
-        .await?;
+    query = match sort {
+        UserSort::RegisteredAt => query
+            .order_by(Column::RegisteredAt, order.clone())
+            .order_by(Column::Id, order),
+        UserSort::Email => query.order_by(Column::EmailNormal, order),
+    };
+    let rows = query.limit(limit).all(conn).await?;
     let accounts = with_roles(conn, rows).await?;
     Ok(accounts.into_iter().map(|account| account.user).collect())
+}
+
+fn condition(filter: &UserFilter) -> Condition {
+    let mut all = Condition::all();
+    if let Some(part) = &filter.email {
+        let pattern = LikeExpr::new(format!("%{}%", escape(&part.to_ascii_lowercase()))).escape('\\');
+        all = all
+            .add(Expr::col(Column::EmailNormal).like(pattern))
+            // They have none.
+            .add(Column::Status.ne(UserStatus::Deleted));
+    }
+    if let Some(status) = filter.status {
+        all = all.add(Column::Status.eq(status));
+    }
+    if let Some(role) = &filter.role {
+        all = all.add(Column::Id.in_subquery(user_role::having(role)));
+    }
+    if let Some(from) = filter.registered_from {
+        all = all.add(Column::RegisteredAt.gte(from));
+    }
+    if let Some(to) = filter.registered_to {
+        all = all.add(Column::RegisteredAt.lt(to));
+    }
+    all
 }
 
 /// So that what is searched for has no wildcards of its own: `_` is common in addresses.
@@ -231,6 +387,7 @@ async fn with_roles(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<Vec
             roles: roles.remove(&row.id).unwrap_or_default(),
             version: row.version,
             registered_at: row.registered_at,
+            email_confirmed: row.email_confirmed,
         },
         password_hash: row.password_hash.0,
     };

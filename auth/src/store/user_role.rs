@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
+    QueryTrait as _, sea_query::SelectStatement,
+};
 use shared::ids::UserId;
-
-use crate::domain::Role;
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -36,31 +37,67 @@ use entity::{ActiveModel, Column, Entity};
 pub(super) async fn insert(
     conn: &impl ConnectionTrait,
     user: UserId,
-    roles: &BTreeSet<Role>,
+    roles: &BTreeSet<String>,
 ) -> Result<(), DbErr> {
     let rows = roles.iter().map(|role| ActiveModel {
         user_id: Set(user),
-        role: Set(role.as_str().to_owned()),
+        role: Set(role.clone()),
     });
     Entity::insert_many(rows).exec_without_returning(conn).await?;
     Ok(())
 }
 
-/// The roles of `users`. A role that this program does not know (a newer one gave it) allows nothing.
+/// Who has this role.
+pub(super) async fn holders(conn: &impl ConnectionTrait, role: &str) -> Result<Vec<UserId>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::UserId)
+        .filter(Column::Role.eq(role))
+        .into_tuple()
+        .all(conn)
+        .await
+}
+
+/// Those who have this role, for a condition on users.
+pub(super) fn having(role: &str) -> SelectStatement {
+    Entity::find()
+        .select_only()
+        .column(Column::UserId)
+        .filter(Column::Role.eq(role))
+        .into_query()
+}
+
+/// Whether anybody has this role.
+pub(super) async fn has_anybody(conn: &impl ConnectionTrait, role: &str) -> Result<bool, DbErr> {
+    let one = Entity::find()
+        .filter(Column::Role.eq(role))
+        .limit(1)
+        .one(conn)
+        .await?;
+    Ok(one.is_some())
+}
+
+/// Takes all roles of `user`.
+pub(super) async fn erase(conn: &impl ConnectionTrait, user: UserId) -> Result<(), DbErr> {
+    Entity::delete_many()
+        .filter(Column::UserId.eq(user))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
+/// The roles of `users`.
 pub(super) async fn of(
     conn: &impl ConnectionTrait,
     users: impl IntoIterator<Item = UserId>,
-) -> Result<HashMap<UserId, BTreeSet<Role>>, DbErr> {
+) -> Result<HashMap<UserId, BTreeSet<String>>, DbErr> {
     let rows = Entity::find()
         .filter(Column::UserId.is_in(users))
         .all(conn)
         .await?;
-    let mut roles: HashMap<UserId, BTreeSet<Role>> = HashMap::new();
+    let mut roles: HashMap<UserId, BTreeSet<String>> = HashMap::new();
     for row in rows {
-        roles
-            .entry(row.user_id)
-            .or_default()
-            .extend(Role::parse(&row.role));
+        roles.entry(row.user_id).or_default().insert(row.role);
     }
     Ok(roles)
 }

@@ -22,6 +22,7 @@ async fn somebody_registers_logs_in_and_sees_their_account() {
         let user = answer.expect(201);
         assert_eq!(user["email"], "Ann@Example.com", "as typed");
         assert_eq!(user["status"], "active");
+        assert_eq!(user["email_confirmed"], false);
         assert_eq!(user["locale"], "ru");
         assert_eq!(user["roles"], json!(["user"]));
         let registered_at = user["registered_at"].as_str().unwrap();
@@ -31,7 +32,7 @@ async fn somebody_registers_logs_in_and_sees_their_account() {
         );
         assert_eq!(
             user.as_object().unwrap().len(),
-            6,
+            7,
             "no password, no token: {user:#}"
         );
 

@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, Statement};
 use serde_json::json;
 use shared::testing::TestDatabase;
 
-use crate::{DATABASES, PASSWORD, id_of, log_in, register, start};
+use crate::{DATABASES, PASSWORD, id_of, log_in, register, start, start_unthrottled};
 
 #[tokio::test]
 async fn a_login_answers_with_a_token_under_oauths_names() {
@@ -22,6 +22,8 @@ async fn a_login_answers_with_a_token_under_oauths_names() {
     let token = answer.expect(200);
     assert_eq!(token["token_type"], "Bearer");
     assert_eq!(token["expires_in"], 900);
+    assert!(token["refresh_token"].as_str().unwrap().len() >= 43, "256 bits");
+    assert_eq!(token.as_object().unwrap().len(), 4);
     assert_eq!(token["access_token"].as_str().unwrap().split('.').count(), 3);
 }
 
@@ -84,7 +86,7 @@ async fn each_login_is_a_session_of_its_own() {
 /// so that the flood is nothing but hashes.
 #[tokio::test(flavor = "current_thread")]
 async fn a_flood_of_logins_does_not_hold_up_other_requests() {
-    let service = start(TestDatabase::Sqlite).await;
+    let service = start_unthrottled(TestDatabase::Sqlite).await;
     register(&service.api, "ann@example.com").await;
     let body = json!({"email": "ann@example.com", "password": "wrong password"});
     let done = AtomicBool::new(false);
@@ -113,7 +115,7 @@ async fn a_flood_of_logins_does_not_hold_up_other_requests() {
 
 #[tokio::test]
 async fn too_many_logins_at_once_are_told_to_come_again() {
-    let service = start(TestDatabase::Sqlite).await;
+    let service = start_unthrottled(TestDatabase::Sqlite).await;
     register(&service.api, "ann@example.com").await;
     let body = json!({"email": "ann@example.com", "password": "wrong password"});
     // More than may wait on any machine that runs this: 65 a core.

@@ -4,14 +4,23 @@
 
 mod accounts;
 mod blocking;
+mod clients;
+mod document;
+mod keys;
+mod letters;
 mod logins;
+mod own_account;
 mod replicas;
+mod roles;
+mod sessions;
+mod throttling;
 mod tokens;
 mod users;
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
+    clock::SystemClock,
     ids::UserId,
     testing::{Api, TestDatabase, TestService},
 };
@@ -36,6 +45,20 @@ async fn register(api: &Api, email: &str) -> Value {
 /// The id in what the API says of a user.
 fn id_of(user: &Value) -> UserId {
     user["id"].as_str().expect("an id").parse().expect("a UUID")
+}
+
+/// Starts the service with no bound on failed logins: for tests that fail many.
+async fn start_unthrottled(database: TestDatabase) -> TestService {
+    TestService::start_with(
+        auth::definition(),
+        database,
+        std::sync::Arc::new(SystemClock),
+        |config| {
+            config.auth.max_failed_logins = u32::MAX;
+            config.auth.max_failed_logins_per_address = u32::MAX;
+        },
+    )
+    .await
 }
 
 /// A new token of somebody with [`PASSWORD`].

@@ -137,3 +137,62 @@ async fn what_is_shown_of_a_user_is_no_secret() {
     assert_eq!(page["items"][0]["roles"], json!(["admin"]));
     assert!(!page.to_string().contains("argon2"), "{page:#}");
 }
+
+#[tokio::test]
+async fn users_are_sorted_and_found_by_role_and_by_when_they_registered() {
+    for database in DATABASES {
+        let service = start(database).await;
+        let (_, admin) = admin(&service, "root@example.com").await;
+        for email in ["cid@example.com", "Ann@example.com", "bob@example.com"] {
+            register(&service.api, email).await;
+        }
+        let all = admin.get("/auth/v1/users").await.expect(200);
+        let newest = all["items"][0]["registered_at"].as_str().unwrap();
+        for (query, expected) in [
+            ("?sort=email".to_owned(), ["Ann", "bob", "cid", "root"].as_slice()),
+            (
+                "?sort=email&order=desc".to_owned(),
+                &["root", "cid", "bob", "Ann"],
+            ),
+            ("?order=asc".to_owned(), &["root", "cid", "Ann", "bob"]),
+            ("?sort=registered_at".to_owned(), &["bob", "Ann", "cid", "root"]),
+            ("?role=admin".to_owned(), &["root"]),
+            ("?role=user&sort=email".to_owned(), &["Ann", "bob", "cid"]),
+            ("?role=nobody".to_owned(), &[]),
+            (format!("?registered_from={newest}"), &["bob"]),
+            (format!("?registered_to={newest}"), &["Ann", "cid", "root"]),
+        ] {
+            // Whole, and page by page.
+            let whole = emails(&admin, &query).await;
+            let names: Vec<_> = whole
+                .iter()
+                .map(|email| email.split('@').next().unwrap())
+                .collect();
+            assert_eq!(names, expected, "{query}");
+            let (mut paged, mut path) = (Vec::new(), format!("/auth/v1/users{query}&limit=1"));
+            loop {
+                let page = admin.get(&path).await.expect(200);
+                let items = page["items"].as_array().unwrap();
+                paged.extend(
+                    items
+                        .iter()
+                        .map(|user| user["email"].as_str().unwrap().to_owned()),
+                );
+                match page["next_cursor"].as_str() {
+                    Some(cursor) => path = format!("/auth/v1/users{query}&limit=1&cursor={cursor}"),
+                    None => break,
+                }
+            }
+            assert_eq!(paged, whole, "{query}");
+        }
+        let cursor = admin.get("/auth/v1/users?limit=1").await.expect(200)["next_cursor"].clone();
+        let other = format!("/auth/v1/users?sort=email&cursor={}", cursor.as_str().unwrap());
+        admin.get(&other).await.expect_problem(400, "invalid_cursor");
+        for query in ["?sort=name", "?order=up", "?registered_from=today", "?role=%00"] {
+            admin
+                .get(&format!("/auth/v1/users{query}"))
+                .await
+                .expect_problem(400, "invalid_query");
+        }
+    }
+}

@@ -137,19 +137,18 @@ impl Guard {
                 )
             })?;
         let claims = self.tokens.verify(token).await?;
-        if self.sessions.contains(claims.sid) {
-            return Err(unauthorized(
-                "invalid_token",
-                "The access token is not valid",
-                "Its session has ended; log in to begin a new one.",
-            ));
-        }
         let status = if changes_nothing {
             self.statuses.recent_status(claims.sub).await?
         } else {
             self.statuses.status(claims.sub).await?
         };
         match status {
+            // After the status: whoever is blocked is told so, and not to log in.
+            None | Some(UserStatus::Active) if self.sessions.contains(claims.sid) => Err(unauthorized(
+                "invalid_token",
+                "The access token is not valid",
+                "Its session has ended; log in to begin a new one.",
+            )),
             None | Some(UserStatus::Active) => Ok(Caller {
                 user_id: claims.sub,
                 session_id: claims.sid,

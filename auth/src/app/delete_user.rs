@@ -1,0 +1,76 @@
+//! Deletes somebody's account, as an administrator wants it.
+
+use sea_orm::DbErr;
+use serde_json::json;
+use shared::{
+    audit::{self, Deed},
+    db::Tx,
+    ids::UserId,
+    sessions::EndedSessions,
+};
+
+use super::erase_user::erase_user;
+use crate::{domain::is_last_administrator, store};
+
+/// Whom, and who does it.
+#[derive(Clone, Copy, Debug)]
+pub struct DeleteUser {
+    /// Whom.
+    pub user: UserId,
+    /// The administrator.
+    pub by: UserId,
+}
+
+/// Why nothing is changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteUserError {
+    /// There is no such user, or no longer.
+    #[error("there is no such user")]
+    NotFound,
+    /// They are who does it; their own account is deleted with their password.
+    #[error("nobody can delete themselves so")]
+    Oneself,
+    /// Nobody could then administer the platform.
+    #[error("they are the last administrator")]
+    LastAdministrator,
+    /// Who does it may not act any more.
+    #[error("the administrator is blocked")]
+    NotActive,
+    /// The database.
+    #[error("the database refused")]
+    Store(#[from] DbErr),
+}
+
+/// Deletes a user and everything that tells of them, and says so.
+///
+/// # Errors
+/// See [`DeleteUserError`].
+pub async fn delete_user(tx: &Tx, ended: &EndedSessions, input: DeleteUser) -> Result<(), DeleteUserError> {
+    let mut accounts = store::user::lock_with_administrators(tx.conn(), &[input.user, input.by]).await?;
+    if !accounts
+        .get(&input.by)
+        .is_some_and(|account| account.user.is_active())
+    {
+        return Err(DeleteUserError::NotActive);
+    }
+    if input.user == input.by {
+        return Err(DeleteUserError::Oneself);
+    }
+    if is_last_administrator(input.user, accounts.values().map(|account| &account.user)) {
+        return Err(DeleteUserError::LastAdministrator);
+    }
+    let user = accounts
+        .remove(&input.user)
+        .ok_or(DeleteUserError::NotFound)?
+        .user;
+    if !erase_user(tx, ended, user).await? {
+        return Err(DeleteUserError::NotFound);
+    }
+    let deed = Deed {
+        actor: Some(input.by),
+        action: "user.delete",
+        subject: input.user.0,
+        details: json!({}),
+    };
+    Ok(audit::record(tx, deed).await?)
+}

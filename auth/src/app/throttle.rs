@@ -1,0 +1,172 @@
+//! Counts what failed, so that nobody can go on guessing.
+//!
+//! Passwords are counted by account and address together, so that nobody can lock somebody else
+//! out, and by address alone. What is no account is counted like one. It is counted when it has
+//! failed and not when it begins: who knows the password may log in as often at once as they like,
+//! and of guesses that are made at once no more are answered than of those made one by one.
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use ring::digest::{SHA256, digest};
+use sea_orm::{ConnectionTrait, DbErr};
+use shared::{clock::Instant, db::Tx};
+
+use super::Client;
+use crate::{
+    domain::{Email, WINDOW},
+    store::throttle,
+};
+
+/// How often what may fail within a quarter of an hour.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Passwords for one account from one address.
+    pub account: u32,
+    /// Whatever may be guessed, from one address.
+    pub address: u32,
+}
+
+/// Too much has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many attempts; {seconds} s to wait")]
+pub struct Throttled {
+    /// For so many seconds.
+    pub seconds: u32,
+}
+
+/// What can be guessed, beside passwords.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Guess {
+    /// Which addresses have an account.
+    Registration,
+    /// Whose letters to ask for.
+    ForgottenPassword,
+    /// The same, of one's own.
+    Confirmation,
+    /// What is in letters.
+    MailSecret,
+    /// The secrets of clients.
+    ClientSecret,
+}
+
+impl Guess {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::ForgottenPassword => "forgotten_password",
+            Self::Confirmation => "confirmation",
+            Self::MailSecret => "mail_secret",
+            Self::ClientSecret => "client_secret",
+        }
+    }
+}
+
+/// A text that says nothing about `parts` to who does not know them.
+pub(super) fn hash_of(parts: &[&str]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, parts.join("\n").as_bytes()))
+}
+
+/// Names an account by its e-mail address, or by what somebody typed for one.
+pub(super) fn account_hash(email: &str) -> String {
+    let normal =
+        Email::parse(email).map_or_else(|_| email.trim().to_lowercase(), |email| email.normal().to_owned());
+    hash_of(&["account", &normal])
+}
+
+/// Whoever tries passwords.
+pub(super) struct Guesser {
+    account: String,
+    with_account: String,
+    address: String,
+}
+
+impl Guesser {
+    /// Of whoever tries to be the owner of `email`.
+    pub(super) fn new(email: &str, client: &Client) -> Self {
+        let (account, place) = (account_hash(email), client.place());
+        Self {
+            with_account: hash_of(&["password", &account, &place]),
+            address: hash_of(&["password", &place]),
+            account,
+        }
+    }
+
+    /// Whether they may try once more.
+    pub(super) async fn check(
+        &self,
+        conn: &impl ConnectionTrait,
+        limits: Limits,
+        now: Instant,
+    ) -> Result<Option<Throttled>, DbErr> {
+        let mut longest = None;
+        for (key, most) in [
+            (&self.with_account, limits.account),
+            (&self.address, limits.address),
+        ] {
+            let count = throttle::find(conn, key).await?;
+            longest = longest.max(count.and_then(|count| count.wait_for_next(most, now)));
+        }
+        Ok(longest.map(|seconds| Throttled { seconds }))
+    }
+
+    /// Counts a wrong password. If that was one too many, its answer is that and not whether it
+    /// was right.
+    pub(super) async fn count(&self, tx: &Tx, limits: Limits) -> Result<Option<Throttled>, DbErr> {
+        let mut counted = [
+            (&self.with_account, Some(self.account.as_str()), limits.account),
+            (&self.address, None, limits.address),
+        ];
+        // In sorted order, so that two who count wait for each other in the same order.
+        counted.sort_unstable();
+        let mut longest = None;
+        for (key, account, most) in counted {
+            let count = throttle::add(tx.conn(), key, account, tx.now(), tx.now() - WINDOW).await?;
+            longest = longest.max(count.wait(most, tx.now()));
+        }
+        Ok(longest.map(|seconds| Throttled { seconds }))
+    }
+
+    /// They are who they said: what failed before was a slip.
+    pub(super) async fn forgive(&self, tx: &Tx) -> Result<(), DbErr> {
+        throttle::forget(tx.conn(), &self.with_account).await
+    }
+}
+
+/// Whether from this client's address something may be tried once more that can be guessed.
+pub(super) async fn check(
+    conn: &impl ConnectionTrait,
+    guess: Guess,
+    client: &Client,
+    limits: Limits,
+    now: Instant,
+) -> Result<Option<Throttled>, DbErr> {
+    let key = hash_of(&[guess.as_str(), &client.place()]);
+    let count = throttle::find(conn, &key).await?;
+    let seconds = count.and_then(|count| count.wait_for_next(limits.address, now));
+    Ok(seconds.map(|seconds| Throttled { seconds }))
+}
+
+/// Counts that it was tried.
+pub(super) async fn count(
+    tx: &Tx,
+    guess: Guess,
+    client: &Client,
+    limits: Limits,
+) -> Result<Option<Throttled>, DbErr> {
+    let key = hash_of(&[guess.as_str(), &client.place()]);
+    let count = throttle::add(tx.conn(), &key, None, tx.now(), tx.now() - WINDOW).await?;
+    let seconds = count.wait(limits.address, tx.now());
+    Ok(seconds.map(|seconds| Throttled { seconds }))
+}
+
+/// Counts a letter to an account, from wherever it is asked for; says if that is more than `most`.
+pub(super) async fn count_letter(
+    tx: &Tx,
+    guess: Guess,
+    account: &str,
+    most: u32,
+) -> Result<Option<Throttled>, DbErr> {
+    let key = hash_of(&["letter", guess.as_str(), account]);
+    let count = throttle::add(tx.conn(), &key, Some(account), tx.now(), tx.now() - WINDOW).await?;
+    let seconds = count.wait(most, tx.now());
+    Ok(seconds.map(|seconds| Throttled { seconds }))
+}
