@@ -3,6 +3,7 @@
 mod admin;
 mod bench;
 mod cluster;
+mod contracts;
 mod demo;
 mod migrate;
 mod parked;
@@ -79,6 +80,11 @@ enum Command {
     },
     /// Show the whole story on a throw-away platform
     Demo,
+    /// Write the machine-readable contracts: OpenAPI, AsyncAPI and JSON Schema
+    Contracts {
+        /// The folder to write them to: `docs/api`
+        folder: PathBuf,
+    },
     /// Run the distributed platform on this machine, on private servers, for trying
     Cluster {
         /// Where the API is served
@@ -189,6 +195,7 @@ pub async fn execute(line: CommandLine) -> anyhow::Result<ExitCode> {
         Some(Command::Reconcile { older_than }) => reconcile::reconcile(&load(&options)?, older_than).await,
         Some(Command::Parked { action }) => parked::parked(&load(&options)?, &action).await,
         Some(Command::Demo) => demo::demo().await,
+        Some(Command::Contracts { folder }) => contracts::contracts(&folder).await,
         Some(Command::Cluster { listen }) => cluster::cluster(listen).await,
         Some(Command::Bench(options)) => bench::bench(options).await,
         Some(Command::Servers { command }) => servers::run(&command).await,
