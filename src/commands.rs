@@ -4,6 +4,7 @@ mod admin;
 mod bench;
 mod client;
 mod cluster;
+mod contracts;
 mod demo;
 mod health;
 mod keys;
@@ -101,6 +102,11 @@ enum Command {
     },
     /// Show the whole story on a throw-away platform
     Demo,
+    /// Write the machine-readable contracts: OpenAPI, AsyncAPI and JSON Schema
+    Contracts {
+        /// The folder to write them to: `docs/api`
+        folder: PathBuf,
+    },
     /// Run the distributed platform on this machine, on private servers, for trying
     Cluster {
         /// Where the API is served
@@ -214,6 +220,7 @@ pub async fn execute(line: CommandLine) -> anyhow::Result<ExitCode> {
         Some(Command::Parked { action }) => parked::parked(&load(&options)?, &action).await,
         Some(Command::Health { url, only }) => health::health(&load(&options)?, url, &only).await,
         Some(Command::Demo) => demo::demo().await,
+        Some(Command::Contracts { folder }) => contracts::contracts(&folder).await,
         Some(Command::Cluster { listen }) => cluster::cluster(listen).await,
         Some(Command::Bench(options)) => bench::bench(options).await,
         Some(Command::Servers { command }) => servers::run(&command).await,

@@ -3,11 +3,13 @@
 //! Knows no service's inside. A message type is added here, never changed; a change is a new
 //! version beside the old one.
 
+pub mod asyncapi;
 mod auth;
 mod billing;
 mod envelope;
 mod loyalty;
 mod permissions;
+mod schema;
 mod topology;
 
 pub use auth::*;
@@ -15,4 +17,5 @@ pub use billing::*;
 pub use envelope::*;
 pub use loyalty::*;
 pub use permissions::*;
+pub use schema::{MessageSchema, message_schemas};
 pub use topology::*;

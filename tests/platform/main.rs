@@ -10,6 +10,7 @@ mod broker;
 mod cached;
 mod classic;
 mod command_line;
+mod contracts;
 mod crowd;
 mod deploy;
 mod described;

@@ -12,7 +12,7 @@ use crate::app::send_mails::{Mailing, send_some_mails};
 
 /// After this a run takes up nothing more: what it has in hand may take most of the half minute that
 /// a run may last.
-const TAKES_UP_FOR: Duration = Duration::from_secs(5);
+const TAKES_UP_FOR: Duration = Duration::from_secs(3);
 
 /// Sends what is due.
 pub struct SendMails {

@@ -18,7 +18,7 @@ use super::{Outgoing, Post, PostError};
 /// How long each step of the talk with the server may take.
 const STEP: Duration = Duration::from_secs(8);
 /// How long all of it may take; less than a periodic job may run.
-const WHOLE: Duration = Duration::from_secs(18);
+const WHOLE: Duration = Duration::from_secs(15);
 /// Connections at once: as many as mails are sent at once.
 const CONNECTIONS: u32 = 8;
 /// What servers say of our user and password (RFC 4954), and of TLS that they want (RFC 3207). That is

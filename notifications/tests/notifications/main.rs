@@ -1,6 +1,6 @@
 //! Notifications as its users and the other services see it.
 
-#![allow(clippy::unwrap_used)] // a test fails by panicking
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
 mod blocking;
 mod duplicates;

@@ -36,19 +36,20 @@ pub struct Envelope {
     pub id: MessageId,
     /// The service that speaks: `/billing`.
     pub source: String,
-    /// See [`Message::TYPE`].
+    /// What it is, with its version: `kopeck.billing.purchase_paid.v1`.
     #[serde(rename = "type")]
     pub message_type: String,
-    /// See [`Message::subject`].
+    /// The aggregate that it is about.
     pub subject: Uuid,
     /// When it happened.
     pub time: DateTime<Utc>,
     /// Always `application/json`.
     pub datacontenttype: String,
-    /// See [`Message::version`].
+    /// That aggregate's version as of this message; 0 where it has none.
     pub aggregateversion: i64,
     /// The trace that caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub traceparent: Option<String>,
     /// The message itself.
     pub data: serde_json::Value,

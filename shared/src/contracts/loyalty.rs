@@ -75,6 +75,7 @@ pub struct HoldPromocodeV1 {
     pub user_id: UserId,
     /// When they registered; absent if billing has not heard of them yet, which is no refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub user_registered_at: Option<DateTime<Utc>>,
     /// Whether they have paid for anything before, as billing knows best.
     #[serde(default)]
@@ -185,6 +186,7 @@ pub struct PromocodeGrantedV1 {
     pub promocode: String,
     /// Until when it can be used; absent if for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub ends_at: Option<DateTime<Utc>>,
     /// When.
     pub granted_at: DateTime<Utc>,
