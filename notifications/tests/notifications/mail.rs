@@ -350,6 +350,41 @@ async fn replicas_mail_each_letter_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replica_had_in_hand_when_it_ended_another_takes_up_in_time() {
+    let url = new_postgres_database().await;
+    let on_it = |config: &mut shared::config::Config| {
+        config.notifications.database_url = Some(SecretString::from(url.as_str()));
+    };
+    let clock = ManualClock::at(SystemClock.now());
+    let first = Mailing::start_with(TestDatabase::Postgres, Arc::new(clock.clone()), on_it).await;
+    first.auth.hangs.store(true, Ordering::SeqCst);
+    let (user, now) = (first.new_user("anna@example.com"), clock.now());
+    first.service.peers.say(&credited(user, 1, 1, now)).await;
+    first
+        .mail_of(user, "it is taken up", |mail| mail["attempts"] == 1)
+        .await;
+    // It ends, with the mail in its hand.
+    first.service.stop().await;
+
+    let second = Mailing::start_with(TestDatabase::Postgres, Arc::new(clock.clone()), on_it).await;
+    second.auth.knows(user, "anna@example.com", true);
+    let other = second.new_user("boris@example.com");
+    second.service.peers.say(&credited(other, 1, 1, now)).await;
+    assert_eq!(
+        second.server.take(1).await[0].to,
+        "boris@example.com",
+        "what somebody may have in hand is left to them"
+    );
+    clock.advance(Duration::minutes(3));
+    assert_eq!(second.server.take(2).await[1].to, "anna@example.com");
+    let sent = second
+        .mail_of(user, "it is sent", |mail| mail["status"] == "sent")
+        .await;
+    assert_eq!(sent["attempts"], 2);
+    second.service.stop().await;
+}
+
 #[tokio::test]
 async fn without_a_mail_server_nothing_piles_up() {
     let service = start(TestDatabase::Sqlite).await;

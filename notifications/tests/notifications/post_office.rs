@@ -168,6 +168,8 @@ pub struct AuthDouble {
     contacts: Mutex<HashMap<String, Value>>,
     requests: Mutex<HashMap<String, Value>>,
     pub is_down: AtomicBool,
+    /// Whether it never answers who asks for an address.
+    pub hangs: AtomicBool,
     /// The token it takes at the moment.
     token: Mutex<String>,
 }
@@ -248,6 +250,9 @@ async fn contact(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, StatusCode> {
+    if double.hangs.load(Ordering::SeqCst) {
+        std::future::pending::<()>().await;
+    }
     let found = double.contacts.lock().unwrap().get(&id).cloned();
     double.answer(&headers, found)
 }
