@@ -142,7 +142,7 @@ pub(super) struct MailView {
 
 /// What to write in a letter that was asked for; for services that mail. Gone when its token was
 /// used or has expired.
-#[utoipa::path(get, path = "/mail-requests/{id}", params(("id" = MailRequestId, Path)),
+#[utoipa::path(get, path = "/mail-requests/{id}", params(("id" = inline(MailRequestId), Path)),
     responses((status = 200, body = MailView)))]
 pub(super) async fn get_mail(
     State(state): State<AppState>,

@@ -64,8 +64,10 @@ pub(super) struct UserQuery {
     /// Who registered before then.
     registered_to: Option<DateTime<Utc>>,
     /// By what they are sorted; `registered_at` if absent.
+    #[param(inline)]
     sort: Option<SortBy>,
     /// `desc` if absent, but `asc` for e-mail addresses.
+    #[param(inline)]
     order: Option<SortOrder>,
 }
 
