@@ -28,7 +28,7 @@ use app::{make_letters::Letters, send_mails::Mailing};
 use jobs::send_mails::SendMails;
 use mail::{Auth, Smtp};
 
-pub use app::reconcile::{letters_of_purchases, purchases_with_a_letter};
+pub use app::reconcile::{letters_of_purchases, purchases_with_a_letter, refunds_with_a_letter};
 
 /// The service, to be run by [`shared::host`].
 #[must_use]

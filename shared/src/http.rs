@@ -16,6 +16,6 @@ pub use extract::{Json, Path, Query, RawJson};
 pub use field::{instant, present};
 pub use idempotency::Idempotency;
 pub use middleware::finish;
-pub use pagination::{Cursor, Page, PageQuery};
+pub use pagination::{Cursor, Page, PageQuery, in_range};
 pub use problem::{FieldError, Problem};
 pub use utoipa_axum::{router::OpenApiRouter, routes};

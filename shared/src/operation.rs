@@ -13,7 +13,7 @@ use crate::{
     audit::{self, AuditEntry, AuditFilter, Deed},
     contracts::Permission,
     db::{Db, Tx},
-    http::{Caller, Cursor, Guard, Json, Page, PageQuery, Path, Problem, Query},
+    http::{Caller, Cursor, Guard, Json, Page, PageQuery, Path, Problem, Query, in_range},
     ids::{MessageId, UserId},
     inbox::{self, Decision, Failed, Which},
 };
@@ -252,6 +252,8 @@ async fn list_audit(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<AuditEntry>>, Problem> {
     caller.require(Permission::AuditRead)?;
+    in_range("from", query.from)?;
+    in_range("to", query.to)?;
     let limit = page.limit()?;
     // PostgreSQL takes no NUL in a text, and no action has one.
     let filter = AuditFilter {

@@ -61,6 +61,9 @@ const OVERLAP: chrono::Duration = chrono::Duration::seconds(60);
 /// longer than a day.
 const KEPT: chrono::Duration = chrono::Duration::hours(25);
 
+/// Rows in one statement, well under both databases' limits of parameters.
+const CHUNK: usize = 1_000;
+
 /// The logins that have ended, as this process knows them. Clones share it.
 #[derive(Clone, Default)]
 pub struct EndedSessions(Arc<RwLock<HashMap<SessionId, Instant>>>);
@@ -110,14 +113,16 @@ impl EndedSessions {
         let mut sessions = sessions.to_vec();
         sessions.sort_unstable();
         sessions.dedup();
-        let rows = sessions.iter().map(|id| ActiveModel {
-            id: Set(*id),
-            recorded_at: Set(now),
-        });
-        Entity::insert_many(rows)
-            .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
-            .exec_without_returning(tx.conn())
-            .await?;
+        for chunk in sessions.chunks(CHUNK) {
+            let rows = chunk.iter().map(|id| ActiveModel {
+                id: Set(*id),
+                recorded_at: Set(now),
+            });
+            Entity::insert_many(rows)
+                .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
+                .exec_without_returning(tx.conn())
+                .await?;
+        }
         let known = self.clone();
         tx.after_commit(async move { known.add(sessions.into_iter().map(|id| (id, now))) });
         Ok(())

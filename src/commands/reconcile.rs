@@ -93,10 +93,12 @@ impl Books {
             let ids: Vec<_> = page.iter().map(|purchase| purchase.purchase_id).collect();
             let redemptions = loyalty::redemptions_of(self.loyalty.reader(), &ids).await?;
             let letters = notifications::letters_of_purchases(self.notifications.reader(), &ids).await?;
+            let refunds = notifications::refunds_with_a_letter(self.notifications.reader(), &ids).await?;
             for purchase in &page {
                 let id = purchase.purchase_id;
                 findings.extend(redemption_follows(purchase, redemptions.get(&id)));
                 findings.extend(letter_follows(purchase, letters.get(&id).copied()));
+                findings.extend(refund_letter_follows(purchase, refunds.contains(&id)));
             }
         }
     }
@@ -226,6 +228,19 @@ fn letter_follows(purchase: &SettledPurchase, letter: Option<LetterKind>) -> Opt
         let found = letter.map_or("none", LetterKind::as_str);
         let detail = format!("the purchase is {}, the letter {found}", purchase.state.as_str());
         finding("every outcome has its letter", purchase.purchase_id, detail)
+    })
+}
+
+/// A refund has a letter of its own, beside that of the payment before it.
+fn refund_letter_follows(purchase: &SettledPurchase, has_letter: bool) -> Option<Finding> {
+    let expected = purchase.state == PurchaseState::Refunded;
+    (has_letter != expected).then(|| {
+        let found = if has_letter { "a letter" } else { "no letter" };
+        let detail = format!(
+            "the purchase is {}, and there is {found} about a refund",
+            purchase.state.as_str()
+        );
+        finding("every refund has its letter", purchase.purchase_id, detail)
     })
 }
 

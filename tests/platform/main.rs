@@ -19,6 +19,7 @@ mod observed;
 mod parked;
 mod platform;
 mod promocodes;
+mod refunds;
 mod replay;
 mod replicas;
 mod sessions;

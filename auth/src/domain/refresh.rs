@@ -30,7 +30,7 @@ pub enum Verdict {
     InFlight,
     /// Its client has lost the answer, and may have another.
     LostAnswer,
-    /// It is good for nothing, and does no harm: nothing was ever got for it.
+    /// It was replaced a moment ago, by another request of the same client most likely.
     Stale,
     /// Two have it who are not the same: one of them has stolen it.
     Stolen,
@@ -41,7 +41,12 @@ pub enum Verdict {
 pub fn judge(again: Again, now: Instant) -> Verdict {
     let age = now - again.used_at;
     if again.superseded {
-        return Verdict::Stale;
+        // Whoever has it got the answer that was said to be lost: there are two.
+        return if again.same_client && age < IN_FLIGHT {
+            Verdict::Stale
+        } else {
+            Verdict::Stolen
+        };
     }
     if !again.same_client || age > GRACE {
         return Verdict::Stolen;
@@ -95,9 +100,16 @@ mod tests {
             (
                 Again {
                     superseded: true,
-                    ..again(99)
+                    ..again(1)
                 },
                 Verdict::Stale,
+            ),
+            (
+                Again {
+                    superseded: true,
+                    ..again(2)
+                },
+                Verdict::Stolen,
             ),
         ] {
             assert_eq!(judge(again, now), expected, "{again:?}");

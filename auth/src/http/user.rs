@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
     contracts::{Locale, Permission, UserStatus},
-    http::{Caller, Json, Page, PageQuery, Path, Problem, Query},
+    http::{Caller, Json, Page, PageQuery, Path, Problem, Query, in_range},
     ids::UserId,
 };
 use utoipa::{IntoParams, ToSchema};
@@ -103,6 +103,8 @@ impl UserQuery {
                 .detail(format!("`{name}` must have no control characters.")));
             }
         }
+        in_range("registered_from", self.registered_from)?;
+        in_range("registered_to", self.registered_to)?;
         let sort = match self.sort {
             Some(SortBy::Email) => UserSort::Email,
             Some(SortBy::RegisteredAt) | None => UserSort::RegisteredAt,

@@ -210,10 +210,11 @@ pub async fn end(
         .into_tuple()
         .all(conn)
         .await?;
-    if !ids.is_empty() {
+    // Well under both databases' limits of parameters.
+    for chunk in ids.chunks(1_000) {
         Entity::update_many()
             .col_expr(Column::EndedAt, sea_orm::sea_query::Expr::value(now))
-            .filter(Column::Id.is_in(ids.iter().copied()))
+            .filter(Column::Id.is_in(chunk.iter().copied()))
             .exec(conn)
             .await?;
     }

@@ -1,11 +1,10 @@
 //! Checks what comes in.
 
-use axum::http::StatusCode;
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::{DateTime, Utc};
 use iso_currency::Currency;
 use serde::Deserialize;
 use shared::{
-    http::{Cursor, FieldError, PageQuery, Problem},
+    http::{Cursor, FieldError, PageQuery, Problem, in_range},
     ids::UserId,
     money::Money,
 };
@@ -41,16 +40,8 @@ impl TimeQuery {
     /// # Errors
     /// 400 when the databases could not tell an instant: they keep the years 0 to 9999.
     pub(super) fn checked(self) -> Result<Self, Problem> {
-        for (name, instant) in [("from", self.from), ("to", self.to)] {
-            if instant.is_some_and(|instant| !(0..=9_999).contains(&instant.year())) {
-                return Err(Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "invalid_query",
-                    "The query has invalid parameters",
-                )
-                .detail(format!("`{name}` must be in the years 0 to 9999.")));
-            }
-        }
+        in_range("from", self.from)?;
+        in_range("to", self.to)?;
         Ok(self)
     }
 }

@@ -103,6 +103,8 @@ pub async fn last_ends(
         .column(Column::TariffId)
         .column_as(Column::EndsAt.max(), "ends_at")
         .filter(Column::UserId.is_in(users.iter().copied()))
+        // What was taken back before it began lasts no time, wherever it stands.
+        .filter(Expr::col(Column::EndsAt).gt(Expr::col(Column::StartsAt)))
         .group_by(Column::UserId)
         .group_by(Column::TariffId)
         .into_tuple()
@@ -286,6 +288,7 @@ fn ending(now: Instant, until: Instant) -> sea_orm::Select<Entity> {
         .and_where(Expr::col(("later", Column::UserId)).equals((Entity, Column::UserId)))
         .and_where(Expr::col(("later", Column::TariffId)).equals((Entity, Column::TariffId)))
         .and_where(Expr::col(("later", Column::EndsAt)).gt(Expr::col((Entity, Column::EndsAt))))
+        .and_where(Expr::col(("later", Column::EndsAt)).gt(Expr::col(("later", Column::StartsAt))))
         .to_owned();
     Entity::find()
         .filter(Column::EndingSaidAt.is_null())

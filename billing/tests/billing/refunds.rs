@@ -203,6 +203,29 @@ async fn what_follows_a_refunded_subscription_moves_up_for_its_whole_period() {
 }
 
 #[tokio::test]
+async fn what_never_begins_after_its_refund_keeps_nobody_waiting() {
+    for database in DATABASES {
+        let billing = Billing::start(database).await;
+        let customer = billing.customer_with(10_000).await;
+        let tariff = billing.tariff(1_000).await;
+        let (first, second) = (bought(&customer, tariff).await, bought(&customer, tariff).await);
+        // The later one first: it stays where it would have begun, after what ends now.
+        refund(&billing, &second).await.expect(200);
+        let refunded = refund(&billing, &first).await.expect(200);
+        let at =
+            |value: &Value| -> chrono::DateTime<chrono::Utc> { value.as_str().unwrap().parse().unwrap() };
+        let next = bought(&customer, tariff).await;
+        let (starts, ended) = (
+            at(&next["subscription"]["starts_at"]),
+            at(&refunded["refund"]["refunded_at"]),
+        );
+        assert!(starts - ended < chrono::Duration::days(1), "{next:#}");
+        assert_eq!(customer.items("subscriptions?active=true").await.len(), 1);
+        billing.finish().await;
+    }
+}
+
+#[tokio::test]
 async fn a_purchase_that_cost_nothing_is_refunded_without_a_transfer() {
     let billing = Billing::start(TestDatabase::Sqlite).await;
     let customer = billing.customer();
@@ -334,20 +357,20 @@ async fn of_two_first_purchases_at_once_the_second_is_refused_with_its_reason() 
 }
 
 #[tokio::test]
-async fn who_was_given_everything_back_has_not_purchased() {
+async fn who_was_given_everything_back_has_purchased_all_the_same() {
     let billing = Billing::start(TestDatabase::Sqlite).await;
     let customer = billing.customer_with(10_000).await;
     let tariff = billing.tariff(1_000).await;
     let purchase = bought(&customer, tariff).await;
     refund(&billing, &purchase).await.expect(200);
     let (answer, hold) = billing.begin(&customer, tariff).await;
-    assert!(!hold.has_purchased);
+    assert!(hold.has_purchased);
     let first = shared::contracts::PromocodeHeldV1 {
         first_purchase_only: true,
         ..held(&hold, 100)
     };
     billing.service.peers.say(&first).await;
-    answer.await.unwrap().expect(201);
+    answer.await.unwrap().expect_problem(422, "promocode_refused");
     let told: Vec<UserId> = billing
         .service
         .peers

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
     contracts::{Permission, Reason, RefusalCode},
-    http::{Caller, Cursor, Json, Page, PageQuery, Problem, Query},
+    http::{Caller, Cursor, Json, Page, PageQuery, Problem, Query, in_range},
     ids::{CampaignId, PromocodeId, PurchaseId, RefusalId, TariffId, UserId},
 };
 use utoipa::{IntoParams, ToSchema};
@@ -104,6 +104,8 @@ pub(super) async fn list_refusals(
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<RefusalBody>>, Problem> {
     caller.require(Permission::RefusalsRead)?;
+    in_range("from", which.from)?;
+    in_range("to", which.to)?;
     let part = part(&query)?;
     let promocode = match which.promocode.as_deref().map(PromocodeCode::parse) {
         None => None,

@@ -40,7 +40,7 @@ impl MigrationTrait for Eligibility {
             .get_connection()
             .execute_unprepared(
                 "INSERT INTO purchasers (user_id, heard_at) SELECT user_id, MIN(updated_at) FROM redemptions \
-                 WHERE status = 'confirmed' GROUP BY user_id",
+                 WHERE status IN ('confirmed', 'returned') GROUP BY user_id",
             )
             .await?;
         for (name, table, columns) in [

@@ -1,6 +1,6 @@
 //! Shows which purchases have their letter, for holding them against billing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, DbErr};
 use shared::{
@@ -28,6 +28,20 @@ pub async fn letters_of_purchases(
             ))
         })
         .collect()
+}
+
+/// Which of these purchases have a letter about their refund.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn refunds_with_a_letter(
+    conn: &impl ConnectionTrait,
+    purchases: &[PurchaseId],
+) -> Result<HashSet<PurchaseId>, DbErr> {
+    let family = LetterKind::PurchaseRefunded.family();
+    let about = purchases.iter().map(|purchase| format!("{family}:{purchase}"));
+    let rows = store::letter::list_about(conn, about).await?;
+    rows.iter().map(|(about, _)| purchase(about)).collect()
 }
 
 /// At most `limit` letters about how purchases ended that were made before `before`, each with its

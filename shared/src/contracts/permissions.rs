@@ -1,12 +1,15 @@
 //! What a token can allow. Roles are auth's affair; services check permissions only.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 macro_rules! permissions {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// One thing that a role may allow; checked by the service that acts.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Permission {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*
         }
@@ -23,6 +26,21 @@ macro_rules! permissions {
         }
     };
 }
+
+/// Not derived, since the derive does not see the names that the macro gives the variants.
+impl PartialSchema for Permission {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Self::ALL.iter().map(|permission| permission.as_str())))
+            .description(Some(
+                "One thing that a role may allow; checked by the service that acts.",
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for Permission {}
 
 permissions! {
     /// See any user.

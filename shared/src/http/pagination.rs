@@ -87,6 +87,22 @@ impl PageQuery {
     }
 }
 
+/// Takes an instant of the query that the databases can tell: they keep the years 0 to 9999.
+///
+/// # Errors
+/// 400 when `parameter` is outside of them.
+pub fn in_range(parameter: &str, instant: Option<Instant>) -> Result<(), Problem> {
+    if instant.is_none_or(|instant| (0..=9_999).contains(&instant.year())) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::BAD_REQUEST,
+        "invalid_query",
+        "The query has invalid parameters",
+    )
+    .detail(format!("`{parameter}` must be in the years 0 to 9999.")))
+}
+
 /// One page of a list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Page<T> {
