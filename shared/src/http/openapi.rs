@@ -159,7 +159,11 @@ impl Access {
         }
         let mut refusals = vec![
             refusal("401", "unauthenticated", "there is no token."),
-            refusal("401", "invalid_token", "it is not one of ours, or its session has ended."),
+            refusal(
+                "401",
+                "invalid_token",
+                "it is not one of ours, or its session has ended.",
+            ),
             refusal("401", "token_expired", "it is to be refreshed."),
             refusal("403", "user_blocked", "the account is blocked."),
         ];
@@ -212,26 +216,50 @@ fn refusals_of_input(operation: &Operation) -> Vec<Refusal> {
         refusals.push(refusal("404", "not_found", when));
     }
     if has(&ParameterIn::Query) {
-        refusals.push(refusal("400", "invalid_query", "a parameter of the query is wrong."));
+        refusals.push(refusal(
+            "400",
+            "invalid_query",
+            "a parameter of the query is wrong.",
+        ));
     }
     if has_named("cursor") {
-        refusals.push(refusal("400", "invalid_cursor", "the cursor is not one of this list."));
+        refusals.push(refusal(
+            "400",
+            "invalid_cursor",
+            "the cursor is not one of this list.",
+        ));
     }
     if has_named("Idempotency-Key") {
         refusals.extend([
-            refusal("400", "invalid_idempotency_key", "it has not 1 to 255 visible ASCII characters."),
-            refusal("409", "idempotency_key_in_flight", "the first request with this key still runs."),
-            refusal("422", "idempotency_key_reused", "the key was used for another request."),
+            refusal(
+                "400",
+                "invalid_idempotency_key",
+                "it has not 1 to 255 visible ASCII characters.",
+            ),
+            refusal(
+                "409",
+                "idempotency_key_in_flight",
+                "the first request with this key still runs.",
+            ),
+            refusal(
+                "422",
+                "idempotency_key_reused",
+                "the key was used for another request.",
+            ),
         ]);
     }
-    let is_json = |body: &RequestBody| body.content.contains_key("application/json");
+    let is_json = |body: &RefOr<RequestBody>| matches!(body, RefOr::T(body) if body.content.contains_key("application/json"));
     if operation.request_body.as_ref().is_some_and(is_json) {
         refusals.extend([
             refusal("400", "malformed_json", "the body is not JSON."),
             refusal("400", "unreadable_body", "the body broke off."),
             refusal("413", "body_too_large", "the body has more than 256 KiB."),
             refusal("415", "unsupported_media_type", "the body is not sent as JSON."),
-            refusal("422", "invalid_request", "fields of the body are wrong; `errors` says which."),
+            refusal(
+                "422",
+                "invalid_request",
+                "fields of the body are wrong; `errors` says which.",
+            ),
         ]);
     }
     refusals
@@ -249,7 +277,11 @@ fn complete_operation(operation: &mut Operation, service: ServiceName) {
     }
     let mut refusals = access.refusals();
     refusals.extend(refusals_of_input(operation));
-    refusals.push(refusal("500", "internal_error", "something went wrong on our side."));
+    refusals.push(refusal(
+        "500",
+        "internal_error",
+        "something went wrong on our side.",
+    ));
     refusals.push(refusal("503", "unavailable", "not at the moment; try again."));
     let responses = &mut operation.responses.responses;
     for Refusal { status, code, when } in refusals {
