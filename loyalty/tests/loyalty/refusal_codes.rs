@@ -153,7 +153,7 @@ impl<'a> Case<'a> {
     async fn make_campaign(&self) -> Value {
         let mut terms = json!({"name": "Case", "discount": {"type": "free"}});
         let mut eligibility = json!({});
-        let mut set = |terms: &mut Value, code, name: &str, value: Value| {
+        let set = |terms: &mut Value, code, name: &str, value: Value| {
             if self.has(code) {
                 terms[name] = value;
             }

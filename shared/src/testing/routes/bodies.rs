@@ -1,6 +1,7 @@
 //! Bodies that are wrong, made from one that is right and from what is said of it.
 
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::description::Description;
 
@@ -274,12 +275,21 @@ fn out_of_bounds(schema: &Value, value: &Value) -> Vec<Value> {
                 bad.push(json!([]));
             }
             if let (Some(length), Some(item)) = (length("maxItems"), items.first()) {
-                bad.push(json!(vec![item; length + 1]));
+                bad.push((0..=length).map(|number| another(item, number)).collect());
             }
         }
         _ => {}
     }
     bad
+}
+
+/// Something like `item`, but another for each `number`: a list may be a set.
+fn another(item: &Value, number: usize) -> Value {
+    match item {
+        Value::String(text) if Uuid::parse_str(text).is_ok() => json!(Uuid::from_u128(number as u128)),
+        Value::String(text) => json!(format!("{text}{number}")),
+        other => other.clone(),
+    }
 }
 
 /// `discount.amount`, `eligibility.users[0]`.
