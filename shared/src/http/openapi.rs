@@ -321,3 +321,65 @@ fn problem(description: &str) -> Response {
         )
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use utoipa::openapi::path::OperationBuilder;
+
+    use super::*;
+
+    /// What a completed operation with this security and this 403 of its own says of `status`.
+    fn said_of(
+        status: &str,
+        security: Option<Vec<SecurityRequirement>>,
+        own: Option<&str>,
+    ) -> Option<String> {
+        let mut operation = OperationBuilder::new().securities(security).build();
+        if let Some(own) = own {
+            let response = ResponseBuilder::new().description(own).build();
+            operation
+                .responses
+                .responses
+                .insert("403".to_owned(), RefOr::T(response));
+        }
+        complete_operation(&mut operation, ServiceName::Billing);
+        let value = serde_json::to_value(&operation).unwrap();
+        let text = &value["responses"][status]["description"];
+        text.as_str().map(str::to_owned)
+    }
+
+    fn needing(permissions: &[&str]) -> SecurityRequirement {
+        SecurityRequirement::new(TOKEN, permissions.to_vec())
+    }
+
+    #[test]
+    fn forbidden_is_claimed_where_a_permission_is_named() {
+        let said = |security| said_of("403", security, None);
+        let always = said(Some(vec![needing(&["tariffs.write"])])).unwrap();
+        assert!(
+            always.contains("`forbidden`: it needs the permission `tariffs.write`."),
+            "{always}"
+        );
+        let sometimes = said(Some(vec![needing(&[]), needing(&["billing.read"])])).unwrap();
+        assert!(
+            sometimes.contains("`forbidden`: what is asked for needs"),
+            "{sometimes}"
+        );
+        assert_eq!(said(None).unwrap(), "`user_blocked`: the account is blocked.");
+        assert_eq!(said(Some(vec![SecurityRequirement::default()])), None);
+        assert_eq!(
+            said_of("401", Some(vec![SecurityRequirement::default()]), None),
+            None
+        );
+    }
+
+    #[test]
+    fn what_a_handler_says_stays_and_the_rest_is_added() {
+        let said = |own| said_of("403", None, Some(own)).unwrap();
+        assert_eq!(
+            said("`wrong_password`: it is another."),
+            "`wrong_password`: it is another. `user_blocked`: the account is blocked."
+        );
+        assert_eq!(said("`user_blocked`: too."), "`user_blocked`: too.");
+    }
+}
