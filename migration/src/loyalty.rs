@@ -2,6 +2,7 @@
 
 mod m20261121_000003_promocodes;
 mod m20261121_000022_eligibility;
+mod m20261127_000041_told_grants;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_promocodes::Promocodes),
             Box::new(Operation),
             Box::new(m20261121_000022_eligibility::Eligibility),
+            Box::new(m20261127_000041_told_grants::ToldGrants),
         ]
     }
 }
