@@ -14,7 +14,7 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{AppState, other_version, part, promocode_exists};
+use super::{AppState, campaigns::campaign_archived, other_version, part, promocode_exists};
 use crate::{
     app::{
         create_promocode::{self, CreatePromocode, CreatePromocodeError, KeptPromocode},
@@ -125,7 +125,7 @@ impl From<KeptPromocode> for PromocodeBody {
     request_body = NewPromocodeBody,
     responses(
         (status = 201, body = PromocodeBody),
-        (status = 409, description = "There is such a promocode already."),
+        (status = 409, description = "There is such a promocode already, or the campaign is archived."),
     ))]
 pub(super) async fn create_promocode(
     State(state): State<AppState>,
@@ -187,7 +187,7 @@ pub(super) struct PromocodeChangeBody {
 /// Switches a promocode off or on. What is held goes on.
 #[utoipa::path(patch, path = "/campaigns/{id}/promocodes/{code}",
     params(("id" = CampaignId, Path), ("code" = String, Path)), request_body = PromocodeChangeBody,
-    responses((status = 200, body = PromocodeBody), (status = 409, description = "It is in another version.")))]
+    responses((status = 200, body = PromocodeBody), (status = 409, description = "It is in another version, or the campaign is archived.")))]
 pub(super) async fn change_promocode(
     State(state): State<AppState>,
     caller: Caller,
@@ -214,6 +214,7 @@ impl From<CreatePromocodeError> for Problem {
     fn from(error: CreatePromocodeError) -> Self {
         match error {
             CreatePromocodeError::CampaignNotFound => Self::not_found("campaign"),
+            CreatePromocodeError::Archived => campaign_archived(),
             CreatePromocodeError::Invalid(errors) => Self::invalid(&promocode_errors("", &errors)),
             CreatePromocodeError::PromocodeExists => promocode_exists(),
             error @ CreatePromocodeError::Store(_) => Self::internal(&error),
@@ -225,6 +226,7 @@ impl From<SwitchPromocodeError> for Problem {
     fn from(error: SwitchPromocodeError) -> Self {
         match error {
             SwitchPromocodeError::NotFound => Self::not_found("promocode"),
+            SwitchPromocodeError::Archived => campaign_archived(),
             SwitchPromocodeError::OtherVersion(version) => other_version(version),
             error @ SwitchPromocodeError::Store(_) => Self::internal(&error),
         }
