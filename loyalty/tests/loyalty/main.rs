@@ -15,6 +15,7 @@ mod openapi;
 mod reconcile;
 mod refunds;
 mod refusals;
+mod shared_terms;
 mod stale_holds;
 mod usable;
 mod users;
