@@ -23,6 +23,7 @@ pub(crate) mod replicate_tariffs;
 pub(crate) mod report_stale_holds;
 pub(crate) mod settle_redemptions;
 pub(crate) mod switch_promocode;
+pub(crate) mod tell_of_grants;
 pub(crate) mod validate_promocode;
 
 /// Which part of a list is asked for.

@@ -1,3 +1,4 @@
 //! What loyalty does by itself.
 
 pub(crate) mod report_stale_holds;
+pub(crate) mod tell_of_grants;

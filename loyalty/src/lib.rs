@@ -47,7 +47,10 @@ fn build(context: &Context) -> Result<Service, JobError> {
         }),
         guard,
         handlers: consumers::handlers(currency, &terms, &sessions),
-        jobs: vec![Arc::new(jobs::report_stale_holds::ReportStaleHolds(db))],
+        jobs: vec![
+            Arc::new(jobs::report_stale_holds::ReportStaleHolds(db.clone())),
+            Arc::new(jobs::tell_of_grants::TellOfGrants(db)),
+        ],
         on_wake: Some(Arc::new(move |envelope| {
             sessions.hear(envelope);
             terms.hear(envelope);

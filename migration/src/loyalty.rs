@@ -2,6 +2,9 @@
 
 mod m20261121_000003_promocodes;
 mod m20261121_000022_eligibility;
+mod m20261127_000040_recounts;
+mod m20261127_000041_told_grants;
+mod m20261127_000042_codes_of_refusals;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -19,6 +22,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_promocodes::Promocodes),
             Box::new(Operation),
             Box::new(m20261121_000022_eligibility::Eligibility),
+            Box::new(m20261127_000040_recounts::Recounts),
+            Box::new(m20261127_000041_told_grants::ToldGrants),
+            Box::new(m20261127_000042_codes_of_refusals::CodesOfRefusals),
         ]
     }
 }

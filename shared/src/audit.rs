@@ -78,7 +78,29 @@ pub struct Deed {
 /// # Errors
 /// When the database refuses.
 pub async fn record(tx: &Tx, deed: Deed) -> Result<(), DbErr> {
-    let row = ActiveModel {
+    Entity::insert(row(tx, deed))
+        .exec_without_returning(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Writes down several, in their order.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn record_all(tx: &Tx, deeds: Vec<Deed>) -> Result<(), DbErr> {
+    let mut rows = deeds.into_iter().map(|deed| row(tx, deed)).peekable();
+    while rows.peek().is_some() {
+        // Under both databases' limits of parameters.
+        Entity::insert_many(rows.by_ref().take(500))
+            .exec_without_returning(tx.conn())
+            .await?;
+    }
+    Ok(())
+}
+
+fn row(tx: &Tx, deed: Deed) -> ActiveModel {
+    ActiveModel {
         id: Set(AuditId::new(tx.now())),
         at: Set(tx.now()),
         actor: Set(deed.actor),
@@ -86,9 +108,7 @@ pub async fn record(tx: &Tx, deed: Deed) -> Result<(), DbErr> {
         subject: Set(deed.subject),
         details: Set(deed.details.to_string()),
         request_id: Set(trace::request_id()),
-    };
-    Entity::insert(row).exec_without_returning(tx.conn()).await?;
-    Ok(())
+    }
 }
 
 /// Which entries.

@@ -11,6 +11,7 @@ use shared::{
     cache::{Cached, ServiceCache, Versioned},
     contracts::{CampaignChangedV1, Envelope, Message as _, TariffChangedV1},
     db::Tx,
+    ids::CampaignId,
     users::{self, entity::Model as User},
 };
 
@@ -32,8 +33,9 @@ impl Cached for Tariff {
 }
 
 impl Cached for Campaign {
-    /// The second, since what knows nothing of eligibility must not be read as asking for none.
-    const KIND: &'static str = "campaign.v2";
+    /// The third, since what knows nothing of uses that were not counted must not be read as
+    /// having none.
+    const KIND: &'static str = "campaign.v3";
 
     fn version(&self) -> i64 {
         self.version
@@ -126,12 +128,16 @@ impl CachedTerms {
         known: KnownPromocode,
     ) -> Result<Option<(Promocode, Campaign)>, DbErr> {
         let id = known.promocode.campaign_id;
-        let read = async {
-            let kept = store::campaigns::find(conn, id).await?;
-            Ok(kept.map(|kept| kept.campaign))
-        };
-        let campaign: Result<_, DbErr> = self.campaigns.get_or_read(id, read).await;
-        let Some(campaign) = campaign? else {
+        let mut campaign = self.campaign(conn, id).await?;
+        if campaign
+            .as_ref()
+            .is_some_and(|campaign| campaign.version < known.campaign_version)
+        {
+            // Another replica has changed it, and its event has not come yet.
+            self.campaigns.hear(id, known.campaign_version);
+            campaign = self.campaign(conn, id).await?;
+        }
+        let Some(campaign) = campaign else {
             return Ok(None);
         };
         if known.campaign_version >= campaign.version {
@@ -140,6 +146,14 @@ impl CachedTerms {
         // It may be the promocode that has changed since, and another replica that did it.
         let promocode = read_promocode(conn, &known.promocode.code).await?;
         Ok(promocode.map(|read| (read.promocode, campaign)))
+    }
+
+    async fn campaign(&self, conn: &impl ConnectionTrait, id: CampaignId) -> Result<Option<Campaign>, DbErr> {
+        let read = async {
+            let kept = store::campaigns::find(conn, id).await?;
+            Ok(kept.map(|kept| kept.campaign))
+        };
+        self.campaigns.get_or_read(id, read).await
     }
 
     /// Once `tx` has committed, forgets what the promocode was before. Whatever changes one calls

@@ -15,11 +15,7 @@ use crate::{
         campaign::{Campaign, CampaignError, CampaignStatus},
         campaign_change::CampaignChange,
     },
-    store::{
-        self,
-        campaigns::KeptCampaign,
-        recounts::{self, CampaignLimit},
-    },
+    store::{self, campaigns::KeptCampaign, recounts},
 };
 
 /// What an administrator asks for.
@@ -76,24 +72,24 @@ pub(crate) async fn change_campaign(
         return Ok(kept);
     };
     kept.campaign = changed;
-    let after = &kept.campaign;
-    for (limit, was, is) in [
-        (
-            CampaignLimit::Total,
-            before.max_redemptions,
-            after.max_redemptions,
-        ),
-        (CampaignLimit::PerUser, before.max_per_user, after.max_per_user),
-    ] {
-        if was.is_none() && is.is_some() {
-            recounts::begin(tx.conn(), after.id, limit).await?;
-        }
-        if was != is {
-            recounts::set_limit(tx.conn(), after.id, limit, is).await?;
-        }
-    }
+    recount(tx, &before, &kept.campaign).await?;
     keep_version(tx, terms, input.by, "campaign.change", &before, &kept).await?;
     Ok(kept)
+}
+
+/// Has every use counted that a new limit is to count. Holds wait meanwhile, so that nothing here
+/// may take longer the more users there are.
+async fn recount(tx: &Tx, before: &Campaign, after: &Campaign) -> Result<(), DbErr> {
+    if before.recounted.total != after.recounted.total {
+        recounts::begin_total(tx.conn(), after.id).await?;
+    }
+    if before.max_redemptions != after.max_redemptions {
+        recounts::limit_total(tx.conn(), after.id, after.max_redemptions).await?;
+    }
+    if before.recounted.per_user != after.recounted.per_user {
+        recounts::begin_users(tx.conn(), after.id).await?;
+    }
+    Ok(())
 }
 
 /// Keeps the version, writes down who made it, and says it.

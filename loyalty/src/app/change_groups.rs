@@ -8,6 +8,7 @@ use shared::{
     ids::{GroupId, UserId},
 };
 
+use super::delete_grant::deletion;
 use crate::{
     domain::group::{GroupName, GroupNameError},
     store,
@@ -70,7 +71,10 @@ pub(crate) async fn rename_group(
 pub(crate) async fn delete_group(tx: &Tx, by: UserId, id: GroupId) -> Result<(), ChangeGroupError> {
     let group = lock(tx, id).await?;
     let size = store::groups::sizes(tx.conn(), [id]).await?.remove(&id);
+    let grants = store::grants::lock_of_group(tx.conn(), id).await?;
     store::groups::delete(tx.conn(), id).await?;
+    let taken_back = grants.iter().map(|grant| deletion(by, grant)).collect();
+    audit::record_all(tx, taken_back).await?;
     let details = json!({"before": {"name": group.name, "members": size.unwrap_or(0)}});
     Ok(write_down(tx, by, "group.delete", id, details).await?)
 }

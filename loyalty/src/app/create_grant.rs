@@ -4,22 +4,18 @@ use sea_orm::DbErr;
 use serde_json::json;
 use shared::{
     audit::{self, Deed},
-    contracts::PromocodeGrantedV1,
     db::Tx,
     ids::{GrantId, GroupId, PromocodeId, UserId},
 };
 
-use super::read_grants::ShownGrant;
+use super::{
+    read_grants::ShownGrant,
+    tell_of_grants::{next_to_tell, say_granted},
+};
 use crate::{
-    domain::{
-        campaign::{Campaign, CampaignStatus},
-        promocode::{Promocode, PromocodeCode},
-    },
+    domain::{campaign::CampaignStatus, promocode::PromocodeCode},
     store::{self, grants::Grant},
 };
-
-/// Users of a group that are read at once.
-const BATCH: u64 = 1_000;
 
 /// Which promocode is meant.
 #[derive(Clone, Debug)]
@@ -61,7 +57,8 @@ pub(crate) enum CreateGrantError {
     Store(#[from] DbErr),
 }
 
-/// Each user hears of it: of a group, those who are in it now.
+/// Each user hears of it: of a group, those who are in it now. Of a large one only the first do
+/// here; [`tell_of_grants`](super::tell_of_grants) goes on.
 pub(crate) async fn create_grant(tx: &Tx, input: CreateGrant) -> Result<ShownGrant, CreateGrantError> {
     let found = match input.promocode {
         ThePromocode::Code(typed) => match PromocodeCode::parse(&typed) {
@@ -71,8 +68,10 @@ pub(crate) async fn create_grant(tx: &Tx, input: CreateGrant) -> Result<ShownGra
         ThePromocode::Id(id) => store::promocodes::find(tx.conn(), id).await?,
     };
     let promocode = found.ok_or(CreateGrantError::PromocodeNotFound)?;
-    let campaign = store::campaigns::find(tx.conn(), promocode.campaign_id).await?;
-    let campaign = campaign.ok_or(CreateGrantError::PromocodeNotFound)?.campaign;
+    // It stays as it is until this is committed.
+    let mut found = store::campaigns::share(tx.conn(), [promocode.campaign_id]).await?;
+    let campaign = found.remove(&promocode.campaign_id);
+    let campaign = campaign.ok_or(CreateGrantError::PromocodeNotFound)?;
     if campaign.status == CampaignStatus::Archived {
         return Err(CreateGrantError::Archived);
     }
@@ -85,13 +84,23 @@ pub(crate) async fn create_grant(tx: &Tx, input: CreateGrant) -> Result<ShownGra
     {
         return Err(CreateGrantError::GroupNotFound);
     }
-    let grant = Grant {
+    let mut grant = Grant {
         id: GrantId::new(tx.now()),
         promocode_id: promocode.id,
         user_id,
         group_id,
         granted_by: input.by,
         granted_at: tx.now(),
+        tells_until: None,
+        told_to: None,
+    };
+    let first = match group_id {
+        Some(group) => {
+            // By when they came, since clocks of replicas differ: everybody who is in it.
+            grant.tells_until = store::groups::last_added(tx.conn(), group).await?;
+            next_to_tell(tx, &mut grant).await?
+        }
+        None => user_id.into_iter().collect(),
     };
     if !store::grants::insert(tx.conn(), &grant).await? {
         return Err(CreateGrantError::GrantExists);
@@ -108,41 +117,9 @@ pub(crate) async fn create_grant(tx: &Tx, input: CreateGrant) -> Result<ShownGra
         }),
     };
     audit::record(tx, deed).await?;
-    match input.to {
-        Grantee::User(user) => say_granted(tx, &grant, user, &promocode, &campaign)?,
-        Grantee::Group(group) => {
-            let mut last = None;
-            loop {
-                let users = store::groups::members_after(tx.conn(), group, last, BATCH).await?;
-                let Some(end) = users.last() else { break };
-                last = Some(*end);
-                for user in users {
-                    say_granted(tx, &grant, user, &promocode, &campaign)?;
-                }
-            }
-        }
-    }
+    say_granted(tx, &grant, &first, &promocode, &campaign)?;
     Ok(ShownGrant {
         grant,
         promocode: promocode.code.into(),
     })
-}
-
-fn say_granted(
-    tx: &Tx,
-    grant: &Grant,
-    user_id: UserId,
-    promocode: &Promocode,
-    campaign: &Campaign,
-) -> Result<(), DbErr> {
-    tx.emit(&PromocodeGrantedV1 {
-        grant_id: grant.id,
-        user_id,
-        campaign_id: campaign.id,
-        campaign_name: campaign.name.clone(),
-        promocode: promocode.code.as_str().to_owned(),
-        ends_at: campaign.ends_at,
-        granted_at: grant.granted_at,
-    })
-    .map(drop)
 }

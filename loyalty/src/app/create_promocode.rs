@@ -9,7 +9,10 @@ use shared::{
 };
 
 use crate::{
-    domain::promocode::{NewPromocode, PromocodeError},
+    domain::{
+        campaign::CampaignStatus,
+        promocode::{NewPromocode, PromocodeError},
+    },
     store,
 };
 
@@ -31,6 +34,8 @@ pub(crate) struct CreatePromocode {
 pub(crate) enum CreatePromocodeError {
     #[error("there is no such campaign")]
     CampaignNotFound,
+    #[error("the campaign is archived")]
+    Archived,
     #[error("fields of the promocode can't be taken")]
     Invalid(Vec<PromocodeError>),
     #[error("there is such a promocode already")]
@@ -44,11 +49,13 @@ pub(crate) async fn create_promocode(
     tx: &Tx,
     input: CreatePromocode,
 ) -> Result<KeptPromocode, CreatePromocodeError> {
-    if store::campaigns::find(tx.conn(), input.campaign_id)
-        .await?
-        .is_none()
-    {
-        return Err(CreatePromocodeError::CampaignNotFound);
+    // It stays as it is until this is committed.
+    let mut found = store::campaigns::share(tx.conn(), [input.campaign_id]).await?;
+    let campaign = found
+        .remove(&input.campaign_id)
+        .ok_or(CreatePromocodeError::CampaignNotFound)?;
+    if campaign.status == CampaignStatus::Archived {
+        return Err(CreatePromocodeError::Archived);
     }
     let promocode = input
         .promocode

@@ -8,7 +8,7 @@ use shared::{
     ids::{GrantId, UserId},
 };
 
-use crate::store;
+use crate::store::{self, grants::Grant};
 
 /// Why a grant can't be taken back.
 #[derive(Debug, thiserror::Error)]
@@ -24,16 +24,20 @@ pub(crate) async fn delete_grant(tx: &Tx, by: UserId, id: GrantId) -> Result<(),
     let grant = store::grants::lock(tx.conn(), id).await?;
     let grant = grant.ok_or(DeleteGrantError::NotFound)?;
     store::grants::delete(tx.conn(), id).await?;
-    let deed = Deed {
+    audit::record(tx, deletion(by, &grant)).await?;
+    Ok(())
+}
+
+/// What is written down of a grant that is taken back.
+pub(super) fn deletion(by: UserId, grant: &Grant) -> Deed {
+    Deed {
         actor: Some(by),
         action: "grant.delete",
-        subject: id.0,
+        subject: grant.id.0,
         details: json!({
             "promocode_id": grant.promocode_id,
             "user_id": grant.user_id,
             "group_id": grant.group_id,
         }),
-    };
-    audit::record(tx, deed).await?;
-    Ok(())
+    }
 }

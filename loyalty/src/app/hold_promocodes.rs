@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use iso_currency::Currency;
 use sea_orm::DbErr;
 use shared::{
-    contracts::{HoldPromocodeV1, PromocodeHeldV1, PromocodeRefusedV1, Reason},
+    contracts::{HoldPromocodeV1, PromocodeHeldV1, PromocodeRefusedV1, Reason, RefusalCode},
     db::{Tx, race},
     ids::{CampaignId, PurchaseId, RefusalId, UserId},
     money::Money,
@@ -15,7 +15,7 @@ use shared::{
 use super::relations::Relations;
 use crate::{
     domain::{
-        batch::{CounterNotLoaded, Hold, InBatch, counters_needed, decide_batch, limits},
+        batch::{CounterNotLoaded, Hold, InBatch, counters_needed, decide_batch, limits, recounts_users},
         campaign::{Campaign, RefundPolicy},
         decision::{Decision, Found, HoldRequest, ImpossiblePrice},
         masking::mask,
@@ -60,7 +60,7 @@ pub(crate) async fn hold_promocodes(
     let holds: Vec<_> = asked.holds(&relations).collect();
     let limits = limits_of(&holds);
     // From here on others wait for this transaction.
-    let mut locked = store::counters::lock(tx.conn(), &limits).await?;
+    let mut locked = store::counters::lock(tx.conn(), limits).await?;
     let decisions = decide_batch(&holds, &mut locked.counters)?;
 
     let outcome = Outcome::of(tx, &asked.commands, &holds, &decisions);
@@ -71,6 +71,8 @@ pub(crate) async fn hold_promocodes(
     }
     store::refusals::insert(tx.conn(), &outcome.refusals).await?;
     store::counters::write(tx.conn(), &locked).await?;
+    // Billing knows of purchases that were made before loyalty heard of any.
+    store::purchasers::insert(tx.conn(), outcome.not_first(), tx.now()).await?;
     outcome.say(tx, currency)?;
     outcome.count(tx);
     Ok(())
@@ -130,14 +132,14 @@ impl<'a> Asked<'a> {
             return Ok(asked);
         }
         let codes: BTreeSet<_> = asked.codes().flatten().collect();
+        // Nobody changes the terms, and with them what is counted, before this is committed; nor
+        // the promocodes, which are read behind that wait.
+        asked.campaigns = store::campaigns::share_of_codes(tx.conn(), &codes).await?;
         let promocodes = store::promocodes::find_by_codes(tx.conn(), &codes).await?;
         asked.promocodes = promocodes
             .into_iter()
             .map(|found| (found.code.clone(), found))
             .collect();
-        let campaigns: BTreeSet<_> = asked.promocodes.values().map(|found| found.campaign_id).collect();
-        // Nobody changes the terms, and with them what is counted, before this is committed.
-        asked.campaigns = store::campaigns::share(tx.conn(), campaigns).await?;
         Ok(asked)
     }
 
@@ -177,10 +179,13 @@ impl<'a> Asked<'a> {
 
 /// The counters that the holds need, each once.
 fn limits_of(holds: &[Hold<'_>]) -> Limits {
-    let needed = holds
-        .iter()
-        .filter_map(|hold| Some(limits(hold.found?, hold.request.user_id)));
-    needed.flatten().collect()
+    let mut needed = Limits::default();
+    for hold in holds {
+        let Some(found) = hold.found else { continue };
+        needed.most.extend(limits(found, hold.request.user_id));
+        needed.recounted.extend(recounts_users(found.campaign));
+    }
+    needed
 }
 
 /// What is to be kept and said.
@@ -232,6 +237,21 @@ impl Outcome {
             (Decision::Held(_), None) => return,
         }
         self.redemptions.push(redemption);
+    }
+
+    /// Who was refused for having bought before.
+    fn not_first(&self) -> BTreeSet<UserId> {
+        let is_not_first = |refusal: &&Refusal| {
+            refusal
+                .reasons
+                .iter()
+                .any(|reason| reason.code == RefusalCode::NotFirstPurchase)
+        };
+        self.refusals
+            .iter()
+            .filter(is_not_first)
+            .map(|refusal| refusal.user_id)
+            .collect()
     }
 
     fn count(self, tx: &Tx) {

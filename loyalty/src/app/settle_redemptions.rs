@@ -1,19 +1,22 @@
 //! Makes redemptions follow their purchases: confirms, or cancels and gives the use back; after a
 //! refund as the terms say that priced them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::DbErr;
 use shared::{
     clock::Instant,
     contracts::{PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1},
     db::{Tx, race},
-    ids::{PurchaseId, TariffId, UserId},
+    ids::{CampaignId, PurchaseId, TariffId, UserId},
     telemetry::metrics::REDEMPTIONS,
 };
 
 use crate::{
-    domain::redemption::{PurchaseOutcome, RedemptionStatus, settle},
+    domain::{
+        campaign::Recounted,
+        redemption::{PurchaseOutcome, RedemptionStatus, settle},
+    },
     store::{self, redemptions::Redemption},
 };
 
@@ -112,15 +115,37 @@ impl PurchaseEnded {
     }
 }
 
+/// What the campaigns say of which a use may come back that was not counted when it was taken. They
+/// are shared: a limit that is being added counts the use, and then it must be taken off again.
+async fn recounted(
+    tx: &Tx,
+    ended: &[PurchaseEnded],
+    kept: &BTreeMap<PurchaseId, Redemption>,
+) -> Result<HashMap<CampaignId, Recounted>, DbErr> {
+    let campaigns: BTreeSet<_> = ended
+        .iter()
+        .filter(|purchase| !matches!(purchase.ending, Ending::Paid))
+        .filter_map(|purchase| kept.get(&purchase.purchase_id))
+        .filter(|redemption| redemption.stands().is_ok_and(RedemptionStatus::takes_a_use))
+        .filter(|redemption| !(redemption.counted_campaign && redemption.counted_user))
+        .filter_map(|redemption| redemption.campaign_id)
+        .collect();
+    let shared = store::campaigns::share(tx.conn(), campaigns).await?;
+    let recounted = shared.into_iter().map(|(id, campaign)| (id, campaign.recounted));
+    Ok(recounted.collect())
+}
+
 /// May hold the same purchase several times; the highest version of each wins.
 ///
-/// Locks these redemptions and no count of uses: see [`store::returned_uses`].
+/// Locks these redemptions and no count of uses: see [`store::returned_uses`]. Of what failed or
+/// was refunded it shares the campaigns, if they may have begun to count.
 pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Result<(), DbErr> {
     if ended.is_empty() {
         return Ok(());
     }
     let purchases: BTreeSet<_> = ended.iter().map(|purchase| purchase.purchase_id).collect();
     let mut kept = store::redemptions::lock_many(tx.conn(), purchases).await?;
+    let recounted = recounted(tx, ended, &kept).await?;
     let mut new: BTreeMap<PurchaseId, Redemption> = BTreeMap::new();
     let mut changed = BTreeSet::new();
     let mut given_back = Vec::new();
@@ -143,7 +168,11 @@ pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Resu
             continue;
         };
         if settlement.use_given_back {
-            given_back.extend(redemption.counted_in().map(|counter| (id, counter)));
+            let campaign = redemption
+                .campaign_id
+                .and_then(|campaign| recounted.get(&campaign));
+            let counted = redemption.counted_in(campaign.copied().unwrap_or_default());
+            given_back.extend(counted.map(|counter| (id, counter)));
         }
         if redemption.status != status.as_str() {
             redemption.status = status.as_str().to_owned();

@@ -10,7 +10,7 @@ use shared::{
 
 use super::cached_terms::CachedTerms;
 use crate::{
-    domain::promocode::PromocodeCode,
+    domain::{campaign::CampaignStatus, promocode::PromocodeCode},
     store::{self, promocodes::KeptPromocode},
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct SwitchPromocode {
 pub(crate) enum SwitchPromocodeError {
     #[error("there is no such promocode in the campaign")]
     NotFound,
+    #[error("the campaign is archived")]
+    Archived,
     #[error("the promocode is in version {0} by now")]
     OtherVersion(i64),
     #[error("the database refused")]
@@ -50,6 +52,9 @@ pub(crate) async fn switch_promocode(
     let code = PromocodeCode::parse(&input.code).map_err(|_| SwitchPromocodeError::NotFound)?;
     let campaign = store::campaigns::lock(tx.conn(), input.campaign_id).await?;
     let mut campaign = campaign.ok_or(SwitchPromocodeError::NotFound)?;
+    if campaign.campaign.status == CampaignStatus::Archived {
+        return Err(SwitchPromocodeError::Archived);
+    }
     let found = store::promocodes::lock_of_campaign(tx.conn(), input.campaign_id, &code).await?;
     let mut kept = found.ok_or(SwitchPromocodeError::NotFound)?;
     let promocode = &mut kept.promocode;

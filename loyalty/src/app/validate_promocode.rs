@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{
-        batch::{CounterNotLoaded, counters_needed, usage},
+        batch::{CounterNotLoaded, counters_needed, recounts_users, usage},
         decision::{Decision, Found, HoldRequest, Usage, decide},
         discount::Priced,
         eligibility::Relation,
@@ -166,7 +166,8 @@ async fn count(
     user: UserId,
 ) -> Result<(Usage, Relation, bool), ValidatePromocodeError> {
     let needed = counters_needed(found, user);
-    let mut counters = store::counters::find(conn, &needed).await?;
+    let recounted = recounts_users(found.campaign).into_iter().collect();
+    let mut counters = store::counters::find(conn, &needed, &recounted).await?;
     for key in needed {
         counters.entry(key).or_default();
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use shared::ids::{CampaignId, PromocodeId, PurchaseId, UserId};
 
 use super::{
+    campaign::Campaign,
     decision::{Decision, Found, HoldRequest, Usage, decide},
     eligibility::Relation,
 };
@@ -50,6 +51,37 @@ pub fn limits(found: Found<'_>, user_id: UserId) -> Vec<(CounterKey, i64)> {
         .into_iter()
         .filter_map(|(key, limit)| Some((key, limit?)))
         .collect()
+}
+
+/// Those of them that count for all promocodes of the campaign.
+#[must_use]
+pub fn campaign_limits(campaign: &Campaign, user_id: UserId) -> Vec<(CounterKey, i64)> {
+    let limits = [
+        (CounterKey::Campaign(campaign.id), campaign.max_redemptions),
+        (CounterKey::User(campaign.id, user_id), campaign.max_per_user),
+    ];
+    limits
+        .into_iter()
+        .filter_map(|(key, limit)| Some((key, limit?)))
+        .collect()
+}
+
+/// What they say, for showing: what is not there counts nothing.
+#[must_use]
+pub fn campaign_usage(campaign: &Campaign, user_id: UserId, counters: &Counters) -> Usage {
+    let used = |key| counters.get(&key).copied().unwrap_or_default();
+    Usage {
+        promocode_used: 0,
+        campaign_used: used(CounterKey::Campaign(campaign.id)),
+        user_used: used(CounterKey::User(campaign.id, user_id)),
+    }
+}
+
+/// The campaign, if its users may have taken uses that are in no counter of theirs yet.
+#[must_use]
+pub fn recounts_users(campaign: &Campaign) -> Option<CampaignId> {
+    let counts = campaign.max_per_user.is_some() && campaign.recounted.per_user.is_some();
+    counts.then_some(campaign.id)
 }
 
 /// What the counters say about a use of `found` by `user_id`.
@@ -137,7 +169,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        campaign::{Campaign, CampaignStatus, RefundPolicy},
+        campaign::{CampaignStatus, Recounted, RefundPolicy},
         discount::Discount,
         eligibility::Eligibility,
         promocode::{Promocode, PromocodeCode},
@@ -159,6 +191,7 @@ mod tests {
             requires_grant: false,
             listed: false,
             refund_policy: RefundPolicy::default(),
+            recounted: Recounted::default(),
         }
     }
 

@@ -115,6 +115,26 @@ pub struct Campaign {
     pub listed: bool,
     /// What becomes of a use when its purchase is refunded.
     pub refund_policy: RefundPolicy,
+    /// Which of its counts began when uses were taken already.
+    #[serde(default, skip_serializing_if = "Recounted::is_nothing")]
+    pub recounted: Recounted,
+}
+
+/// The versions of a campaign in which a limit was added to it last. A use that was taken by an
+/// older version counts from then on, though it was not counted when it was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recounted {
+    /// The limit of all its uses.
+    pub total: Option<i64>,
+    /// The limit of each user's.
+    pub per_user: Option<i64>,
+}
+
+impl Recounted {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Campaign {
@@ -271,6 +291,7 @@ impl NewCampaign {
             requires_grant: self.requires_grant,
             listed: self.listed,
             refund_policy: self.refund_policy,
+            recounted: Recounted::default(),
         })
     }
 

@@ -68,9 +68,20 @@ impl CampaignChange {
         let changed = Campaign {
             version: campaign.version,
             status: campaign.status,
+            recounted: campaign.recounted,
             ..terms.into_campaign(campaign.id, currency)?
         };
-        Ok((changed != *campaign).then(|| changed.next_version()))
+        if changed == *campaign {
+            return Ok(None);
+        }
+        let mut changed = changed.next_version();
+        if campaign.max_redemptions.is_none() && changed.max_redemptions.is_some() {
+            changed.recounted.total = Some(changed.version);
+        }
+        if campaign.max_per_user.is_none() && changed.max_per_user.is_some() {
+            changed.recounted.per_user = Some(changed.version);
+        }
+        Ok(Some(changed))
     }
 }
 
@@ -161,6 +172,27 @@ mod tests {
             ..campaign
         };
         assert_eq!(changed, expected);
+    }
+
+    #[test]
+    fn a_limit_that_is_added_counts_what_was_taken_by_older_versions() {
+        let change = |total, per_user| CampaignChange {
+            max_redemptions: Some(total),
+            max_per_user: Some(per_user),
+            ..CampaignChange::default()
+        };
+        let mut campaign = campaign();
+        for (total, per_user, recounted) in [
+            (Some(6), Some(1), (None, Some(2))),
+            (Some(7), Some(2), (None, Some(2))),
+            (None, None, (None, Some(2))),
+            (Some(7), None, (Some(5), Some(2))),
+            (Some(7), Some(3), (Some(5), Some(6))),
+        ] {
+            let changed = change(total, per_user).apply(&campaign, Currency::RUB);
+            campaign = changed.unwrap().unwrap();
+            assert_eq!((campaign.recounted.total, campaign.recounted.per_user), recounted);
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ use super::{
     promocode::{Promocode, as_shown},
 };
 
+/// How many tariffs a refusal names at most: it travels, and is kept.
+const MOST_TOLD: usize = 20;
+
 /// What is asked: a promocode, for something at a price.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HoldRequest {
@@ -120,7 +123,7 @@ pub fn decide(
     };
     let case = Case {
         request,
-        promocode,
+        promocode: Some(promocode),
         campaign,
         usage,
         relation,
@@ -133,10 +136,31 @@ pub fn decide(
     }
 }
 
+/// Whether a promocode of `campaign` could be held, as far as that is not about the promocode
+/// itself.
+#[must_use]
+pub fn campaign_admits(
+    request: &HoldRequest,
+    campaign: &Campaign,
+    usage: &Usage,
+    relation: Relation,
+    user_status: Option<UserStatus>,
+) -> bool {
+    let case = Case {
+        request,
+        promocode: None,
+        campaign,
+        usage,
+        relation,
+    };
+    user_may_act(user_status).is_none() && CONDITIONS.iter().all(|condition| condition(&case).is_none())
+}
+
 /// Everything that a condition may look at.
 struct Case<'a> {
     request: &'a HoldRequest,
-    promocode: &'a Promocode,
+    /// None where its campaign alone is looked at.
+    promocode: Option<&'a Promocode>,
     campaign: &'a Campaign,
     usage: &'a Usage,
     relation: Relation,
@@ -219,7 +243,7 @@ fn user_is_meant(case: &Case<'_>) -> Option<Reason> {
 }
 
 fn promocode_is_enabled(case: &Case<'_>) -> Option<Reason> {
-    case.promocode.disabled.then(|| {
+    case.promocode?.disabled.then(|| {
         reason(
             RefusalCode::PromocodeDisabled,
             "The promocode was switched off.",
@@ -273,7 +297,7 @@ fn campaign_is_not_paused(case: &Case<'_>) -> Option<Reason> {
 }
 
 fn promocode_has_uses_left(case: &Case<'_>) -> Option<Reason> {
-    let (limit, used) = (case.promocode.max_uses?, case.usage.promocode_used);
+    let (limit, used) = (case.promocode?.max_uses?, case.usage.promocode_used);
     (used >= limit).then(|| {
         reason(
             RefusalCode::UsesExhausted,
@@ -314,7 +338,10 @@ fn tariff_is_eligible(case: &Case<'_>) -> Option<Reason> {
         reason(
             RefusalCode::TariffNotEligible,
             "The promocode is not for this tariff.",
-            json!(tariffs),
+            json!({
+                "tariffs": tariffs.iter().take(MOST_TOLD).collect::<Vec<_>>(),
+                "count": tariffs.len(),
+            }),
             json!(tariff),
         )
     })

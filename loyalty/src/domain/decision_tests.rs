@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::{
-    campaign::RefundPolicy,
+    campaign::{Recounted, RefundPolicy},
     discount::Discount,
     eligibility::{Eligibility, NewUsers},
     masking::mask,
@@ -47,6 +47,7 @@ fn campaign() -> Campaign {
         requires_grant: false,
         listed: false,
         refund_policy: RefundPolicy::default(),
+        recounted: Recounted::default(),
     }
 }
 
@@ -316,6 +317,19 @@ fn what_requires_a_grant_is_for_nobody_without_one() {
 }
 
 #[test]
+fn of_very_many_tariffs_a_refusal_names_some_and_says_how_many_there_are() {
+    let many: Vec<_> = (1..=1_000).map(|id| TariffId(Uuid::from_u128(id))).collect();
+    let reasons = refused(decide_for(
+        NOBODY,
+        |_, campaign| campaign.eligibility.tariffs = many.iter().copied().collect(),
+        None,
+    ));
+    let expected = json!({"tariffs": many[..20], "count": 1_000});
+    assert_eq!(reasons[0].expected, Some(expected.clone()));
+    assert_eq!(mask(&reasons, "HALF")[0].expected, Some(expected));
+}
+
+#[test]
 fn tariff_and_price_are_looked_at_with_what_was_expected_and_found() {
     let other = TariffId(Uuid::from_u128(7));
     let reasons = refused(decide_for(
@@ -331,7 +345,7 @@ fn tariff_and_price_are_looked_at_with_what_was_expected_and_found() {
         codes(&reasons),
         [RefusalCode::TariffNotEligible, RefusalCode::PriceBelowMinimum]
     );
-    assert_eq!(reasons[0].expected, Some(json!([other])));
+    assert_eq!(reasons[0].expected, Some(json!({"tariffs": [other], "count": 1})));
     assert_eq!(reasons[0].found, Some(json!(request().tariff_id)));
     assert_eq!(
         reasons[1].expected,

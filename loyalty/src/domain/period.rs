@@ -57,7 +57,7 @@ impl FromStr for Period {
             _ => return Err(NoPeriod),
         };
         let digits = chars.as_str();
-        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        if digits.starts_with('0') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(NoPeriod);
         }
         match digits.parse() {
@@ -113,6 +113,8 @@ mod tests {
             "PD",
             "P0D",
             "P1001D",
+            "P01D",
+            "P0001Y",
             "P1",
             "P1H",
             "PT1H",

@@ -14,7 +14,7 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{AppState, other_version, part, promocode_exists};
+use super::{AppState, campaigns::campaign_archived, other_version, part, promocode_exists};
 use crate::{
     app::{
         create_promocode::{self, CreatePromocode, CreatePromocodeError, KeptPromocode},
@@ -127,7 +127,7 @@ impl From<KeptPromocode> for PromocodeBody {
     request_body = NewPromocodeBody,
     responses(
         (status = 201, body = PromocodeBody),
-        (status = 409, description = "`promocode_exists`: there is such a promocode already."),
+        (status = 409, description = "`promocode_exists`: there is such a promocode already. `campaign_archived`: its campaign is over for good."),
     ))]
 pub(super) async fn create_promocode(
     State(state): State<AppState>,
@@ -192,7 +192,7 @@ pub(super) struct PromocodeChangeBody {
 #[utoipa::path(patch, path = "/campaigns/{id}/promocodes/{code}",
     security(("access_token" = ["campaigns.write"])),
     params(("id" = CampaignId, Path), ("code" = String, Path)), request_body = PromocodeChangeBody,
-    responses((status = 200, body = PromocodeBody), (status = 409, description = "`version_conflict`: it is in another version.")))]
+    responses((status = 200, body = PromocodeBody), (status = 409, description = "`version_conflict`: it is in another version. `campaign_archived`: its campaign is over for good.")))]
 pub(super) async fn change_promocode(
     State(state): State<AppState>,
     caller: Caller,
@@ -219,6 +219,7 @@ impl From<CreatePromocodeError> for Problem {
     fn from(error: CreatePromocodeError) -> Self {
         match error {
             CreatePromocodeError::CampaignNotFound => Self::not_found("campaign"),
+            CreatePromocodeError::Archived => campaign_archived(),
             CreatePromocodeError::Invalid(errors) => Self::invalid(&promocode_errors("", &errors)),
             CreatePromocodeError::PromocodeExists => promocode_exists(),
             error @ CreatePromocodeError::Store(_) => Self::internal(&error),
@@ -230,6 +231,7 @@ impl From<SwitchPromocodeError> for Problem {
     fn from(error: SwitchPromocodeError) -> Self {
         match error {
             SwitchPromocodeError::NotFound => Self::not_found("promocode"),
+            SwitchPromocodeError::Archived => campaign_archived(),
             SwitchPromocodeError::OtherVersion(version) => other_version(version),
             error @ SwitchPromocodeError::Store(_) => Self::internal(&error),
         }

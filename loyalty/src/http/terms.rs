@@ -218,8 +218,8 @@ pub(super) struct EligibilityBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = NewUsers)]
 pub(super) struct NewUsersBody {
-    /// Registered no longer ago than this when they ask; ISO 8601.
-    #[schema(value_type = String, pattern = "^P[1-9][0-9]{0,3}[DWMY]$", example = "P30D")]
+    /// Registered no longer ago than this when they ask: 1 to 1,000 days, weeks, months or years in ISO 8601.
+    #[schema(value_type = String, pattern = "^P([1-9][0-9]{0,2}|1000)[DWMY]$", example = "P30D")]
     registered_within: Period,
 }
 

@@ -150,7 +150,9 @@ impl UsablePromocodeBody {
     }
 }
 
-/// Promocodes that can be used now: of listed campaigns, and granted ones; the newest first.
+/// Promocodes that can be used now: of listed campaigns, and granted ones; the newest first. A page
+/// that has looked through many may have fewer than `limit`, or none: the list ends where there is no
+/// `next_cursor`.
 #[utoipa::path(get, path = "/promocodes",
     security(("access_token" = []), ("access_token" = ["campaigns.read"])),
     params(Whose, PageQuery),
@@ -164,13 +166,10 @@ pub(super) async fn list_usable_promocodes(
     let user = caller.own_or(whose.user_id, Permission::CampaignsRead)?;
     let part = part(&query)?;
     let usable = read_usable_promocodes(state.db.reader(), user, state.db.now(), part).await?;
-    let cursor = |usable: &UsablePromocode| Cursor {
-        at: usable.kept.created_at,
-        id: usable.kept.promocode.id.0,
-    };
-    Ok(Json(Page::of(usable, part.limit, cursor, |usable| {
-        UsablePromocodeBody::of(usable, state.currency)
-    })))
+    let items = usable.items.into_iter();
+    let items = items.map(|usable| UsablePromocodeBody::of(usable, state.currency));
+    let next = usable.next.map(|(at, id)| Cursor { at, id });
+    Ok(Json(Page::until(items.collect(), next)))
 }
 
 impl From<ValidatePromocodeError> for Problem {

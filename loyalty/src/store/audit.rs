@@ -7,18 +7,23 @@ pub(crate) const CHECKS: &[Check] = &[
     check(
         "a counter of uses is the number of redemptions that take one",
         // One pass over each table, both ways round: a counter without redemptions and redemptions
-        // without a counter are found too.
+        // without a counter are found too. But a user's counter that is to be made from their
+        // redemptions (see `counters`) need not be there yet.
         "SELECT scope_id AS id, scope || ' counts ' || CAST(SUM(used) AS TEXT) || ', redemptions are ' \
          || CAST(SUM(taken) AS TEXT) AS detail FROM ( \
-         SELECT scope, scope_id, CASE WHEN scope = 'user' THEN user_id END AS user_id, used, 0 AS taken FROM counters \
-         UNION ALL SELECT scope, scope_id, CASE WHEN scope = 'user' THEN user_id END, -1, 0 FROM returned_uses \
-         UNION ALL SELECT 'campaign', campaign_id, NULL, 0, 1 FROM redemptions \
-         WHERE status IN ('held', 'confirmed') AND counted_campaign \
-         UNION ALL SELECT 'promocode', promocode_id, NULL, 0, 1 FROM redemptions \
+         SELECT scope, scope_id, CASE WHEN scope = 'user' THEN user_id END AS user_id, used, 0 AS taken, 1 AS made \
+         FROM counters \
+         UNION ALL SELECT scope, scope_id, CASE WHEN scope = 'user' THEN user_id END, -1, 0, \
+         CASE WHEN scope = 'user' THEN 0 ELSE 1 END FROM returned_uses \
+         UNION ALL SELECT 'campaign', campaign_id, NULL, 0, 1, 1 FROM redemptions r LEFT JOIN campaigns c ON c.id = r.campaign_id \
+         WHERE r.status IN ('held', 'confirmed') AND (counted_campaign OR campaign_version < total_recounted_in) \
+         UNION ALL SELECT 'promocode', promocode_id, NULL, 0, 1, 1 FROM redemptions \
          WHERE status IN ('held', 'confirmed') AND counted_promocode \
-         UNION ALL SELECT 'user', campaign_id, user_id, 0, 1 FROM redemptions \
-         WHERE status IN ('held', 'confirmed') AND counted_user \
-         ) AS uses GROUP BY scope, scope_id, user_id HAVING SUM(used) <> SUM(taken)",
+         UNION ALL SELECT 'user', campaign_id, user_id, 0, 1, \
+         CASE WHEN campaign_version < users_recounted_in THEN 0 ELSE 1 END \
+         FROM redemptions r LEFT JOIN campaigns c ON c.id = r.campaign_id \
+         WHERE r.status IN ('held', 'confirmed') AND (counted_user OR campaign_version < users_recounted_in) \
+         ) AS uses GROUP BY scope, scope_id, user_id HAVING SUM(used) <> SUM(taken) AND SUM(made) > 0",
     ),
     check(
         "a promocode is not used more often than it may be",

@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter,
+    QuerySelect, Statement, Value,
 };
 use shared::{
     clock::Instant,
     ids::{CampaignId, UserId},
 };
 
-use super::{from_json, page::Part, to_json, unreadable};
-use crate::domain::campaign::{Campaign, CampaignStatus, RefundPolicy};
+use super::{from_json, page::Part, promocodes, to_json, unreadable};
+use crate::domain::{
+    campaign::{Campaign, CampaignStatus, Recounted, RefundPolicy},
+    promocode::PromocodeCode,
+};
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -36,6 +40,8 @@ mod entity {
         pub requires_grant: bool,
         pub listed: bool,
         pub refund_policy: String,
+        pub total_recounted_in: Option<i64>,
+        pub users_recounted_in: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -102,6 +108,10 @@ fn read(row: Model) -> Result<KeptCampaign, DbErr> {
             listed: row.listed,
             refund_policy: RefundPolicy::parse(&row.refund_policy)
                 .ok_or_else(|| unreadable("refund policy", &row.refund_policy))?,
+            recounted: Recounted {
+                total: row.total_recounted_in,
+                per_user: row.users_recounted_in,
+            },
         },
         created_at: row.created_at,
     })
@@ -124,6 +134,8 @@ fn row(campaign: &Campaign, created_at: Instant) -> Result<ActiveModel, DbErr> {
         requires_grant: Set(campaign.requires_grant),
         listed: Set(campaign.listed),
         refund_policy: Set(campaign.refund_policy.as_str().to_owned()),
+        total_recounted_in: Set(campaign.recounted.total),
+        users_recounted_in: Set(campaign.recounted.per_user),
     })
 }
 
@@ -176,21 +188,71 @@ async fn insert_version(
 /// The campaign, locked until the end of the transaction: no hold is decided by its terms
 /// meanwhile, and those that were are committed.
 pub(crate) async fn lock(conn: &impl ConnectionTrait, id: CampaignId) -> Result<Option<KeptCampaign>, DbErr> {
+    let backend = conn.get_database_backend();
+    if backend == DbBackend::Postgres {
+        // In a statement of its own, so that the next one sees what was committed until then.
+        let sql = format!("SELECT pg_advisory_xact_lock({})", queue_of("$1::uuid"));
+        conn.execute_raw(Statement::from_sql_and_values(backend, sql, [id.0.into()]))
+            .await?;
+    }
     let found = Entity::find_by_id(id).lock_exclusive();
     found.one(conn).await?.map(read).transpose()
 }
 
 /// The campaigns, in terms that stay in force until the end of the transaction. Locked in their
-/// order; whoever else only shares them does not wait.
+/// order; whoever else only shares them does not wait, unless somebody came before who is to
+/// change one.
 pub(crate) async fn share(
     conn: &impl ConnectionTrait,
     ids: impl IntoIterator<Item = CampaignId>,
 ) -> Result<HashMap<CampaignId, Campaign>, DbErr> {
-    let found = Entity::find()
-        .filter(Column::Id.is_in(ids))
-        .order_by_asc(Column::Id)
-        .lock_shared();
-    by_id(found.all(conn).await?)
+    let ids = ids.into_iter().map(|id| id.0.into()).collect();
+    share_those(conn, "SELECT id FROM campaigns WHERE id", ids).await
+}
+
+/// The same of the campaigns that promocodes with these codes belong to. What is read of a
+/// promocode afterwards stays as it is, too: who changes one locks its campaign before.
+pub(crate) async fn share_of_codes(
+    conn: &impl ConnectionTrait,
+    codes: impl IntoIterator<Item = &PromocodeCode>,
+) -> Result<HashMap<CampaignId, Campaign>, DbErr> {
+    let codes = codes.into_iter().map(|code| code.as_str().into()).collect();
+    share_those(conn, "SELECT campaign_id AS id FROM promocodes WHERE code", codes).await
+}
+
+/// Those of which `which` names the ids when it is one of `values`.
+async fn share_those(
+    conn: &impl ConnectionTrait,
+    which: &str,
+    values: Vec<Value>,
+) -> Result<HashMap<CampaignId, Campaign>, DbErr> {
+    if values.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let places: Vec<_> = (1..=values.len()).map(|place| format!("${place}")).collect();
+    let asked = format!("{which} IN ({})", places.join(", "));
+    let backend = conn.get_database_backend();
+    let sql = match backend {
+        // One writes at a time there.
+        DbBackend::Sqlite => format!("SELECT * FROM campaigns WHERE id IN ({asked}) ORDER BY id"),
+        // The row's lock reads the newest terms, however long the queue was; but those who come may
+        // share it past somebody who waits to change it, so all stand in a queue before it.
+        _ => format!(
+            "WITH queued AS MATERIALIZED (SELECT id, pg_advisory_xact_lock_shared({}) \
+             FROM (SELECT DISTINCT id FROM ({asked}) AS asked ORDER BY id) AS sorted) \
+             SELECT campaigns.* FROM campaigns JOIN queued ON queued.id = campaigns.id \
+             ORDER BY campaigns.id FOR SHARE OF campaigns",
+            queue_of("id")
+        ),
+    };
+    let shared = Entity::find().from_raw_sql(Statement::from_sql_and_values(backend, sql, values));
+    by_id(shared.all(conn).await?)
+}
+
+/// The advisory lock that stands for a campaign, on PostgreSQL: it is granted in the order in
+/// which it is asked for. Should two campaigns ever have the same, they wait for each other.
+fn queue_of(id: &str) -> String {
+    format!("hashtextextended('campaign ' || ({id})::text, 0)")
 }
 
 /// The campaign, in its current terms.
@@ -198,12 +260,29 @@ pub(crate) async fn find(conn: &impl ConnectionTrait, id: CampaignId) -> Result<
     Entity::find_by_id(id).one(conn).await?.map(read).transpose()
 }
 
-/// The campaigns, in their current terms.
-pub(crate) async fn find_many(
+/// The campaigns that run at `now` and may be shown to `user`: they are listed, or a promocode of
+/// theirs is granted to them.
+pub(crate) async fn running_for(
     conn: &impl ConnectionTrait,
-    ids: impl IntoIterator<Item = CampaignId>,
+    user: UserId,
+    now: Instant,
 ) -> Result<HashMap<CampaignId, Campaign>, DbErr> {
-    by_id(Entity::find().filter(Column::Id.is_in(ids)).all(conn).await?)
+    let runs = Condition::all()
+        .add(Column::Status.eq(CampaignStatus::Active.as_str()))
+        .add(
+            Condition::any()
+                .add(Column::StartsAt.is_null())
+                .add(Column::StartsAt.lte(now)),
+        )
+        .add(
+            Condition::any()
+                .add(Column::EndsAt.is_null())
+                .add(Column::EndsAt.gt(now)),
+        );
+    let shown = Condition::any()
+        .add(Column::Listed.eq(true))
+        .add(Column::Id.in_subquery(promocodes::campaigns_of_granted(user)));
+    by_id(Entity::find().filter(runs).filter(shown).all(conn).await?)
 }
 
 fn by_id(rows: Vec<Model>) -> Result<HashMap<CampaignId, Campaign>, DbErr> {

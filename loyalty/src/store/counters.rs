@@ -4,8 +4,11 @@
 //! once in a transaction. A use that is given back waits for none of these locks: it is kept as a
 //! row of its own (see [`returned_uses`]), which whoever locks the count next takes off it. So
 //! what a count says is right only together with those rows.
+//!
+//! Where each user's uses began to be limited after some were taken, no count is made then: who
+//! needs a user's count first makes it from their redemptions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::{
     Condition, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
@@ -14,7 +17,7 @@ use sea_orm::{
 use shared::ids::{CampaignId, PromocodeId, UserId};
 use uuid::Uuid;
 
-use super::{CHUNK, returned_uses, unreadable};
+use super::{CHUNK, recounts, redemptions, returned_uses, unreadable};
 use crate::domain::batch::{CounterKey, Counters};
 
 mod entity {
@@ -53,8 +56,14 @@ pub(super) const CAMPAIGN: &str = "campaign";
 const PROMOCODE: &str = "promocode";
 pub(super) const USER: &str = "user";
 
-/// Counts of uses that are to be locked, each with the limit that it is kept under if it is new.
-pub(crate) type Limits = BTreeMap<CounterKey, i64>;
+/// Counts of uses that are to be locked.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    /// Each with the limit that it is kept under.
+    pub most: BTreeMap<CounterKey, i64>,
+    /// Campaigns whose users' uses began to be limited after some were taken.
+    pub recounted: BTreeSet<CampaignId>,
+}
 
 /// How a key is stored: kind, id, user.
 pub(super) fn columns(key: CounterKey) -> (&'static str, Uuid, UserId) {
@@ -121,8 +130,13 @@ fn take_off(counters: &mut Counters, given_back: impl IntoIterator<Item = Counte
     Ok(())
 }
 
-/// The counts as they are at this moment, for showing; one that is not there yet is absent.
-pub(crate) async fn find(conn: &impl ConnectionTrait, keys: &[CounterKey]) -> Result<Counters, DbErr> {
+/// The counts of `keys` as they are at this moment, for showing; one that nothing was ever counted
+/// in may be absent. `recounted` as in [`Limits`].
+pub(crate) async fn find(
+    conn: &impl ConnectionTrait,
+    keys: &[CounterKey],
+    recounted: &BTreeSet<CampaignId>,
+) -> Result<Counters, DbErr> {
     if keys.is_empty() {
         return Ok(Counters::new());
     }
@@ -130,8 +144,38 @@ pub(crate) async fn find(conn: &impl ConnectionTrait, keys: &[CounterKey]) -> Re
     let given_back = returned_uses::find(conn, keys.iter().copied()).await?;
     let rows = Entity::find().filter(with_keys(keys.iter().copied()));
     let mut counters = read(rows.all(conn).await?)?;
-    take_off(&mut counters, given_back)?;
+    let not_made = not_made(keys.iter(), &counters, recounted);
+    let is_made = |key: &CounterKey| match key {
+        CounterKey::User(campaign, user) => !not_made.get(campaign).is_some_and(|users| users.contains(user)),
+        _ => true,
+    };
+    take_off(&mut counters, given_back.into_iter().filter(is_made))?;
+    for (campaign, users) in not_made {
+        let taken = redemptions::taken_by(conn, campaign, &users).await?;
+        counters.extend(
+            taken
+                .into_iter()
+                .map(|(user, uses)| (CounterKey::User(campaign, user), uses)),
+        );
+    }
     Ok(counters)
+}
+
+/// The users whose counts are not there, by campaign, though they may have taken uses.
+fn not_made<'a>(
+    keys: impl Iterator<Item = &'a CounterKey>,
+    there: &Counters,
+    recounted: &BTreeSet<CampaignId>,
+) -> BTreeMap<CampaignId, Vec<UserId>> {
+    let mut users: BTreeMap<CampaignId, Vec<UserId>> = BTreeMap::new();
+    for key in keys.filter(|key| !there.contains_key(key)) {
+        if let CounterKey::User(campaign, user) = key
+            && recounted.contains(campaign)
+        {
+            users.entry(*campaign).or_default().push(*user);
+        }
+    }
+    users
 }
 
 /// Counts that this transaction has locked.
@@ -141,23 +185,30 @@ pub(crate) struct Locked {
     stored: Counters,
     /// As they are, whatever was given back taken off; to be changed by who has locked them.
     pub counters: Counters,
+    /// The limit that each is kept under.
+    most: BTreeMap<CounterKey, i64>,
 }
 
 /// Locks the counts until the end of the transaction and says what they are; those that are not
-/// there yet begin at 0, and stay there even if every use is refused then.
+/// there yet begin at 0, and stay there even if every use is refused then. The transaction shares
+/// their campaigns.
 ///
 /// Two transactions that lock here never wait for each other in a circle, if each does it once.
-pub(crate) async fn lock(conn: &impl ConnectionTrait, limits: &Limits) -> Result<Locked, DbErr> {
-    if limits.is_empty() {
+pub(crate) async fn lock(conn: &impl ConnectionTrait, limits: Limits) -> Result<Locked, DbErr> {
+    let Limits { most, recounted } = limits;
+    if most.is_empty() {
         return Ok(Locked::default());
     }
     let there = read(
         Entity::find()
-            .filter(with_keys(limits.keys().copied()))
+            .filter(with_keys(most.keys().copied()))
             .all(conn)
             .await?,
     )?;
-    let missing: Vec<_> = limits
+    for (campaign, users) in not_made(most.keys(), &there, &recounted) {
+        recounts::count_users(conn, campaign, &users).await?;
+    }
+    let missing: Vec<_> = most
         .iter()
         .filter(|(key, _)| !there.contains_key(key))
         .map(|(key, limit)| row(*key, 0, Some(*limit)))
@@ -170,15 +221,29 @@ pub(crate) async fn lock(conn: &impl ConnectionTrait, limits: &Limits) -> Result
             .exec_without_returning(conn)
             .await?;
     }
-    let stored = read(lock_rows(conn, limits.keys().copied()).await?)?;
+    let stored = read(lock_rows(conn, most.keys().copied()).await?)?;
     // A statement of its own, begun under the locks: it sees all that was given back until now,
     // and nobody else takes it off.
     let mut counters = stored.clone();
     take_off(
         &mut counters,
-        returned_uses::take(conn, limits.keys().copied()).await?,
+        returned_uses::take(conn, most.keys().copied()).await?,
     )?;
-    Ok(Locked { stored, counters })
+    Ok(Locked {
+        stored,
+        counters,
+        most,
+    })
+}
+
+impl Locked {
+    /// What the database is to see to: the limit, or what is used already where that is more, since
+    /// a limit may be lowered below it. Then no more than before is used.
+    fn kept_under(&self, key: CounterKey, used: i64) -> Option<i64> {
+        let most = *self.most.get(&key)?;
+        let before = self.stored.get(&key).copied().unwrap_or_default();
+        Some(if used <= before && used > most { used } else { most })
+    }
 }
 
 /// Writes the counts that are not as they were.
@@ -187,13 +252,17 @@ pub(crate) async fn write(conn: &impl ConnectionTrait, locked: &Locked) -> Resul
         .counters
         .iter()
         .filter(|(key, used)| locked.stored.get(key) != Some(used));
-    // Without the limit, which the row has kept since it was made: what this transaction read of
-    // the campaign's terms may be older than its lock.
-    let rows: Vec<_> = changed.map(|(key, used)| row(*key, *used, None)).collect();
+    let rows: Vec<_> = changed
+        .map(|(key, used)| row(*key, *used, locked.kept_under(*key, *used)))
+        .collect();
     for chunk in rows.chunks(CHUNK) {
         // Absolute values, right because the rows are locked.
         Entity::insert_many(chunk.iter().cloned().map(IntoActiveModel::into_active_model))
-            .on_conflict(on_key().update_column(Column::Used).to_owned())
+            .on_conflict(
+                on_key()
+                    .update_columns([Column::Used, Column::MaxUses])
+                    .to_owned(),
+            )
             .exec_without_returning(conn)
             .await?;
     }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
-    sea_query::OnConflict,
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, LockBehavior, LockType, OnConflict},
 };
 use shared::ids::{GrantId, GroupId, PromocodeId, UserId};
 
@@ -28,6 +29,10 @@ mod entity {
         pub group_id: Option<GroupId>,
         pub granted_by: UserId,
         pub granted_at: Instant,
+        /// Some of the group are to be told of it yet: of those who have been in it since then.
+        pub tells_until: Option<Instant>,
+        /// Whom of them was told last, by id.
+        pub told_to: Option<UserId>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -48,6 +53,8 @@ pub(crate) async fn insert(conn: &impl ConnectionTrait, grant: &Grant) -> Result
         group_id: Set(grant.group_id),
         granted_by: Set(grant.granted_by),
         granted_at: Set(grant.granted_at),
+        tells_until: Set(grant.tells_until),
+        told_to: Set(grant.told_to),
     };
     let grantee = if grant.user_id.is_some() {
         Column::UserId
@@ -68,6 +75,45 @@ pub(crate) async fn insert(conn: &impl ConnectionTrait, grant: &Grant) -> Result
 /// The grant, locked until the end of the transaction.
 pub(crate) async fn lock(conn: &impl ConnectionTrait, id: GrantId) -> Result<Option<Grant>, DbErr> {
     Entity::find_by_id(id).lock_exclusive().one(conn).await
+}
+
+/// The grants to a group, locked in their order until the end of the transaction.
+pub(crate) async fn lock_of_group(conn: &impl ConnectionTrait, group: GroupId) -> Result<Vec<Grant>, DbErr> {
+    Entity::find()
+        .filter(Column::GroupId.eq(group))
+        .order_by_asc(Column::Id)
+        .lock_exclusive()
+        .all(conn)
+        .await
+}
+
+/// Whether there is a grant that somebody is to be told of yet.
+pub(crate) async fn any_to_tell(conn: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    Ok(to_tell().one(conn).await?.is_some())
+}
+
+/// The oldest of them, locked; those that another replica has in hand are left to it.
+pub(crate) async fn lock_to_tell(conn: &impl ConnectionTrait) -> Result<Option<Grant>, DbErr> {
+    to_tell()
+        .order_by_asc(Column::Id)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .one(conn)
+        .await
+}
+
+fn to_tell() -> sea_orm::Select<Entity> {
+    Entity::find().filter(Column::TellsUntil.is_not_null())
+}
+
+/// Writes who of the group was told of a grant that this transaction has locked.
+pub(crate) async fn update_told(conn: &impl ConnectionTrait, grant: &Grant) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::TellsUntil, Expr::value(grant.tells_until))
+        .col_expr(Column::ToldTo, Expr::value(grant.told_to))
+        .filter(Column::Id.eq(grant.id))
+        .exec(conn)
+        .await?;
+    Ok(())
 }
 
 /// Takes a grant back.

@@ -7,7 +7,10 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict, Query, SelectStatement},
 };
-use shared::ids::{GroupId, UserId};
+use shared::{
+    clock::Instant,
+    ids::{GroupId, UserId},
+};
 
 use super::page::Part;
 
@@ -157,14 +160,31 @@ pub(crate) async fn list_members(
         .await
 }
 
-/// At most `limit` users of a group, by id, from behind `after` on.
+/// When the last of those came who are in a group; none if nobody is in it.
+pub(crate) async fn last_added(
+    conn: &impl ConnectionTrait,
+    group: GroupId,
+) -> Result<Option<Instant>, DbErr> {
+    let last = members::Entity::find()
+        .filter(members::Column::GroupId.eq(group))
+        .order_by_desc(members::Column::AddedAt)
+        .one(conn)
+        .await?;
+    Ok(last.map(|member| member.added_at))
+}
+
+/// At most `limit` users who have been in a group since `until` or longer, by id, from behind
+/// `after` on.
 pub(crate) async fn members_after(
     conn: &impl ConnectionTrait,
     group: GroupId,
+    until: Instant,
     after: Option<UserId>,
     limit: u64,
 ) -> Result<Vec<UserId>, DbErr> {
-    let mut select = members::Entity::find().filter(members::Column::GroupId.eq(group));
+    let mut select = members::Entity::find()
+        .filter(members::Column::GroupId.eq(group))
+        .filter(members::Column::AddedAt.lte(until));
     if let Some(after) = after {
         select = select.filter(members::Column::UserId.gt(after));
     }

@@ -1,11 +1,12 @@
 //! Promocodes.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
-    sea_query::{Expr, OnConflict, Query, SelectStatement},
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
+    QueryTrait, Select,
+    sea_query::{Asterisk, Expr, OnConflict, Order, Query, SelectStatement, UnionType},
 };
 use shared::{
     clock::Instant,
@@ -14,10 +15,7 @@ use shared::{
 use uuid::Uuid;
 
 use super::{campaigns, grants, groups, page::Part, unreadable};
-use crate::domain::{
-    campaign::CampaignStatus,
-    promocode::{Promocode, PromocodeCode},
-};
+use crate::domain::promocode::{Promocode, PromocodeCode};
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -195,13 +193,21 @@ pub(crate) async fn list(
     rows.into_iter().map(read).collect()
 }
 
-/// At most `limit` promocodes, newest first from behind `after` on, that `user` may be shown at
-/// `now`: switched on, of a campaign that runs and is listed, or granted to them. Whether they
-/// may use them is another question.
-pub(crate) async fn shown_to(
+/// Which promocodes are looked through for a user.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub user: UserId,
+    /// All of these campaigns.
+    pub all_of: Vec<CampaignId>,
+    /// Of these, what is granted to the user.
+    pub granted_of: Vec<CampaignId>,
+}
+
+/// At most `limit` of them, newest first from behind `after` on. Reads about as many, however many
+/// the campaigns have.
+pub(crate) async fn find_shown(
     conn: &impl ConnectionTrait,
-    user: UserId,
-    now: Instant,
+    shown: &Shown,
     after: Option<(Instant, Uuid)>,
     limit: u64,
 ) -> Result<Vec<KeptPromocode>, DbErr> {
@@ -209,36 +215,60 @@ pub(crate) async fn shown_to(
         after,
         limit: limit.saturating_sub(1),
     };
-    let shown = Condition::any()
-        .add(
-            Column::CampaignId.in_subquery(running(now).and_where(campaigns::Column::Listed.eq(true)).take()),
-        )
-        .add(Column::Id.in_subquery(granted_to(user)));
-    let of_running = Entity::find()
-        .filter(Column::Disabled.eq(false))
-        .filter(Column::CampaignId.in_subquery(running(now)))
-        .filter(shown);
-    let rows = part
-        .of(of_running, Column::CreatedAt, Column::Id)
+    let newest = |select: Select<Entity>| {
+        let branch = part.of(select, Column::CreatedAt, Column::Id).into_query();
+        Query::select()
+            .column(Asterisk)
+            .from_subquery(branch, "branch")
+            .take()
+    };
+    let mut branches: Vec<_> = shown
+        .all_of
+        .iter()
+        .map(|campaign| newest(Entity::find().filter(Column::CampaignId.eq(*campaign))))
+        .collect();
+    if !shown.granted_of.is_empty() {
+        let granted = Entity::find()
+            .filter(Column::Id.in_subquery(granted_to(shown.user)))
+            .filter(Column::CampaignId.is_in(shown.granted_of.iter().copied()));
+        branches.push(newest(granted));
+    }
+    let mut found = Vec::new();
+    for chunk in branches.chunks(BRANCHES) {
+        found.extend(newest_of(conn, chunk, limit).await?);
+    }
+    found.sort_unstable_by_key(|kept| Reverse((kept.created_at, kept.promocode.id.0)));
+    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(found)
+}
+
+/// Campaigns that are looked into in one statement; SQLite takes a few hundred.
+const BRANCHES: usize = 100;
+
+/// The newest of all `branches`, of which each gives its newest.
+async fn newest_of(
+    conn: &impl ConnectionTrait,
+    branches: &[SelectStatement],
+    limit: u64,
+) -> Result<Vec<KeptPromocode>, DbErr> {
+    let Some((first, others)) = branches.split_first() else {
+        return Ok(Vec::new());
+    };
+    let mut all = first.clone();
+    for other in others {
+        all.union(UnionType::All, other.clone());
+    }
+    let newest = Query::select()
+        .column(Asterisk)
+        .from_subquery(all, "shown")
+        .order_by(Column::CreatedAt, Order::Desc)
+        .order_by(Column::Id, Order::Desc)
+        .limit(limit)
+        .take();
+    let rows = Model::find_by_statement(conn.get_database_backend().build(&newest))
         .all(conn)
         .await?;
     rows.into_iter().map(read).collect()
-}
-
-/// The ids of campaigns that run at `now`.
-fn running(now: Instant) -> SelectStatement {
-    use campaigns::Column as Of;
-    Query::select()
-        .column(Of::Id)
-        .from(campaigns::Entity)
-        .and_where(Of::Status.eq(CampaignStatus::Active.as_str()))
-        .cond_where(
-            Condition::any()
-                .add(Of::StartsAt.is_null())
-                .add(Of::StartsAt.lte(now)),
-        )
-        .cond_where(Condition::any().add(Of::EndsAt.is_null()).add(Of::EndsAt.gt(now)))
-        .take()
 }
 
 /// The ids of promocodes that are granted to `user`, or to a group that they are in.
@@ -251,5 +281,14 @@ fn granted_to(user: UserId) -> SelectStatement {
                 .add(grants::Column::UserId.eq(user))
                 .add(grants::Column::GroupId.in_subquery(groups::of_user(user))),
         )
+        .take()
+}
+
+/// The ids of the campaigns of these.
+pub(super) fn campaigns_of_granted(user: UserId) -> SelectStatement {
+    Query::select()
+        .column(Column::CampaignId)
+        .from(Entity)
+        .and_where(Column::Id.in_subquery(granted_to(user)))
         .take()
 }

@@ -1,85 +1,40 @@
-//! What becomes of counts when a campaign's limits change. The campaign is locked, so that no use
-//! of it is taken meanwhile; uses may still be given back, which changes a redemption and adds a
+//! What becomes of counts when a campaign's limits change, whose uses were not counted before. None
+//! of its uses is taken meanwhile; some may be given back, which changes a redemption and adds a
 //! returned use in one commit.
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Statement,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Statement, Value,
     sea_query::{Expr, ExprTrait as _},
 };
-use shared::ids::CampaignId;
+use shared::ids::{CampaignId, UserId};
 
-use super::{counters, redemptions};
-use crate::domain::redemption::RedemptionStatus;
+use super::{CHUNK, counters};
 
-/// Which of a campaign's limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CampaignLimit {
-    /// Of all its uses.
-    Total,
-    /// Of each user's.
-    PerUser,
-}
-
-/// Begins to count uses for a limit that the campaign did not have: those that are taken count
-/// from now on, so that each is taken off again when it comes back.
-pub(crate) async fn begin(
-    conn: &impl ConnectionTrait,
-    campaign: CampaignId,
-    limit: CampaignLimit,
-) -> Result<(), DbErr> {
-    let counted = match limit {
-        CampaignLimit::Total => redemptions::Column::CountedCampaign,
-        CampaignLimit::PerUser => redemptions::Column::CountedUser,
-    };
-    let taking = RedemptionStatus::ALL
-        .into_iter()
-        .filter(|status| status.takes_a_use())
-        .map(RedemptionStatus::as_str);
-    // Waits for those who settle one of them now, and looks at it again then.
-    redemptions::Entity::update_many()
-        .col_expr(counted, Expr::value(true))
-        .filter(redemptions::Column::CampaignId.eq(campaign))
-        .filter(redemptions::Column::Status.is_in(taking))
-        .filter(counted.eq(false))
-        .exec(conn)
-        .await?;
-    let (kind, user, column) = match limit {
-        CampaignLimit::Total => (counters::CAMPAIGN, "$3", "counted_campaign"),
-        CampaignLimit::PerUser => (counters::USER, "user_id", "counted_user"),
-    };
+/// Begins to count all uses of a campaign that this transaction has locked, and that had no limit:
+/// those that are taken count from now on.
+pub(crate) async fn begin_total(conn: &impl ConnectionTrait, campaign: CampaignId) -> Result<(), DbErr> {
     // One statement, so that it sees a use either as taken or as given back and not taken off yet.
-    let sql = format!(
-        "INSERT INTO counters (scope, scope_id, user_id, used) \
-         SELECT $1, $2, who, COUNT(*) FROM ( \
-         SELECT {user} AS who FROM redemptions \
-         WHERE campaign_id = $2 AND {column} AND status IN ('held', 'confirmed') \
-         UNION ALL SELECT user_id FROM returned_uses WHERE scope = $1 AND scope_id = $2 \
-         ) AS uses GROUP BY who \
-         ON CONFLICT (scope, scope_id, user_id) DO UPDATE SET used = excluded.used, max_uses = NULL"
-    );
-    let values = [kind.into(), campaign.0.into(), counters::EVERYBODY.0.into()];
-    let used = match limit {
-        CampaignLimit::Total => &values[..],
-        CampaignLimit::PerUser => &values[..2],
-    };
-    let backend = conn.get_database_backend();
-    conn.execute_raw(Statement::from_sql_and_values(backend, sql, used.to_vec()))
-        .await?;
-    Ok(())
+    let sql = "INSERT INTO counters (scope, scope_id, user_id, used) \
+        SELECT $1, $2, $3, COUNT(*) FROM ( \
+        SELECT purchase_id FROM redemptions WHERE campaign_id = $2 AND status IN ('held', 'confirmed') \
+        UNION ALL SELECT purchase_id FROM returned_uses WHERE scope = $1 AND scope_id = $2 \
+        ) AS uses WHERE true \
+        ON CONFLICT (scope, scope_id, user_id) DO UPDATE SET used = excluded.used, max_uses = NULL";
+    let values: [Value; 3] = [
+        counters::CAMPAIGN.into(),
+        campaign.0.into(),
+        counters::EVERYBODY.0.into(),
+    ];
+    run(conn, sql, values).await
 }
 
-/// Keeps the campaign's counts under another limit, or under none. One that counts more already
+/// Keeps the count of all uses under another limit, or under none. One that counts more already
 /// may stay where it is: no more is admitted until enough came back.
-pub(crate) async fn set_limit(
+pub(crate) async fn limit_total(
     conn: &impl ConnectionTrait,
     campaign: CampaignId,
-    limit: CampaignLimit,
     max_uses: Option<i64>,
 ) -> Result<(), DbErr> {
-    let kind = match limit {
-        CampaignLimit::Total => counters::CAMPAIGN,
-        CampaignLimit::PerUser => counters::USER,
-    };
     let kept = match max_uses {
         Some(most) => Expr::case(
             Expr::col(counters::Column::Used).gt(most),
@@ -91,9 +46,60 @@ pub(crate) async fn set_limit(
     };
     counters::Entity::update_many()
         .col_expr(counters::Column::MaxUses, kept)
-        .filter(counters::Column::Scope.eq(kind))
+        .filter(counters::Column::Scope.eq(counters::CAMPAIGN))
         .filter(counters::Column::ScopeId.eq(campaign.0))
         .exec(conn)
         .await?;
+    Ok(())
+}
+
+/// Begins to count each user's uses of a campaign that this transaction has locked, and that had no
+/// such limit: what an earlier one has counted lacks what was taken since. There may be very many
+/// users, so that each is counted when they ask again.
+pub(crate) async fn begin_users(conn: &impl ConnectionTrait, campaign: CampaignId) -> Result<(), DbErr> {
+    counters::Entity::delete_many()
+        .filter(counters::Column::Scope.eq(counters::USER))
+        .filter(counters::Column::ScopeId.eq(campaign.0))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
+/// Makes the counts of these users, as far as they have taken uses and nobody else makes them. The
+/// transaction shares the campaign, and the users are sorted.
+pub(super) async fn count_users(
+    conn: &impl ConnectionTrait,
+    campaign: CampaignId,
+    users: &[UserId],
+) -> Result<(), DbErr> {
+    for chunk in users.chunks(CHUNK) {
+        let places: Vec<_> = (0..chunk.len()).map(|user| format!("${}", user + 3)).collect();
+        let users = places.join(", ");
+        // One statement, as above. One that is being taken now is counted by who takes it, who has
+        // made the count before.
+        let sql = format!(
+            "INSERT INTO counters (scope, scope_id, user_id, used) \
+             SELECT $1, $2, user_id, COUNT(*) FROM ( \
+             SELECT user_id FROM redemptions WHERE campaign_id = $2 AND user_id IN ({users}) \
+             AND status IN ('held', 'confirmed') \
+             UNION ALL SELECT user_id FROM returned_uses \
+             WHERE scope = $1 AND scope_id = $2 AND user_id IN ({users}) \
+             ) AS uses GROUP BY user_id ORDER BY user_id \
+             ON CONFLICT (scope, scope_id, user_id) DO NOTHING"
+        );
+        let values: [Value; 2] = [counters::USER.into(), campaign.0.into()];
+        let values = values.into_iter().chain(chunk.iter().map(|user| user.0.into()));
+        run(conn, &sql, values).await?;
+    }
+    Ok(())
+}
+
+async fn run(
+    conn: &impl ConnectionTrait,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<(), DbErr> {
+    let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
+    conn.execute_raw(statement).await?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use shared::{
 };
 
 use super::{CHUNK, page::Part, unreadable};
-use crate::domain::{batch::CounterKey, redemption::RedemptionStatus};
+use crate::domain::{batch::CounterKey, campaign::Recounted, redemption::RedemptionStatus};
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -45,7 +45,8 @@ mod entity {
         pub final_price: Option<Amount>,
         /// The version of the purchase that it has followed; 0 before any outcome.
         pub purchase_version: i64,
-        /// In which counters its use was counted.
+        /// In which counters its use was counted when it was taken. A limit that was added later
+        /// counts it too: see `Redemption::counted_in`.
         pub counted_campaign: bool,
         pub counted_promocode: bool,
         pub counted_user: bool,
@@ -77,17 +78,24 @@ impl Redemption {
         RedemptionStatus::parse(&self.status).ok_or_else(|| unreadable("status", &self.status))
     }
 
-    /// The counters in which its use was counted.
-    pub(crate) fn counted_in(&self) -> impl Iterator<Item = CounterKey> {
+    /// The counters in which its use, which it still takes, counts by now; `recounted` is what its
+    /// campaign says.
+    pub(crate) fn counted_in(&self, recounted: Recounted) -> impl Iterator<Item = CounterKey> {
+        let since = |began: Option<i64>| {
+            let version = self.campaign_version.zip(began);
+            version.is_some_and(|(version, began)| version < began)
+        };
         let campaign = self
             .campaign_id
-            .filter(|_| self.counted_campaign)
+            .filter(|_| self.counted_campaign || since(recounted.total))
             .map(CounterKey::Campaign);
         let promocode = self
             .promocode_id
             .filter(|_| self.counted_promocode)
             .map(CounterKey::Promocode);
-        let user = self.campaign_id.filter(|_| self.counted_user);
+        let user = self
+            .campaign_id
+            .filter(|_| self.counted_user || since(recounted.per_user));
         let user = user.map(|campaign| CounterKey::User(campaign, self.user_id));
         [campaign, promocode, user].into_iter().flatten()
     }
@@ -98,6 +106,29 @@ impl Redemption {
         self.counted_promocode = counters.iter().any(|key| matches!(key, CounterKey::Promocode(_)));
         self.counted_user = counters.iter().any(|key| matches!(key, CounterKey::User(..)));
     }
+}
+
+/// How many uses each of these users has taken of the campaign's promocodes; who has taken none is
+/// absent.
+pub(crate) async fn taken_by(
+    conn: &impl ConnectionTrait,
+    campaign: CampaignId,
+    users: &[UserId],
+) -> Result<Vec<(UserId, i64)>, DbErr> {
+    let taken = RedemptionStatus::ALL
+        .into_iter()
+        .filter(|status| status.takes_a_use());
+    Entity::find()
+        .select_only()
+        .column(Column::UserId)
+        .column_as(Column::PurchaseId.count(), "uses")
+        .filter(Column::CampaignId.eq(campaign))
+        .filter(Column::UserId.is_in(users.iter().copied()))
+        .filter(Column::Status.is_in(taken.map(RedemptionStatus::as_str)))
+        .group_by(Column::UserId)
+        .into_tuple()
+        .all(conn)
+        .await
 }
 
 /// The redemptions of these purchases, sorted.

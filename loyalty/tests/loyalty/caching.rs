@@ -126,6 +126,22 @@ async fn a_changed_campaign_changes_the_terms_of_all_its_promocodes(loyalty: Loy
     }
 }
 
+/// As after a change by another replica whose event has not come yet.
+async fn a_campaign_is_not_believed_beside_a_promocode_that_knows_of_a_newer_one(loyalty: Loyalty) {
+    let campaign = loyalty.campaign(&ten_percent_off(), "ONE", None).await;
+    loyalty.promocode(&campaign, "OTHER").await;
+    let (user, tariff) = (loyalty.service.new_user(), loyalty.tariff(roubles(100)).await);
+    until_known(&loyalty, user, "ONE", tariff).await;
+    let half = r#"{"type":"percent","percent":"50"}"#;
+    behind_its_back(
+        &loyalty,
+        &format!("campaigns SET version = 2, discount = '{half}'"),
+    )
+    .await;
+    assert_eq!(discount(&loyalty, "OTHER", tariff).await, kopecks(5_000));
+    assert_eq!(discount(&loyalty, "ONE", tariff).await, kopecks(5_000));
+}
+
 async fn a_blocked_user_is_refused_at_once_though_known(loyalty: Loyalty) {
     loyalty.campaign(&ten_percent_off(), "CODE", None).await;
     let (user, tariff) = (loyalty.service.new_user(), loyalty.tariff(roubles(100)).await);
@@ -175,6 +191,7 @@ on_both_databases!(
     what_is_unknown_is_not_remembered,
     a_changed_tariff_is_priced_at_once,
     a_changed_campaign_changes_the_terms_of_all_its_promocodes,
+    a_campaign_is_not_believed_beside_a_promocode_that_knows_of_a_newer_one,
     a_blocked_user_is_refused_at_once_though_known,
     whoever_changes_something_is_looked_up_in_the_database,
 );

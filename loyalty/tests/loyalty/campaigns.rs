@@ -292,6 +292,22 @@ fn wrong_campaigns() -> Vec<(Value, &'static [&'static str])> {
             &["discount.amount"],
         ),
         (
+            discount(json!({"type": "fixed_price", "price": kopecks(i64::MAX)})),
+            &["discount.price"],
+        ),
+        (
+            but(json!({"eligibility": {"min_price": kopecks(1_000_000_000_000_001)}})),
+            &["eligibility.min_price"],
+        ),
+        (
+            but(json!({"eligibility": {"new_users": {"registered_within": "P1001Y"}}})),
+            &["eligibility.new_users.registered_within"],
+        ),
+        (
+            but(json!({"eligibility": {"new_users": {"registered_within": "P030D"}}})),
+            &["eligibility.new_users.registered_within"],
+        ),
+        (
             but(json!({"promocode": {"code": "A", "uses": 1}})),
             &["promocode.uses"],
         ),

@@ -183,8 +183,22 @@ async fn a_campaign_is_paused_resumed_and_archived_for_good(loyalty: Loyalty) {
     for action in ["pause", "resume"] {
         move_it(action).await.expect_problem(409, "campaign_archived");
     }
-    let renamed = loyalty.admin.patch(&path, &json!({"name": "X"})).await;
-    renamed.expect_problem(409, "campaign_archived");
+    let promocodes = format!("{path}/promocodes");
+    let code = format!("{promocodes}/CODE");
+    for refused in [
+        loyalty.admin.patch(&path, &json!({"name": "X"})).await,
+        loyalty.admin.post(&promocodes, &json!({"code": "LATE"})).await,
+        loyalty.admin.patch(&code, &json!({"status": "disabled"})).await,
+        loyalty
+            .admin
+            .post(
+                "/loyalty/v1/grants",
+                &json!({"promocode": "CODE", "user_id": user}),
+            )
+            .await,
+    ] {
+        refused.expect_problem(409, "campaign_archived");
+    }
     // What was held before goes on.
     loyalty.service.peers.say(&loyalty.paid(&held)).await;
     assert_eq!(loyalty.count("confirmed").await, 1);
@@ -375,7 +389,6 @@ async fn a_limit_for_each_user_counts_what_each_has_taken(loyalty: Loyalty) {
     let change = json!({"max_per_user": 2});
     loyalty.admin.patch(&path, &change).await.expect(200);
     assert_eq!(findings(&loyalty).await, []);
-    assert_eq!(loyalty.used("user").await, 4);
     loyalty.ask(&loyalty.hold(one, "CODE")).await.held();
     for user in [one, two] {
         let refused = loyalty.ask(&loyalty.hold(user, "CODE")).await.refused();
@@ -386,7 +399,71 @@ async fn a_limit_for_each_user_counts_what_each_has_taken(loyalty: Loyalty) {
         loyalty.ask(&loyalty.hold(new, "CODE")).await.held();
     }
     loyalty.ask(&loyalty.hold(new, "CODE")).await.refused();
+    assert_eq!(
+        loyalty.used("user").await,
+        7,
+        "two of the first, three of the second"
+    );
     assert_eq!(findings(&loyalty).await, []);
+}
+
+async fn uses_before_a_limit_for_each_user_count_when_they_are_asked_for(loyalty: Loyalty) {
+    let campaign = loyalty.campaign(&ten_percent_off(), "CODE", None).await;
+    let (path, tariff) = (path_of(&campaign), loyalty.tariff(roubles(100)).await);
+    let [returning, full, new] = [(); 3].map(|()| loyalty.service.new_user());
+    let hold = async |user| {
+        let hold = loyalty.hold(user, "CODE");
+        loyalty.ask(&hold).await.held();
+        hold
+    };
+    let is_full = async |user| {
+        let dry = loyalty.validate(user, "CODE", tariff).await;
+        let dry = dry.expect_problem(422, "promocode_refused");
+        assert_eq!(crate::codes(&dry), ["user_limit_reached"]);
+        let refused = loyalty.ask(&loyalty.hold(user, "CODE")).await.refused();
+        assert_eq!(refused, [RefusalCode::UserLimitReached]);
+        assert_eq!(findings(&loyalty).await, []);
+    };
+    let limit = async |most: Value| {
+        let change = json!({"max_per_user": most});
+        loyalty.admin.patch(&path, &change).await.expect(200);
+        assert_eq!(findings(&loyalty).await, []);
+    };
+    let early = [hold(returning).await, hold(returning).await];
+    let refunded = hold(full).await;
+    hold(full).await;
+    loyalty.service.peers.say(&loyalty.paid(&refunded)).await;
+    limit(json!(2)).await;
+    // One comes back before anybody has counted.
+    loyalty.service.peers.say(&loyalty.failed(&early[0])).await;
+    assert_eq!(findings(&loyalty).await, []);
+    loyalty.validate(returning, "CODE", tariff).await.expect(200);
+    hold(returning).await;
+    is_full(returning).await;
+    is_full(full).await;
+    // And one after that.
+    loyalty.service.peers.say(&loyalty.failed(&early[1])).await;
+    let again = hold(returning).await;
+    is_full(returning).await;
+    loyalty.service.peers.say(&loyalty.failed(&again)).await;
+    // What is taken without a limit counts when there is one again, and so does what was counted
+    // under the one before.
+    limit(json!(null)).await;
+    for user in [returning, new, new] {
+        hold(user).await;
+    }
+    limit(json!(3)).await;
+    for user in [returning, new] {
+        hold(user).await;
+        is_full(user).await;
+    }
+    limit(json!(1)).await;
+    is_full(full).await;
+    limit(json!(4)).await;
+    hold(full).await;
+    hold(full).await;
+    is_full(full).await;
+    loyalty.nothing_failed().await;
 }
 
 /// Holds and their failures keep coming while a limit is set, changed and taken away: on
@@ -456,4 +533,5 @@ on_both_databases!(
     a_promocode_that_another_replica_switched_off_is_forgotten,
     a_limit_that_is_added_raised_lowered_or_taken_away_stays_exact,
     a_limit_for_each_user_counts_what_each_has_taken,
+    uses_before_a_limit_for_each_user_count_when_they_are_asked_for,
 );

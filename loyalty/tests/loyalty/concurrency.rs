@@ -12,7 +12,7 @@ use crate::{Heard, Loyalty, on_both_databases, ten_percent_off, with};
 
 const BUYERS: usize = 200;
 
-async fn two_copies() -> [Loyalty; 2] {
+pub(crate) async fn two_copies() -> [Loyalty; 2] {
     let url = new_postgres_database().await;
     let first = Loyalty::start_on(&url).await;
     [first, Loyalty::start_on(&url).await]

@@ -64,7 +64,7 @@ async fn each_condition_refuses_alone_the_same_dry_and_bought(loyalty: Loyalty) 
             "TARIFF",
             json!({"tariffs": [other]}),
             "tariff_not_eligible",
-            json!([other]),
+            json!({"tariffs": [other], "count": 1}),
             json!(tariff),
         ),
         (
@@ -335,7 +335,25 @@ async fn a_batch_of_restricted_and_free_promocodes_is_decided_one_by_one(loyalty
     }
 }
 
+/// Loyalty has heard of no purchase that was made before it listened; billing knows of them.
+async fn who_was_refused_for_having_bought_is_known_to_have_bought(loyalty: Loyalty) {
+    loyalty
+        .campaign(&for_whom(&json!({"first_purchase": true})), "FIRST", None)
+        .await;
+    let tariff = loyalty.tariff(roubles(100)).await;
+    let user = loyalty.service.new_user();
+    assert!(tried(&loyalty, user, "FIRST", tariff).await.is_empty());
+    let hold = HoldPromocodeV1 {
+        has_purchased: true,
+        ..loyalty.hold(user, "FIRST")
+    };
+    loyalty.ask(&hold).await.refused();
+    let dry = tried(&loyalty, user, "FIRST", tariff).await;
+    assert_eq!(codes(&json!({"reasons": dry})), ["not_first_purchase"]);
+}
+
 on_both_databases!(
+    who_was_refused_for_having_bought_is_known_to_have_bought,
     each_condition_refuses_alone_the_same_dry_and_bought,
     a_first_purchase_is_told_by_billing_and_by_what_was_paid,
     new_users_are_those_who_registered_lately_or_are_not_known_yet,

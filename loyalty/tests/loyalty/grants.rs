@@ -1,14 +1,20 @@
 //! Groups, who is in them, and to whom what is granted.
 
+use std::collections::HashMap;
+
 use reqwest::Method;
 use sea_orm::{ConnectionTrait, DbBackend};
 use serde_json::{Value, json};
 use shared::{
     contracts::{Envelope, Message as _, Permission, PromocodeGrantedV1},
     ids::{GrantId, GroupId, PromocodeId, UserId},
+    testing::eventually,
 };
 
-use crate::{Loyalty, audit, call, on_both_databases, roubles, ten_percent_off, whole_list, with};
+use crate::{
+    Loyalty, audit, call, concurrency::two_copies, on_both_databases, roubles, ten_percent_off, whole_list,
+    with,
+};
 
 const GROUPS: &str = "/loyalty/v1/groups";
 const GRANTS: &str = "/loyalty/v1/grants";
@@ -374,6 +380,16 @@ async fn a_grant_is_told_to_each_user_once_and_listed(loyalty: Loyalty) {
     // A group takes its grants with it.
     let path = format!("{GROUPS}/{group_id}");
     call(&loyalty.admin, Method::DELETE, &path).await.expect(204);
+    let entries = audit(&loyalty).await;
+    let deleted = &entries[entries.len() - 2];
+    assert_eq!(
+        (&deleted["action"], &deleted["subject"], &deleted["details"]),
+        (
+            &json!("grant.delete"),
+            &to_group["id"],
+            &json!({"promocode_id": to_group["promocode_id"], "user_id": null, "group_id": group_id})
+        )
+    );
     assert_eq!(whole_list(&loyalty.admin, GRANTS).await, [other, to_user.clone()]);
     let path = format!("{GRANTS}/{}", to_user["id"].as_str().unwrap());
     call(&loyalty.admin, Method::DELETE, &path).await.expect(204);
@@ -398,12 +414,48 @@ async fn a_group_of_thousands_is_told_whole(loyalty: Loyalty) {
     fill(&loyalty, group_id, &users).await;
     keep_what_is_said(&loyalty).await;
     let grant = grant(&loyalty, json!({"promocode": "CODE", "group_id": group_id})).await;
-    let told: Vec<_> = granted(&loyalty, &grant)
-        .await
-        .iter()
-        .map(|said| said.user_id)
-        .collect();
-    assert!(told == users, "{} are told", told.len());
+    // Who comes now may use it, and is not told.
+    put(&loyalty, &crowd, loyalty.service.new_user()).await;
+    assert_eq!(told_in_the_end(&loyalty, &grant).await, users);
+    let times = "SELECT body FROM said";
+    let mut at_once: HashMap<chrono::DateTime<chrono::Utc>, usize> = HashMap::new();
+    for row in loyalty.rows(times).await {
+        let body: String = row.try_get("", "body").unwrap();
+        let envelope: Envelope = serde_json::from_str(&body).unwrap();
+        *at_once.entry(envelope.time).or_default() += 1;
+    }
+    assert!(at_once.values().all(|number| *number <= 500), "{at_once:?}");
+}
+
+/// Who was told of the grant when nobody is to be told any more.
+async fn told_in_the_end(loyalty: &Loyalty, grant: &Value) -> Vec<UserId> {
+    eventually("everybody is told", || async {
+        let sql = "SELECT id FROM grants WHERE tells_until IS NOT NULL";
+        loyalty.rows(sql).await.is_empty().then_some(())
+    })
+    .await;
+    let said = granted(loyalty, grant).await;
+    said.iter().map(|said| said.user_id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_copies_tell_a_large_group_once() {
+    let [one, two] = two_copies().await;
+    one.campaign(&ten_percent_off(), "CODE", None).await;
+    one.campaign(&ten_percent_off(), "OTHER", None).await;
+    let crowd = group(&one, "Crowd", &[]).await;
+    let group_id: GroupId = crowd["id"].as_str().unwrap().parse().unwrap();
+    let users: Vec<_> = (0..4_000).map(|_| UserId::new(one.now())).collect();
+    fill(&one, group_id, &users).await;
+    keep_what_is_said(&one).await;
+    let (code, other) = tokio::join!(
+        grant(&one, json!({"promocode": "CODE", "group_id": group_id})),
+        grant(&two, json!({"promocode": "OTHER", "group_id": group_id})),
+    );
+    for grant in [code, other] {
+        let told = told_in_the_end(&one, &grant).await;
+        assert!(told == users, "{} are told", told.len());
+    }
 }
 
 /// As many requests would.

@@ -17,6 +17,7 @@ mod refunds;
 mod refusal_codes;
 mod refusals;
 mod routes;
+mod shared_terms;
 mod stale_holds;
 mod usable;
 mod users;

@@ -86,8 +86,8 @@ async fn campaigns(routes: &mut Routes<'_>, terms: &Value) -> Value {
     campaign
 }
 
-/// Ends a campaign, after which nothing can be changed in it; its id.
-async fn archived(routes: &mut Routes<'_>) -> String {
+/// Ends a campaign, after which nothing can be changed in it.
+async fn archived(routes: &mut Routes<'_>) {
     let body = with(ten_percent_off(), &json!({"promocode": {"code": "OVER"}}));
     let campaign = routes.succeed(Call::post("/campaigns").body(body)).await;
     let id = text(&campaign["id"]).to_owned();
@@ -96,10 +96,13 @@ async fn archived(routes: &mut Routes<'_>) -> String {
         Call::patch("/campaigns/{id}").body(json!({"name": "Again"})),
         Call::post("/campaigns/{id}/pause"),
         Call::post("/campaigns/{id}/resume"),
+        Call::post("/campaigns/{id}/promocodes").body(json!({"code": "LATE"})),
+        Call::patch("/campaigns/{id}/promocodes/{code}")
+            .path("code", "OVER")
+            .body(json!({"status": "disabled"})),
     ] {
         routes.refuse(call.id(&id), 409, "campaign_archived").await;
     }
-    id
 }
 
 async fn promocodes(routes: &mut Routes<'_>, campaign: &Value) {

@@ -227,7 +227,85 @@ async fn what_is_behind_hundreds_of_others_is_found(loyalty: Loyalty) {
     assert_eq!(codes(&loyalty, user).await, ["OLDEST"]);
 }
 
+/// Adds `number` promocodes to the campaign of `code`, called like it and made at the same time.
+async fn multiply(loyalty: &Loyalty, code: &str, number: usize, more: &str) {
+    let uuid = match loyalty.service.db.reader().get_database_backend() {
+        DbBackend::Postgres => "gen_random_uuid()",
+        _ => "randomblob(16)",
+    };
+    let all = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {number}) SELECT i FROM n"
+    );
+    loyalty
+        .rows(&format!(
+            "INSERT INTO promocodes (id, campaign_id, code, disabled, created_at, max_uses) \
+             SELECT {uuid}, campaign_id, code || '-' || i, {more}, created_at, max_uses \
+             FROM promocodes CROSS JOIN ({all}) AS n WHERE code = '{code}' RETURNING id"
+        ))
+        .await;
+}
+
+async fn thousands_of_promocodes_come_page_by_page_each_once(loyalty: Loyalty) {
+    loyalty.tariff(roubles(100)).await;
+    loyalty.campaign(&listed(&json!({})), "OLD", None).await;
+    loyalty.campaign(&listed(&json!({})), "MANY", None).await;
+    multiply(&loyalty, "MANY", 3_000, "i % 2 = 0").await;
+    loyalty.campaign(&listed(&json!({})), "OFF", None).await;
+    multiply(&loyalty, "OFF", 3_000, "true").await;
+    let user = loyalty.service.new_user();
+    let api = loyalty.service.api_of(user);
+    let (mut seen, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = api.get(&format!("{USABLE}?limit=200{cursor}")).await.expect(200);
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 200);
+        seen.extend(items.iter().map(|item| item["code"].as_str().unwrap().to_owned()));
+        pages += 1;
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(
+        (seen.first().unwrap().as_str(), seen.last().unwrap().as_str()),
+        ("OFF", "OLD")
+    );
+    let number = seen.len();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!((seen.len(), number), (1_503, 1_503));
+    // Of those that are switched off, no request looks through all.
+    let first = api.get(&format!("{USABLE}?limit=2")).await.expect(200);
+    assert_eq!(first["items"], json!([]));
+    assert!(first["next_cursor"].is_string() && pages > 8, "{pages}");
+}
+
+async fn of_many_campaigns_the_newest_promocodes_come_first(loyalty: Loyalty) {
+    loyalty.tariff(roubles(100)).await;
+    let user = loyalty.service.new_user();
+    let mut expected = Vec::new();
+    for number in 0..130 {
+        let code = format!("CODE-{number}");
+        loyalty.campaign(&listed(&json!({})), &code, None).await;
+        expected.push(code);
+    }
+    let granted = loyalty.campaign(&ten_percent_off(), "GRANTED", None).await;
+    loyalty.promocode(&granted, "NOT-GRANTED").await;
+    let grant = json!({"promocode": "GRANTED", "user_id": user});
+    loyalty.admin.post("/loyalty/v1/grants", &grant).await.expect(201);
+    expected.push("GRANTED".to_owned());
+    expected.reverse();
+    let api = loyalty.service.api_of(user);
+    let page = api.get(&format!("{USABLE}?limit=200")).await.expect(200);
+    let items = page["items"].as_array().unwrap();
+    let seen: Vec<_> = items.iter().map(|item| item["code"].as_str().unwrap()).collect();
+    assert_eq!(seen, expected);
+    assert!(page.get("next_cursor").is_none());
+}
+
 on_both_databases!(
+    thousands_of_promocodes_come_page_by_page_each_once,
+    of_many_campaigns_the_newest_promocodes_come_first,
     only_what_can_be_used_is_shown,
     each_is_shown_with_its_prices_and_uses_left,
     what_is_behind_hundreds_of_others_is_found,

@@ -132,6 +132,16 @@ impl<T> Page<T> {
             next_cursor,
         }
     }
+
+    /// A page of these items, behind which the next one begins at `next`: for lists that pick from
+    /// what they look through, and stop after so much of it.
+    #[must_use]
+    pub fn until(items: Vec<T>, next: Option<Cursor>) -> Self {
+        Self {
+            items,
+            next_cursor: next.map(Cursor::encode),
+        }
+    }
 }
 
 #[cfg(test)]
