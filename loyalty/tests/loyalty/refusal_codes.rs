@@ -303,7 +303,10 @@ impl<'a> Case<'a> {
             RefusalCode::CampaignEnded => (json!(self.ends_at()), json!(now)),
             RefusalCode::CampaignPaused => (json!("active"), json!("paused")),
             RefusalCode::UsesExhausted | RefusalCode::UserLimitReached => (json!(1), json!(1)),
-            RefusalCode::TariffNotEligible => (json!([self.other_tariff]), json!(self.tariff)),
+            RefusalCode::TariffNotEligible => {
+                let named = json!({"count": 1, "tariffs": [self.other_tariff]});
+                (named, json!(self.tariff))
+            }
             RefusalCode::PriceBelowMinimum => (kopecks(10_001), kopecks(10_000)),
             RefusalCode::NotFirstPurchase => (json!("no purchase before"), json!("a purchase before")),
             RefusalCode::NotNewUser => {
