@@ -13,6 +13,7 @@ mod idempotency;
 mod input;
 mod lists;
 mod messages;
+mod migrating;
 mod outages;
 mod promocodes;
 mod reconciliation;
