@@ -165,23 +165,25 @@ pub async fn look_and_show(
     patience: Patience,
 ) -> Result<Option<Vec<Looked>>, DbErr> {
     let (service, now) = (db.service(), db.now());
-    let all = || {
-        let checks = checks.iter();
-        checks.flat_map(|(checks, before)| checks.iter().map(|check| (check, *before)))
-    };
+    let mut all = Vec::new();
+    for (group, before) in checks {
+        all.extend(group.iter().map(|check| (*check, *before)));
+    }
     let turn = match Turn::take(db).await {
         Ok(Some(turn)) => turn,
         other => {
             // What was found the last time is no longer known to be so.
-            all().for_each(|(check, _)| show(service, check, None));
+            for (check, _) in &all {
+                show(service, check, None);
+            }
             return other.map(|_| None);
         }
     };
     let deadline = tokio::time::Instant::now() + patience.whole;
     let mut looked = Vec::new();
-    for (check, before) in all() {
+    for (check, before) in &all {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-        let found = turn.look(check, before, patience.each.min(left)).await;
+        let found = turn.look(check, *before, patience.each.min(left)).await;
         if let Err(error) = &found {
             tracing::warn!(%service, rule = check.rule, error = describe(error), "the books can't be looked at");
         }

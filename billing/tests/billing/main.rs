@@ -18,6 +18,7 @@ mod outages;
 mod promocodes;
 mod reconciliation;
 mod refunds;
+mod routes;
 mod story;
 mod subscriptions;
 mod tariffs;

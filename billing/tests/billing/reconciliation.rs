@@ -188,7 +188,7 @@ async fn a_check_that_takes_too_long_is_given_up_alone_and_has_a_bound_of_its_ow
     );
     let checks = [sleeps, sees];
     let now = billing.service.peers.now();
-    let looked = look_and_show(db, &[(&checks, now)], PATIENCE)
+    let looked = look_and_show(db, &[(checks.as_slice(), now)], PATIENCE)
         .await
         .unwrap()
         .unwrap();
@@ -199,7 +199,7 @@ async fn a_check_that_takes_too_long_is_given_up_alone_and_has_a_bound_of_its_ow
         each: std::time::Duration::from_secs(600),
         whole: std::time::Duration::from_secs(6_000),
     };
-    let looked = look_and_show(db, &[(&[sees], now)], longer)
+    let looked = look_and_show(db, &[(&checks[1..], now)], longer)
         .await
         .unwrap()
         .unwrap();
