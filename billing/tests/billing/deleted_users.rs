@@ -13,10 +13,7 @@ use billing::{
         forfeit_wallets::forfeit_leftovers,
         top_up_wallet::{TopUpState, TopUpWallet, top_up_wallet},
     },
-    domain::{
-        justification::Justification,
-        wallet::{Direction, OperationAmount},
-    },
+    domain::wallet::{Direction, OperationAmount},
     providers::PaymentProvider as _,
 };
 use chrono::Duration;
@@ -288,7 +285,7 @@ async fn a_wallet_that_is_made_while_its_user_is_deleted_is_emptied() {
         by: customer.id,
         direction: Direction::Credit,
         amount: OperationAmount::parse(Amount(500)).unwrap(),
-        reason: Justification::parse("made late").unwrap(),
+        reason: "made late".parse().unwrap(),
         keyed: None,
     };
     let (made, is_done) = (&tokio::sync::Notify::new(), &AtomicBool::new(false));
