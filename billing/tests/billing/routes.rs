@@ -71,7 +71,7 @@ async fn tariffs(routes: &mut Routes<'_>) -> (String, String) {
 
 /// Every route that moves money takes a key, which names one request.
 async fn keys(routes: &mut Routes<'_>, call: &Call, other_body: Value) {
-    let keyed = call.clone().header(KEY, "names one request");
+    let keyed = call.clone().header(KEY, "names-one-request");
     routes.succeed(keyed.clone()).await;
     routes
         .refuse(keyed.body(other_body), 422, "idempotency_key_reused")
@@ -90,14 +90,14 @@ async fn wallet(routes: &mut Routes<'_>, anna: &Customer, deleted: UserId) {
         .header(KEY, "withdraw");
     routes.check(withdraw.clone().body(rub(100))).await;
     keys(routes, &withdraw.clone().body(rub(5)), rub(6)).await;
-    let too_much = withdraw.header(KEY, "too much").body(rub(1_000_000));
+    let too_much = withdraw.header(KEY, "too-much").body(rub(1_000_000));
     routes.refuse(too_much, 402, "insufficient_funds").await;
 
     let body = |amount: i64| json!({"amount": amount, "currency": "RUB", "reason": "paid twice"});
     for template in ["/users/{id}/credit", "/users/{id}/debit"] {
         let adjust = Call::post(template).id(anna.id).header(KEY, template);
         routes.check(adjust.clone().body(body(500))).await;
-        let named = adjust.clone().header(KEY, format!("{template} once"));
+        let named = adjust.clone().header(KEY, format!("{template}-once"));
         routes.succeed(named.clone().body(body(5))).await;
         routes
             .refuse(named.body(body(6)), 422, "idempotency_key_reused")
@@ -130,7 +130,7 @@ async fn purchases(routes: &mut Routes<'_>, billing: &Billing, anna: &Customer, 
         .await;
     let off_sale = buy
         .clone()
-        .header(KEY, "off sale")
+        .header(KEY, "off-sale")
         .body(json!({"tariff_id": archived}));
     routes.refuse(off_sale, 409, "tariff_not_sold").await;
     let unknown = json!({"tariff_id": PurchaseId::new(SystemClock.now())});
@@ -253,7 +253,7 @@ async fn in_flight(routes: &mut Routes<'_>, billing: &Billing, by: UserId) {
         (Call::post("/users/{id}/credit").id(id), adjustment.clone()),
         (Call::post("/users/{id}/debit").id(id), adjustment),
     ] {
-        let key = "in flight";
+        let key = "in-flight";
         let hash = Sha256::new().chain_update(by.0).chain_update(key).finalize();
         let number = i64::from_be_bytes(hash[..8].try_into().unwrap());
         transaction
