@@ -70,8 +70,8 @@ async fn tariffs(routes: &mut Routes<'_>) -> (String, String) {
 }
 
 /// Every route that moves money takes a key, which names one request.
-async fn keys(routes: &mut Routes<'_>, call: &Call, other_body: Value) {
-    let keyed = call.clone().header(KEY, "names-one-request");
+async fn keys(routes: &mut Routes<'_>, key: &str, call: &Call, other_body: Value) {
+    let keyed = call.clone().header(KEY, key);
     routes.succeed(keyed.clone()).await;
     routes
         .refuse(keyed.body(other_body), 422, "idempotency_key_reused")
@@ -81,7 +81,7 @@ async fn keys(routes: &mut Routes<'_>, call: &Call, other_body: Value) {
 async fn wallet(routes: &mut Routes<'_>, anna: &Customer, deleted: UserId) {
     let top_up = Call::post("/balance/top-up").by(anna.id).header(KEY, "top-up");
     routes.check(top_up.clone().body(rub(100_000))).await;
-    keys(routes, &top_up.clone().body(rub(5)), rub(6)).await;
+    keys(routes, "one-top-up", &top_up.clone().body(rub(5)), rub(6)).await;
     let declined = top_up.header(KEY, "declined").body(rub(1_013));
     routes.refuse(declined, 402, "payment_declined").await;
 
@@ -89,7 +89,7 @@ async fn wallet(routes: &mut Routes<'_>, anna: &Customer, deleted: UserId) {
         .by(anna.id)
         .header(KEY, "withdraw");
     routes.check(withdraw.clone().body(rub(100))).await;
-    keys(routes, &withdraw.clone().body(rub(5)), rub(6)).await;
+    keys(routes, "one-withdrawal", &withdraw.clone().body(rub(5)), rub(6)).await;
     let too_much = withdraw.header(KEY, "too-much").body(rub(1_000_000));
     routes.refuse(too_much, 402, "insufficient_funds").await;
 
