@@ -210,12 +210,12 @@ impl Known {
         let letter = self
             .letters
             .get(&id)
-            .ok_or_else(|| Unwritten::Skipped("the letter is gone"))?;
+            .ok_or(Unwritten::Skipped("the letter is gone"))?;
         let contact = mailing
             .contacts
             .contact(mail.user_id)
             .await?
-            .ok_or_else(|| Unwritten::Skipped(NOBODY))?;
+            .ok_or(Unwritten::Skipped(NOBODY))?;
         let kind = LetterKind::parse(&letter.kind);
         if !contact.email_confirmed && !kind.is_some_and(mail::goes_to_unconfirmed) {
             return Err(Unwritten::Skipped("the address is not confirmed"));
@@ -249,7 +249,7 @@ async fn write_link(
         .contacts
         .secret_mail(request)
         .await?
-        .ok_or_else(|| Unwritten::Skipped(NOBODY))?;
+        .ok_or(Unwritten::Skipped(NOBODY))?;
     if secret.expires_at <= now {
         return Err(expired());
     }
