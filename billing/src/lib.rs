@@ -13,7 +13,7 @@ use std::sync::Arc;
 use chrono::Duration;
 use consumers::OnEnded;
 use http::{AppState, Waiters};
-use jobs::{FailOverduePurchases, FinishTopUps, Reconcile, RemindOfEndings};
+use jobs::{FailOverduePurchases, FinishTopUps, ForfeitLeftovers, Reconcile, RemindOfEndings};
 use providers::{PaymentProvider, Sandbox};
 use shared::{
     batch::Batches,
@@ -65,6 +65,10 @@ async fn build(context: &Context) -> Result<Service, JobError> {
         Arc::new(RemindOfEndings {
             db: db.clone(),
             notice: Duration::days(i64::from(config.billing.ending_notice_days)),
+        }),
+        Arc::new(ForfeitLeftovers {
+            db: db.clone(),
+            books: books.clone(),
         }),
         Arc::new(Reconcile {
             db: db.clone(),

@@ -11,7 +11,7 @@ pub mod notifications;
 mod operation;
 mod users;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use sea_orm_migration::{
     IntoSchemaManagerConnection, MigratorTrait, SchemaManager,
@@ -21,11 +21,18 @@ use sea_orm_migration::{
     },
     seaql_migrations,
 };
-use shared::contracts::ServiceName;
+use shared::{contracts::ServiceName, db};
+use tokio::time::Instant;
 
 /// Replicas of a service that migrate at once take this lock, one after another. PostgreSQL keeps
 /// such locks a database, so that services, which have one each, never wait for each other.
 const LOCK: i64 = 0x6b6f_7065_636b;
+
+/// For how long a migration waits for a table: whoever comes after it waits as long, to read it too.
+const TABLE_LOCK: &str = "4s";
+/// For how long it is tried again.
+const PATIENCE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Whether one migration was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,13 +44,34 @@ pub struct Applied {
 }
 
 /// Brings the database of `service` up to date. All or nothing, and safe to run in several
-/// processes at once. A database that lacks nothing is left alone, also if a newer program has
-/// migrated it further.
+/// processes at once, and beside replicas at work: where a table is in use for long it lets go of all
+/// others, so that nobody has to wait behind it, and tries again for some minutes. A database that
+/// lacks nothing is left alone, also if a newer program has migrated it further.
 ///
 /// # Errors
 /// When the database refuses, or was migrated by another line of programs than this one; then it
 /// is as it was.
 pub async fn up(service: ServiceName, conn: &DatabaseConnection) -> Result<(), DbErr> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_millis(250);
+    loop {
+        match up_once(service, conn).await {
+            Err(error) if in_the_way(&error) && Instant::now() < deadline => {
+                tracing::warn!(%service, %error, "the migration finds a table in use; it is tried again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether others, who use a table, have kept the migration from it; they go on after it has let go.
+fn in_the_way(error: &DbErr) -> bool {
+    db::lost_a_race(error) || db::is_locked_out(error)
+}
+
+async fn up_once(service: ServiceName, conn: &DatabaseConnection) -> Result<(), DbErr> {
     let sqlite = conn.get_database_backend() == DbBackend::Sqlite;
     let options = TransactionOptions {
         sqlite_transaction_mode: sqlite.then_some(SqliteTransactionMode::Immediate),
@@ -56,7 +84,7 @@ pub async fn up(service: ServiceName, conn: &DatabaseConnection) -> Result<(), D
         transaction
             .execute_unprepared(&format!(
                 "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '120s'; \
-                 SELECT pg_advisory_xact_lock({LOCK})"
+                 SELECT pg_advisory_xact_lock({LOCK}); SET LOCAL lock_timeout = '{TABLE_LOCK}'"
             ))
             .await?;
     }

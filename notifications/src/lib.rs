@@ -24,7 +24,7 @@ use shared::{
     users::{self, ReplicatedStatuses},
 };
 
-use app::{make_letters::Letters, send_mails::Mailing};
+use app::{make_letters::Letters, outage::Outage, send_mails::Mailing};
 use jobs::send_mails::SendMails;
 use mail::{Auth, Smtp};
 
@@ -108,5 +108,6 @@ fn mailing(context: &Context) -> Result<Option<Mailing>, JobError> {
         }),
         post: Box::new(post),
         public_url: config.public_url.clone().unwrap_or_default(),
+        outage: Outage::default(),
     }))
 }

@@ -44,6 +44,8 @@ pub struct SecretMail {
 pub struct ContactsError {
     /// What kept it from being asked; nothing personal.
     pub why: String,
+    /// Whether it is this one thing that it does not answer, and may answer others.
+    pub is_about_one: bool,
 }
 
 /// Who knows where to write to users.
@@ -73,6 +75,9 @@ pub struct Outgoing {
 /// Why a mail did not go out. What is said names nobody.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
+    /// Nobody's mail goes out for now, whoever it is for: the server is away, or does not take us.
+    #[error("{0}")]
+    Unavailable(String),
     /// It may later.
     #[error("{0}")]
     Temporary(String),

@@ -227,7 +227,8 @@ pub struct BillingConfig {
     pub sandbox_webhook_secret: Option<SecretString>,
     /// How many minutes there are between two times that billing holds its own books.
     pub reconcile_minutes: u32,
-    /// How many days before its end a user is told that a subscription ends.
+    /// How many days before its end a user is told that a subscription ends. Of one that is no longer
+    /// than that they are not told, so it is less than any month.
     pub ending_notice_days: u32,
 }
 
@@ -351,8 +352,11 @@ impl Config {
         if !(1..=10_080).contains(&self.billing.reconcile_minutes) {
             return wrong("billing.reconcile_minutes", "it must be from 1 to 10080");
         }
-        if !(1..=365).contains(&self.billing.ending_notice_days) {
-            return wrong("billing.ending_notice_days", "it must be from 1 to 365");
+        if !(1..=27).contains(&self.billing.ending_notice_days) {
+            return wrong(
+                "billing.ending_notice_days",
+                "it must be from 1 to 27: nobody is told of what is no longer than that, as a month may be",
+            );
         }
         if !(10..=86_400).contains(&self.auth.access_token_seconds) {
             return wrong("auth.access_token_seconds", "it must be from 10 to 86400");

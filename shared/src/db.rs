@@ -292,6 +292,13 @@ pub fn took_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
     )
 }
 
+/// Whether the error, or one of its sources, is the database giving up the wait for a lock.
+#[must_use]
+pub fn is_locked_out(error: &(dyn std::error::Error + 'static)) -> bool {
+    // lock_not_available
+    matches!(sqlx_error(error).and_then(code), Some(Code::SqlState(code)) if code == "55P03")
+}
+
 /// Whether the error is the database refusing a second row with the same unique key.
 #[must_use]
 pub fn is_duplicate(error: &DbErr) -> bool {

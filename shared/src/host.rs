@@ -101,6 +101,11 @@ pub trait Job: Send + Sync {
     /// The pause between two runs.
     fn every(&self) -> Duration;
 
+    /// How long a run may take. What it has not come to by then is the next one's.
+    fn may_take(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
     /// Does it once.
     async fn run(&self) -> Result<(), JobError>;
 }

@@ -116,7 +116,7 @@ impl<'de> Visitor<'de> for MoneyVisitor {
         let Fields { amount, currency } = Fields::deserialize(MapAccessDeserializer::new(map))?;
         let currency = Currency::from_code(&currency).ok_or_else(|| {
             de::Error::custom(format!(
-                "`{currency}` is no currency: it must be a code of ISO 4217, such as RUB"
+                "`currency`: {currency:?} is none, it must be a code of ISO 4217, such as RUB"
             ))
         })?;
         Ok(Money { amount, currency })

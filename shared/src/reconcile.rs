@@ -3,17 +3,35 @@
 //!
 //! Each rule is one statement, so that it sees one state of the database however busy it is.
 
-use sea_orm::{ConnectionTrait, DbErr, Statement, sea_query::Value};
+use std::time::Duration;
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement,
+    TransactionSession as _, TransactionTrait, sea_query::Value,
+};
 use uuid::Uuid;
 
 use crate::{
     clock::Instant,
     contracts::ServiceName,
-    telemetry::metrics::{RECONCILE_FINDINGS, RECONCILE_LAST_RUN},
+    db::{Db, bounded},
+    telemetry::{
+        describe,
+        metrics::{RECONCILE_FINDINGS, RECONCILE_LAST_RUN},
+    },
 };
 
-/// Findings of one rule that go to the log each time; the metric counts all.
+/// Findings of one rule that go to the log each time.
 const LOGGED: usize = 5;
+
+/// Findings of one rule that a service reads of its own books: so many, or more, is all the metric tells.
+pub const MOST: u32 = 1_000;
+
+/// How long a rule may take where somebody waits at a terminal.
+const ALONE: Duration = Duration::from_secs(60 * 60);
+
+/// For how much longer than it may take a look is waited for.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// A rule, and the query for the rows that break it.
 #[derive(Clone, Copy, Debug)]
@@ -64,57 +82,204 @@ pub const fn check_before(rule: &'static str, sql: &'static str) -> Check {
 /// # Errors
 /// When the database does not answer.
 pub async fn run(
-    conn: &impl ConnectionTrait,
+    conn: &(impl ConnectionTrait + TransactionTrait),
     checks: &[Check],
     before: Instant,
 ) -> Result<Vec<Finding>, DbErr> {
     let mut findings = Vec::new();
     for check in checks {
-        let values: Vec<Value> = if check.takes_instant {
-            vec![before.into()]
-        } else {
-            Vec::new()
-        };
-        let statement = Statement::from_sql_and_values(conn.get_database_backend(), check.sql, values);
-        for row in conn.query_all_raw(statement).await? {
-            findings.push(Finding {
-                rule: check.rule,
-                id: row.try_get("", "id")?,
-                detail: row.try_get("", "detail")?,
-            });
+        let sql = check.sql.to_owned();
+        if conn.get_database_backend() == DbBackend::Sqlite {
+            findings.extend(look(conn, check, sql, before).await?);
+            continue;
         }
+        let alone = conn.begin().await?;
+        allow(&alone, ALONE).await?;
+        let found = look(&alone, check, sql, before).await;
+        alone.rollback().await?;
+        findings.extend(found?);
     }
     Ok(findings)
 }
 
-/// Shows what a service found in its own tables at `now`, in the metrics, and tells the log of the
-/// first of each rule. Without an answer of the database nothing is known of any rule: NaN.
-pub fn show<'c>(
-    service: ServiceName,
-    checks: impl IntoIterator<Item = &'c Check>,
-    found: Option<&[Finding]>,
-    now: Instant,
-) {
-    for check in checks {
-        let broken = found.map(|found| found.iter().filter(|finding| finding.rule == check.rule));
-        let count = broken.clone().map_or(f64::NAN, |broken| {
-            u32::try_from(broken.count()).map_or(f64::MAX, f64::from)
-        });
-        RECONCILE_FINDINGS
-            .gauge(&[
-                ("service", service.as_str().to_owned()),
-                ("check", slug(check.rule)),
-            ])
-            .set(count);
-        for finding in broken.into_iter().flatten().take(LOGGED) {
-            tracing::error!(%service, rule = finding.rule, id = %finding.id, found = finding.detail, "the books are wrong");
-        }
+/// Lets what follows in this transaction take so long.
+async fn allow(transaction: &impl ConnectionTrait, patience: Duration) -> Result<(), DbErr> {
+    let bound = format!("SET LOCAL statement_timeout = {}", patience.as_millis());
+    transaction.execute_unprepared(&bound).await.map(drop)
+}
+
+async fn look(
+    conn: &impl ConnectionTrait,
+    check: &Check,
+    sql: String,
+    before: Instant,
+) -> Result<Vec<Finding>, DbErr> {
+    let values: Vec<Value> = if check.takes_instant {
+        vec![before.into()]
+    } else {
+        Vec::new()
+    };
+    let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
+    let rows = conn.query_all_raw(statement).await?;
+    let findings = rows.into_iter().map(|row| {
+        Ok(Finding {
+            rule: check.rule,
+            id: row.try_get("", "id")?,
+            detail: row.try_get("", "detail")?,
+        })
+    });
+    findings.collect()
+}
+
+/// How long it may take to hold a service's books. On large tables that is longer than anybody waits
+/// for an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// One rule.
+    pub each: Duration,
+    /// All of them.
+    pub whole: Duration,
+}
+
+/// What was found of a rule, at most [`MOST`]; or why it is not known.
+#[derive(Debug)]
+pub struct Looked {
+    /// The rule.
+    pub rule: &'static str,
+    /// What breaks it.
+    pub found: Result<Vec<Finding>, DbErr>,
+}
+
+/// Looks at one rule after another, and shows in the metrics of this process what was found of it as
+/// soon as it is known; the log tells of the first findings of each. A rule that fails, or for which
+/// there is no time, is unknown, and no other for it. Of rules in `checks` that know about time, each
+/// group has the instant that it takes.
+///
+/// One replica of a service at a time: another one knows nothing then, and gets `None`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn look_and_show(
+    db: &Db,
+    checks: &[(&[Check], Instant)],
+    patience: Patience,
+) -> Result<Option<Vec<Looked>>, DbErr> {
+    let (service, now) = (db.service(), db.now());
+    let mut all = Vec::new();
+    for (group, before) in checks {
+        all.extend(group.iter().map(|check| (*check, *before)));
     }
-    if found.is_some() {
+    let turn = match Turn::take(db).await {
+        Ok(Some(turn)) => turn,
+        other => {
+            // What was found the last time is no longer known to be so.
+            for (check, _) in &all {
+                show(service, check, None);
+            }
+            return other.map(|_| None);
+        }
+    };
+    let deadline = tokio::time::Instant::now() + patience.whole;
+    let mut looked = Vec::new();
+    for (check, before) in &all {
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        let found = turn.look(check, *before, patience.each.min(left)).await;
+        if let Err(error) = &found {
+            tracing::warn!(%service, rule = check.rule, error = describe(error), "the books can't be looked at");
+        }
+        show(service, check, found.as_deref().ok());
+        looked.push(Looked {
+            rule: check.rule,
+            found,
+        });
+    }
+    turn.end().await;
+    if looked.iter().all(|looked| looked.found.is_ok()) {
         let seconds = i32::try_from(now.timestamp()).map_or(f64::MAX, f64::from);
         RECONCILE_LAST_RUN
             .gauge(&[("service", service.as_str())])
             .set(seconds);
+    }
+    Ok(Some(looked))
+}
+
+/// The turn to look, which one replica has at a time.
+enum Turn {
+    /// A transaction that has the lock. It reads each time what is committed, and so keeps the server
+    /// from tidying up no longer than a look takes.
+    Server(DatabaseTransaction),
+    /// One process has a file.
+    File(DatabaseConnection),
+}
+
+/// What replicas that look lock. PostgreSQL keeps such locks a database, so that services, which have
+/// one each, never keep each other from looking.
+const LOCK: i64 = 0x6b6f_7065_7265;
+
+impl Turn {
+    async fn take(db: &Db) -> Result<Option<Self>, DbErr> {
+        let reader = db.reader();
+        if reader.get_database_backend() == DbBackend::Sqlite {
+            return Ok(Some(Self::File(reader.clone())));
+        }
+        let transaction = bounded(reader.begin()).await?;
+        let ask = format!("SELECT pg_try_advisory_xact_lock({LOCK}) AS is_ours");
+        let row =
+            bounded(transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, ask))).await?;
+        let is_ours = match row {
+            Some(row) => row.try_get("", "is_ours")?,
+            None => false,
+        };
+        Ok(is_ours.then_some(Self::Server(transaction)))
+    }
+
+    async fn look(&self, check: &Check, before: Instant, patience: Duration) -> Result<Vec<Finding>, DbErr> {
+        let too_late = || DbErr::Custom(format!("it takes longer than {} s", patience.as_secs()));
+        if patience.is_zero() {
+            return Err(too_late());
+        }
+        let sql = format!("SELECT id, detail FROM ({}) AS found LIMIT {MOST}", check.sql);
+        let looking = async {
+            match self {
+                Self::File(conn) => look(conn, check, sql, before).await,
+                Self::Server(transaction) => {
+                    // What fails alone must not end the whole transaction.
+                    let alone = transaction.begin().await?;
+                    allow(&alone, patience).await?;
+                    let found = look(&alone, check, sql, before).await;
+                    alone.rollback().await?;
+                    found
+                }
+            }
+        };
+        // The server keeps to the bound itself; later than that it is not there any more.
+        let late = patience + GRACE;
+        tokio::time::timeout(late, looking)
+            .await
+            .unwrap_or_else(|_| Err(too_late()))
+    }
+
+    async fn end(self) {
+        if let Self::Server(transaction) = self {
+            // It has written nothing, and ends with its connection at the latest.
+            let _ = bounded(transaction.rollback()).await;
+        }
+    }
+}
+
+/// Shows what was found of a rule. Of one that nothing is known of: NaN.
+fn show(service: ServiceName, check: &Check, found: Option<&[Finding]>) {
+    let count = found.map_or(f64::NAN, |found| {
+        u32::try_from(found.len()).map_or(f64::MAX, f64::from)
+    });
+    RECONCILE_FINDINGS
+        .gauge(&[
+            ("service", service.as_str().to_owned()),
+            ("check", slug(check.rule)),
+        ])
+        .set(count);
+    for finding in found.unwrap_or_default().iter().take(LOGGED) {
+        tracing::error!(%service, rule = finding.rule, id = %finding.id, found = finding.detail, "the books are wrong");
     }
 }
 

@@ -178,6 +178,8 @@ async fn open<'a>(tx: &'a Tx, books: &'a Books, asked: &[BuyTariff]) -> Result<S
     } else {
         users::find_many(tx.conn(), with_promocode.iter().copied()).await?
     };
+    // What loyalty is told; it is read once more where it matters, over the locked wallet.
+    let purchased = store::purchase::who_has_purchased(tx.conn(), with_promocode).await?;
     let status = |user: UserId| known.get(&user).map(|known| known.status);
     let decided_now = asked
         .iter()
@@ -185,9 +187,7 @@ async fn open<'a>(tx: &'a Tx, books: &'a Books, asked: &[BuyTariff]) -> Result<S
         .map(|asked| asked.user_id)
         .collect();
     let mut settlement = Settlement::open(tx, books, &decided_now).await?;
-    settlement.also_know(known);
-    // What loyalty is told; it is read once more where it matters, over the locked wallet.
-    settlement.look_for_purchases_of(with_promocode).await?;
+    settlement.also_know(known, purchased);
     Ok(settlement)
 }
 

@@ -44,18 +44,16 @@ pub(super) struct Moved {
 impl<'a> Movements<'a> {
     /// Locks the wallet of `user`, opening it if it is missing.
     pub(super) async fn of_one(tx: &'a Tx, books: &'a Books, user: UserId) -> Result<Self, DbErr> {
-        let users = BTreeSet::from([user]);
-        let wallets = store::account::lock_wallets(tx.conn(), &users, tx.now()).await?;
-        Ok(Self::over(tx, books, wallets))
+        Self::of_many(tx, books, &BTreeSet::from([user])).await
     }
 
-    /// Locks those wallets of `users` that there are.
-    pub(super) async fn of_existing(
+    /// Locks the wallets of `users`, opening those that are missing.
+    pub(super) async fn of_many(
         tx: &'a Tx,
         books: &'a Books,
         users: &BTreeSet<UserId>,
     ) -> Result<Self, DbErr> {
-        let wallets = store::account::lock_existing(tx.conn(), users).await?;
+        let wallets = store::account::lock_wallets(tx.conn(), users, tx.now()).await?;
         Ok(Self::over(tx, books, wallets))
     }
 

@@ -1,12 +1,11 @@
 //! Holds billing's own tables against each other.
 
 use chrono::Duration;
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
 use shared::{
     clock::Instant,
-    contracts::ServiceName,
     db::Db,
-    reconcile::{Finding, run, show},
+    reconcile::{Finding, Looked, Patience, look_and_show, run},
 };
 
 use crate::store::audit::{CHECKS, SLOW_CHECKS};
@@ -24,21 +23,28 @@ const PROVIDERS_TIME: Duration = Duration::days(1);
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn reconcile(conn: &impl ConnectionTrait, now: Instant) -> Result<Vec<Finding>, DbErr> {
+pub async fn reconcile(
+    conn: &(impl ConnectionTrait + TransactionTrait),
+    now: Instant,
+) -> Result<Vec<Finding>, DbErr> {
     let mut findings = run(conn, CHECKS, now - MARGIN).await?;
     findings.extend(run(conn, SLOW_CHECKS, now - PROVIDERS_TIME).await?);
     Ok(findings)
 }
 
-/// The same, shown in the metrics and the log of this process. Changes nothing, so replicas may do
-/// so side by side.
+/// How long it may take to look; some checks add up everything that ever was.
+pub const PATIENCE: Patience = Patience {
+    each: std::time::Duration::from_secs(10 * 60),
+    whole: std::time::Duration::from_secs(60 * 60),
+};
+
+/// The same, check by check, shown in the metrics and the log of this process. Changes nothing. `None`
+/// where another replica is at it.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn show_reconciliation(db: &Db) -> Result<(), DbErr> {
+pub async fn show_reconciliation(db: &Db, patience: Patience) -> Result<Option<Vec<Looked>>, DbErr> {
     let now = db.now();
-    let found = reconcile(db.reader(), now).await;
-    let checks = CHECKS.iter().chain(SLOW_CHECKS);
-    show(ServiceName::Billing, checks, found.as_deref().ok(), now);
-    found.map(drop)
+    let checks = [(CHECKS, now - MARGIN), (SLOW_CHECKS, now - PROVIDERS_TIME)];
+    look_and_show(db, &checks, patience).await
 }

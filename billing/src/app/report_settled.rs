@@ -7,7 +7,10 @@ use shared::{
     money::Amount,
 };
 
-use crate::{domain::purchase::PurchaseState, store};
+use crate::{
+    domain::purchase::{Purchase, PurchaseState},
+    store,
+};
 
 /// A purchase that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +63,24 @@ pub async fn settled_page(
     limit: u64,
 ) -> Result<Vec<SettledPurchase>, DbErr> {
     let purchases = store::purchase::settled_before(conn, before, after, limit).await?;
-    Ok(purchases
+    Ok(report(purchases))
+}
+
+/// Those among `ids` that ended before `before`, by id. What became of one of them since, as by a
+/// refund, leaves it out.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settled_among(
+    conn: &impl ConnectionTrait,
+    before: Instant,
+    ids: &[PurchaseId],
+) -> Result<Vec<SettledPurchase>, DbErr> {
+    Ok(report(store::purchase::settled_among(conn, before, ids).await?))
+}
+
+fn report(purchases: Vec<Purchase>) -> Vec<SettledPurchase> {
+    purchases
         .into_iter()
         .filter_map(|purchase| {
             let paid = matches!(purchase.state, PurchaseState::Paid | PurchaseState::Refunded);
@@ -73,5 +93,5 @@ pub async fn settled_page(
                 settled_at: purchase.last_moved()?.1,
             })
         })
-        .collect())
+        .collect()
 }

@@ -90,16 +90,22 @@ impl<'a> Settlement<'a> {
         })
     }
 
-    /// Also knows these users, whose wallets are not locked: for purchases that are not decided
-    /// here.
-    pub(super) fn also_know(&mut self, users: HashMap<UserId, users::entity::Model>) {
+    /// Also knows these users, whose wallets are not locked, and which of them have bought before:
+    /// for purchases that are not decided here. It was read before the locks, which are held no
+    /// longer for it.
+    pub(super) fn also_know(
+        &mut self,
+        users: HashMap<UserId, users::entity::Model>,
+        purchased: HashSet<UserId>,
+    ) {
         for (user, known) in users {
             self.known.entry(user).or_insert(known);
         }
+        self.purchased.extend(purchased);
     }
 
-    /// Also knows which of `users` have bought before: for holds that are for a first purchase only,
-    /// and for asking for one. Of wallets that are locked it stays true.
+    /// Also knows which of `users` have bought before, for holds that are for a first purchase only.
+    /// Their wallets are locked, so that it stays true: of two such purchases at once one is the first.
     pub(super) async fn look_for_purchases_of(
         &mut self,
         users: impl IntoIterator<Item = UserId>,

@@ -8,7 +8,7 @@ use shared::{
     host::{Job, JobError},
 };
 
-use crate::app::reconcile::show_reconciliation;
+use crate::app::reconcile::{PATIENCE, show_reconciliation};
 
 /// Shows what is wrong with the books.
 pub struct Reconcile {
@@ -28,7 +28,15 @@ impl Job for Reconcile {
         self.every
     }
 
+    fn may_take(&self) -> Duration {
+        PATIENCE.whole + Duration::from_secs(60)
+    }
+
     async fn run(&self) -> Result<(), JobError> {
-        Ok(show_reconciliation(&self.db).await?)
+        let looked = show_reconciliation(&self.db, PATIENCE).await?;
+        for looked in looked.into_iter().flatten() {
+            looked.found?;
+        }
+        Ok(())
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `t` is the second since 1970 at which it was signed; `v1` is the HMAC-SHA256, in hexadecimal, of
 //! that number as it stands there, a dot, and the body as it is sent. There may be several `v1`, for
-//! the time in which a secret is changed; one that is right is enough. Other parts are passed over.
+//! the time in which a secret is changed; one that is right is enough, whatever the others are. Other
+//! parts are passed over.
 
 use chrono::Duration;
 use ring::hmac;
@@ -41,9 +42,8 @@ pub fn verify(secret: &[u8], header: &str, body: &[u8], now: Instant) -> Result<
     for part in header.split(',').take(MOST_PARTS) {
         match part.trim().split_once('=') {
             Some(("t", text)) => signed_at = Some(text),
-            Some(("v1", text)) => signatures.push(from_hex(text).ok_or(SignatureError::Malformed)?),
-            Some(_) => {}
-            None => return Err(SignatureError::Malformed),
+            Some(("v1", text)) => signatures.extend(from_hex(text)),
+            _ => {}
         }
     }
     let signed_at = signed_at.ok_or(SignatureError::Malformed)?;
@@ -119,6 +119,23 @@ mod tests {
         let (_, old) = header.split_once(',').unwrap();
         let both = format!("{},{old},v0=x", sign(b"another secret", BODY, now()));
         assert_eq!(verify(SECRET, &both, BODY, now()), Ok(()));
+    }
+
+    #[test]
+    fn what_is_malformed_beside_a_right_one_does_no_harm() {
+        let header = sign(SECRET, BODY, now());
+        let (seconds, right) = header.split_once(',').unwrap();
+        for beside in ["v1=0", "v1=xyz", "v1=", "v1", "v1=ыы", "v2=+", "nonsense", ""] {
+            for header in [
+                format!("{seconds},{beside},{right}"),
+                format!("{seconds},{right},{beside}"),
+                format!("{beside},{right},{seconds}"),
+            ] {
+                assert_eq!(verify(SECRET, &header, BODY, now()), Ok(()), "{header}");
+            }
+        }
+        let many = format!("{seconds}{},{right}", ",v1=00".repeat(MOST_PARTS));
+        assert_eq!(verify(SECRET, &many, BODY, now()), Err(SignatureError::Wrong));
     }
 
     #[test]

@@ -9,8 +9,10 @@ use sea_orm::{
 };
 use shared::{
     clock::Instant,
+    contracts::UserStatus,
     ids::{AccountId, UserId},
     money::Amount,
+    users,
 };
 
 use super::{nth, update_each};
@@ -184,11 +186,8 @@ pub async fn lock_wallets(
     }
 }
 
-/// Locks those of `users`' wallets that there are for this transaction, in one order for everybody.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn lock_existing(
+/// Locks those of `users`' wallets that there are.
+async fn lock_existing(
     conn: &impl ConnectionTrait,
     users: &BTreeSet<UserId>,
 ) -> Result<HashMap<UserId, Wallet>, DbErr> {
@@ -214,6 +213,31 @@ fn wallet_of(row: Model) -> Option<(UserId, Wallet)> {
             moved_at: row.moved_at,
         },
     ))
+}
+
+/// At most `limit` users, by id, from behind `after` on, who are deleted and whose wallets hold
+/// something.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn left_by_deleted(
+    conn: &impl ConnectionTrait,
+    after: Option<UserId>,
+    limit: u64,
+) -> Result<Vec<UserId>, DbErr> {
+    let deleted = Query::select()
+        .column(users::entity::Column::Id)
+        .from(users::entity::Entity)
+        .and_where(users::entity::Column::Status.eq(UserStatus::Deleted))
+        .to_owned();
+    let mut found = Entity::find()
+        .filter(Column::Balance.gt(Amount::ZERO))
+        .filter(Column::UserId.in_subquery(deleted));
+    if let Some(after) = after {
+        found = found.filter(Column::UserId.gt(after));
+    }
+    let rows = found.order_by_asc(Column::UserId).limit(limit).all(conn).await?;
+    Ok(rows.into_iter().filter_map(|row| row.user_id).collect())
 }
 
 /// What the wallet of `user` holds; none if there is no wallet yet.

@@ -398,16 +398,32 @@ pub async fn settled_before(
     after: Option<PurchaseId>,
     limit: u64,
 ) -> Result<Vec<Purchase>, DbErr> {
-    let mut settled = Entity::find()
-        .filter(Column::SettledAt.lt(before))
-        .filter(Column::RefundedAt.is_null().or(Column::RefundedAt.lt(before)))
-        .order_by_asc(Column::Id)
-        .limit(limit);
+    let mut settled = last_changed(before).order_by_asc(Column::Id).limit(limit);
     if let Some(after) = after {
         settled = settled.filter(Column::Id.gt(after));
     }
     let rows = settled.all(conn).await?;
     rows.into_iter().map(read).collect()
+}
+
+/// The same of those among `ids`, by id.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settled_among(
+    conn: &impl ConnectionTrait,
+    before: Instant,
+    ids: &[PurchaseId],
+) -> Result<Vec<Purchase>, DbErr> {
+    let settled = last_changed(before).filter(Column::Id.is_in(ids.iter().copied()));
+    let rows = settled.order_by_asc(Column::Id).all(conn).await?;
+    rows.into_iter().map(read).collect()
+}
+
+fn last_changed(before: Instant) -> sea_orm::Select<Entity> {
+    Entity::find()
+        .filter(Column::SettledAt.lt(before))
+        .filter(Column::RefundedAt.is_null().or(Column::RefundedAt.lt(before)))
 }
 
 /// For how long what was bought by each of `ids` runs.

@@ -1,5 +1,7 @@
 //! Transfers and their postings: written once, never changed (the database refuses).
 
+use std::collections::{HashMap, HashSet};
+
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -8,6 +10,7 @@ use shared::{
     ids::{AccountId, TransferId, UserId},
     money::Amount,
 };
+use uuid::Uuid;
 
 use super::{After, older, unreadable};
 use crate::domain::ledger::{Cause, Transfer};
@@ -167,6 +170,48 @@ pub async fn insert(conn: &impl ConnectionTrait, transfers: &[NewTransfer]) -> R
         .exec_without_returning(conn)
         .await?;
     Ok(())
+}
+
+/// Those of `users` whose wallets their deletion has emptied.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn forfeited_by_deletion(
+    conn: &impl ConnectionTrait,
+    users: &[UserId],
+) -> Result<HashSet<UserId>, DbErr> {
+    if users.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let (kind, _) = Cause::Forfeiture(Uuid::nil()).as_key();
+    let rows = Entity::find()
+        .filter(Column::CauseKind.eq(kind))
+        .filter(Column::CauseId.is_in(users.iter().map(|user| user.0)))
+        .all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| UserId(row.cause_id)).collect())
+}
+
+/// The newest transfer of each of `users`, where there is one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn newest_of(
+    conn: &impl ConnectionTrait,
+    users: &HashSet<UserId>,
+) -> Result<HashMap<UserId, TransferId>, DbErr> {
+    let mut newest = HashMap::new();
+    // Few ever: what comes to a deleted user is moved on by what brings it.
+    for user in users {
+        let row = Entity::find()
+            .filter(Column::UserId.eq(*user))
+            .order_by_desc(Column::At)
+            .order_by_desc(Column::Id)
+            .one(conn)
+            .await?;
+        newest.extend(row.map(|row| (*user, row.id)));
+    }
+    Ok(newest)
 }
 
 /// Which transfers.

@@ -1,24 +1,34 @@
 //! What deleted users leave.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use billing::{
     app::{
+        adjust_wallet::{AdjustWallet, adjust_wallet},
         books::Books,
         finish_top_ups::finish_top_ups,
+        forfeit_wallets::forfeit_leftovers,
         top_up_wallet::{TopUpState, TopUpWallet, top_up_wallet},
     },
-    domain::wallet::OperationAmount,
+    domain::wallet::{Direction, OperationAmount},
     providers::PaymentProvider as _,
 };
 use chrono::Duration;
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
     clock::{Clock as _, ManualClock, SystemClock},
-    contracts::{FailureReason, PurchaseFailedV1, UserDeletedV1, UserStatus, WalletCreditedV1},
+    contracts::{
+        FailureReason, PurchaseFailedV1, UserDeletedV1, UserStatus, UserUpdatedV1, WalletCreditedV1,
+    },
+    db::Db,
     ids::UserId,
     money::Amount,
-    testing::TestDatabase,
+    testing::{TestDatabase, eventually, new_postgres_database},
 };
 
 use crate::{Billing, Customer, DATABASES, LOYALTY, held, rub, top_ups::Scripted};
@@ -149,5 +159,154 @@ async fn a_deletion_among_movements_leaves_nothing_behind() {
         let path = format!("/billing/v1/balance?user_id={}", customer.id);
         assert_eq!(billing.admin.get(&path).await.expect(200)["balance"], rub(0));
     }
+    billing.finish().await;
+}
+
+/// The database as a program left it that did not know of forfeiture.
+async fn by_hand(billing: &Billing, sql: &str) {
+    billing.service.db.writer().execute_unprepared(sql).await.unwrap();
+}
+
+async fn books_of(billing: &Billing) -> Books {
+    let conn = billing.service.db.writer();
+    let names = vec!["sandbox".parse().unwrap()];
+    Books::open(
+        conn,
+        iso_currency::Currency::RUB,
+        names,
+        billing.service.peers.now(),
+    )
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn what_was_left_before_anybody_looked_is_moved_once() {
+    for database in DATABASES {
+        let billing = Billing::start(database).await;
+        let books = books_of(&billing).await;
+        let (left, alive) = (
+            billing.customer_with(5_000).await,
+            billing.customer_with(700).await,
+        );
+        for customer in [&left, &alive] {
+            billing.register(customer).await;
+        }
+        let peers = &billing.service.peers;
+        peers.say(&deleted(&billing, left.id, 2)).await;
+        let again = |status: &'static str| {
+            let sql = format!("UPDATE users SET status = '{status}' WHERE version = 2");
+            let billing = &billing;
+            async move { by_hand(billing, &sql).await }
+        };
+        // Twice more something is in the wallet, though its deletion has emptied it once.
+        for amount in [300, 400] {
+            again("active").await;
+            left.top_up(amount).await.expect(200);
+            again("deleted").await;
+            for _ in 0..2 {
+                forfeit_leftovers(&billing.service.db, &books).await.unwrap();
+            }
+            // Told once more, under another id.
+            peers.say(&deleted(&billing, left.id, 2)).await;
+        }
+        let moved: Vec<_> = transfers(&billing, &left).await;
+        let expected = [-400, 400, -300, 300, -5_000, 5_000].map(|amount: i64| {
+            let cause = if amount < 0 { "forfeiture" } else { "top_up" };
+            (json!(cause), rub(amount))
+        });
+        assert_eq!(moved, expected);
+        assert_eq!(alive.balance().await, 700);
+        billing.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_deletion_event_moves_what_is_there_by_then() {
+    for database in DATABASES {
+        let billing = Billing::start(database).await;
+        let customer = billing.customer_with(5_000).await;
+        billing.register(&customer).await;
+        let peers = &billing.service.peers;
+        peers.say(&deleted(&billing, customer.id, 2)).await;
+        by_hand(&billing, "UPDATE users SET status = 'active'").await;
+        customer.top_up(300).await.expect(200);
+        by_hand(&billing, "UPDATE users SET status = 'deleted'").await;
+        peers.say(&deleted(&billing, customer.id, 2)).await;
+        assert_eq!(transfers(&billing, &customer).await.len(), 4);
+        billing.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_starting_replica_moves_what_others_left() {
+    let url = new_postgres_database().await;
+    let replica = || async {
+        Billing::configured(TestDatabase::Postgres, |config| {
+            config.billing.database_url = Some(SecretString::from(url.as_str()));
+        })
+        .await
+    };
+    let first = replica().await;
+    let customer = first.customer_with(5_000).await;
+    first.register(&customer).await;
+    by_hand(&first, "UPDATE users SET status = 'deleted'").await;
+    let second = replica().await;
+    eventually("the wallet is empty", || async {
+        (transfers(&first, &customer).await.len() == 2).then_some(())
+    })
+    .await;
+    second.finish().await;
+    first.finish().await;
+}
+
+/// Waits until somebody waits for a lock in this database, or `is_done`.
+async fn until_somebody_waits(db: &Db, is_done: &AtomicBool) {
+    let sql =
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("somebody waits for a lock", || async {
+        let statement = Statement::from_string(DbBackend::Postgres, sql);
+        let waits = db.reader().query_one_raw(statement).await.unwrap().is_some();
+        (waits || is_done.load(Ordering::SeqCst)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wallet_that_is_made_while_its_user_is_deleted_is_emptied() {
+    let billing = Billing::start(TestDatabase::Postgres).await;
+    let (db, books) = (&billing.service.db, &books_of(&billing).await);
+    let customer = billing.customer();
+    // Known, and without a wallet.
+    let known = UserUpdatedV1(billing.user_state(customer.id, 1, UserStatus::Active));
+    billing.service.peers.say(&known).await;
+    let input = &AdjustWallet {
+        user_id: customer.id,
+        by: customer.id,
+        direction: Direction::Credit,
+        amount: OperationAmount::parse(Amount(500)).unwrap(),
+        reason: "made late".parse().unwrap(),
+        keyed: None,
+    };
+    let (made, is_done) = (&tokio::sync::Notify::new(), &AtomicBool::new(false));
+    let deletes = async {
+        made.notified().await;
+        let deleted = deleted(&billing, customer.id, 2);
+        billing.service.peers.say(&deleted).await;
+        is_done.store(true, Ordering::SeqCst);
+    };
+    let credits = db.write(|tx| async move {
+        let adjusted = adjust_wallet(&tx, books, input).await;
+        made.notify_one();
+        until_somebody_waits(db, is_done).await;
+        adjusted
+    });
+    let (credited, ()) = tokio::join!(credits, deletes);
+    credited.unwrap();
+    let moved = transfers(&billing, &customer).await;
+    assert_eq!(
+        moved,
+        [("forfeiture".into(), rub(-500)), ("credit".into(), rub(500))]
+    );
     billing.finish().await;
 }

@@ -2,15 +2,20 @@
 
 use billing::{
     app::{
-        reconcile::reconcile,
+        reconcile::{reconcile, show_reconciliation},
         report_settled::{SettledPurchase, settled_page, settled_purchases},
     },
     domain::purchase::PurchaseState,
 };
 use chrono::Duration;
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use serde_json::json;
-use shared::{contracts::FailureReason, money::Amount};
+use shared::{
+    contracts::FailureReason,
+    money::Amount,
+    reconcile::{Check, Looked, Patience, check, look_and_show},
+    testing::{TestDatabase, eventually},
+};
 
 use crate::{Billing, DATABASES, held};
 
@@ -127,6 +132,137 @@ async fn what_a_hand_breaks_of_refunds_adjustments_and_what_was_left_is_found() 
     }
 }
 
+const PATIENCE: Patience = Patience {
+    each: std::time::Duration::from_secs(1),
+    whole: std::time::Duration::from_secs(60),
+};
+
+/// Looks when it is this one's turn: the service looks at its start, too.
+async fn look(billing: &Billing, checks: &[Check], patience: Patience) -> Vec<Looked> {
+    let (db, groups) = (&billing.service.db, [(checks, billing.service.peers.now())]);
+    eventually("nobody else looks", || async {
+        look_and_show(db, &groups, patience).await.unwrap()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_check_that_fails_is_unknown_and_no_other_for_it() {
+    for database in DATABASES {
+        let billing = Billing::start(database).await;
+        let db = &billing.service.db;
+        let customer = billing.customer_with(10_000).await;
+        assert!(
+            by_hand(
+                &billing,
+                "UPDATE accounts SET balance = balance + 1 WHERE kind = 'wallet'"
+            )
+            .await
+        );
+        assert!(by_hand(&billing, "ALTER TABLE top_ups RENAME TO elsewhere").await);
+        let looked = eventually("nobody else looks", || async {
+            show_reconciliation(db, PATIENCE).await.unwrap()
+        })
+        .await;
+        let known = |rule: &str| {
+            let looked = looked.iter().find(|looked| looked.rule == rule).unwrap();
+            looked.found.as_ref().ok().map(Vec::len)
+        };
+        assert_eq!(
+            known("an approved top-up is credited once, and no other is"),
+            None
+        );
+        assert_eq!(known("a payment provider decides about a top-up"), None);
+        assert_eq!(known("a wallet's balance is the sum of its postings"), Some(1));
+        assert_eq!(
+            known("a withdrawal is debited once if it was done, and else not"),
+            Some(0)
+        );
+        let unknown = looked.iter().filter(|looked| looked.found.is_err()).count();
+        assert_eq!(unknown, 3, "{looked:#?}");
+        assert!(by_hand(&billing, "ALTER TABLE elsewhere RENAME TO top_ups").await);
+        drop(customer);
+        billing.service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_takes_too_long_is_given_up_alone_and_has_a_bound_of_its_own() {
+    let billing = Billing::start(TestDatabase::Postgres).await;
+    let sees = check(
+        "sees",
+        "SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) AS id, current_setting('statement_timeout') AS detail",
+    );
+    let sleeps = check(
+        "sleeps",
+        "SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) AS id, CAST(pg_sleep(60) AS text) AS detail",
+    );
+    let checks = [sleeps, sees];
+    let looked = look(&billing, &checks, PATIENCE).await;
+    assert!(looked[0].found.is_err(), "{looked:#?}");
+    assert_eq!(looked[1].found.as_ref().unwrap()[0].detail, "1s");
+    // Longer than a request may take.
+    let longer = Patience {
+        each: std::time::Duration::from_secs(600),
+        whole: std::time::Duration::from_secs(6_000),
+    };
+    let looked = look(&billing, &checks[1..], longer).await;
+    assert_eq!(looked[0].found.as_ref().unwrap()[0].detail, "10min");
+    // Afterwards the connections are as they were.
+    assert_eq!(setting(&billing, "statement_timeout").await, "15s");
+    billing.finish().await;
+}
+
+async fn setting(billing: &Billing, name: &str) -> String {
+    let sql = format!("SELECT current_setting('{name}') AS found");
+    let statement = Statement::from_string(DbBackend::Postgres, sql);
+    let row = billing
+        .service
+        .db
+        .reader()
+        .query_one_raw(statement)
+        .await
+        .unwrap();
+    row.unwrap().try_get("", "found").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_replica_at_a_time_looks() {
+    let billing = Billing::start(TestDatabase::Postgres).await;
+    let db = &billing.service.db;
+    // Its own, at the start.
+    eventually("nobody looks any more", || async {
+        show_reconciliation(db, PATIENCE).await.unwrap().map(drop)
+    })
+    .await;
+    let waits = check(
+        "waits",
+        "SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) AS id, CAST(pg_sleep(60) AS text) AS detail",
+    );
+    let checks = [waits];
+    let now = billing.service.peers.now();
+    let longer = Patience {
+        each: std::time::Duration::from_secs(5),
+        ..PATIENCE
+    };
+    let groups = [(checks.as_slice(), now)];
+    let first = look_and_show(db, &groups, longer);
+    let second = async {
+        eventually("the first one looks", || async {
+            let sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+            let statement = Statement::from_string(DbBackend::Postgres, sql);
+            db.reader().query_one_raw(statement).await.unwrap()
+        })
+        .await;
+        show_reconciliation(db, PATIENCE).await.unwrap()
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.unwrap().is_some());
+    assert!(second.is_none(), "another one is at it");
+    assert!(show_reconciliation(db, PATIENCE).await.unwrap().is_some());
+    billing.finish().await;
+}
+
 #[tokio::test]
 async fn the_database_itself_refuses_what_would_break_the_books() {
     for database in DATABASES {
@@ -159,7 +295,7 @@ async fn the_database_itself_refuses_what_would_break_the_books() {
 
 #[tokio::test]
 async fn a_purchase_that_waits_for_too_long_is_found() {
-    let billing = Billing::start(shared::testing::TestDatabase::Sqlite).await;
+    let billing = Billing::start(TestDatabase::Sqlite).await;
     let customer = billing.customer_with(10_000).await;
     let tariff = billing.tariff(1_000).await;
     let (answer, hold) = billing.begin(&customer, tariff).await;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
 use shared::{clock::Instant, ids::PurchaseId, money::Amount, reconcile::Finding};
 
 use crate::{domain::redemption::RedemptionStatus, store};
@@ -24,7 +24,10 @@ pub struct SettledRedemption {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn reconcile(conn: &impl ConnectionTrait, before: Instant) -> Result<Vec<Finding>, DbErr> {
+pub async fn reconcile(
+    conn: &(impl ConnectionTrait + TransactionTrait),
+    before: Instant,
+) -> Result<Vec<Finding>, DbErr> {
     shared::reconcile::run(conn, store::audit::CHECKS, before).await
 }
 

@@ -15,17 +15,18 @@ use shared::{
     users,
 };
 
+use super::outage::{Outage, Told};
 use crate::{
     domain::{
         letter::LetterKind,
         mail::{self, MailStatus, Tried},
     },
-    mail::{Contacts, Outgoing, Post, PostError},
+    mail::{Contacts, ContactsError, Outgoing, Post, PostError},
     store::{self, mail::entity::Model as Mail},
 };
 
 /// Mails that are sent at once. What is taken up is sent at once, so that a lease never has to wait.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// What mails go out by.
 pub struct Mailing {
@@ -35,82 +36,127 @@ pub struct Mailing {
     pub post: Box<dyn Post>,
     /// What links in mails begin with.
     pub public_url: String,
+    /// Whether mail goes out at all.
+    pub outage: Outage,
 }
 
-/// Sends some of what is due; whether there may be more.
+/// Sends some of what is due; whether there may be more. How each try ended is noted as soon as it
+/// did, so that a process that dies leaves as little as can be to be sent twice.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn send_some_mails(db: &Db, mailing: &Mailing) -> Result<bool, DbErr> {
+    let Some(round) = mailing.outage.next_round(db.now(), spread()) else {
+        return Ok(false);
+    };
     // Looking costs no write transaction; most of the time there is nothing.
     if !store::mail::any_due(db.reader(), db.now()).await? {
         return Ok(false);
     }
+    let limit = round.limit;
     let mails = db
-        .write(|tx| async move { store::mail::lease(tx.conn(), tx.now(), AT_ONCE as u64).await })
+        .write(|tx| async move { store::mail::lease(tx.conn(), tx.now(), limit).await })
         .await?;
-    let more = mails.len() == AT_ONCE;
+    let is_full = mails.len() as u64 == limit;
     let known = Known::of(db, &mails).await?;
-    let known = &known;
+    let (known, hold_until) = (&known, round.hold_until);
     let tried: Vec<_> = stream::iter(mails)
         .map(|mail| async move {
-            let tried = known.send(&mail, mailing, db.now()).await;
-            (mail, tried)
+            let tried = known.send(&mail, mailing, db.now(), hold_until).await;
+            note(db, &mail, &tried).await.map(|()| tried)
         })
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    note(db, tried).await?;
-    Ok(more)
+    let told = tell(&tried);
+    mailing.outage.end_round(&round, told);
+    for noted in tried {
+        noted?;
+    }
+    Ok(is_full && told != Some(Told::Outage))
 }
 
-/// Writes down how each try has ended.
-async fn note(db: &Db, tried: Vec<(Mail, Tried)>) -> Result<(), DbErr> {
-    let mut postponed = Vec::new();
-    for (mail, tried) in tried {
-        let outcome = match &tried {
-            Tried::Sent => "sent",
-            Tried::Postponed(_) => "postponed",
-            Tried::Refused(_) => "failed",
-            Tried::Skipped(_) => "skipped",
-        };
-        let spread = rand::rng().random_range(0..=1_000);
-        let standing = &mail::after(tried, mail.attempts, db.now(), spread);
-        let noted = db
-            .write(|tx| async move {
-                store::mail::note(tx.conn(), mail.id, mail.attempts, standing, tx.now()).await
-            })
-            .await?;
-        if !noted {
-            continue;
+/// Says in a line each what keeps mails from going out, since an outage does that to many.
+fn tell(tried: &[Result<Tried, DbErr>]) -> Option<Told> {
+    let (mut postponed, mut held, mut works) = (Vec::new(), Vec::new(), false);
+    for tried in tried.iter().flatten() {
+        match tried {
+            Tried::Postponed(why) => postponed.push(why),
+            Tried::Held(why, _) => held.push(why),
+            Tried::Sent | Tried::Refused(_) => works = true,
+            Tried::Skipped(_) => {}
         }
-        let error = standing.error.as_deref();
-        let outcome = match standing.status {
-            MailStatus::Failed => {
-                tracing::error!(mail = %mail.id, attempts = mail.attempts, error, "a mail is given up");
-                "failed"
-            }
-            MailStatus::Skipped => {
-                tracing::info!(mail = %mail.id, error, "a mail is not sent");
-                outcome
-            }
-            MailStatus::Waiting => {
-                postponed.push(error.unwrap_or_default().to_owned());
-                outcome
-            }
-            MailStatus::Sent => {
-                tracing::info!(mail = %mail.id, attempts = mail.attempts, "a mail was sent");
-                outcome
-            }
-        };
-        MAILS.counter(&[("outcome", outcome)]).increment(1);
     }
-    // One line for all of them: an outage postpones many.
     if let Some(error) = postponed.first() {
         let count = postponed.len();
         tracing::warn!(count, error, "mails could not be sent; they will be tried again");
     }
+    if let Some(error) = held.first() {
+        let count = held.len();
+        tracing::error!(
+            count,
+            error,
+            "mail does not go out, whoever it is for; all of it waits"
+        );
+    }
+    match (works, held.is_empty()) {
+        (true, _) => Some(Told::Works),
+        (false, false) => Some(Told::Outage),
+        (false, true) => None,
+    }
+}
+
+/// Writes down how a try has ended.
+async fn note(db: &Db, mail: &Mail, tried: &Tried) -> Result<(), DbErr> {
+    let outcome = match tried {
+        Tried::Sent => "sent",
+        Tried::Postponed(_) => "postponed",
+        Tried::Held(..) => "held",
+        Tried::Refused(_) => "failed",
+        Tried::Skipped(_) => "skipped",
+    };
+    let standing = &mail::after(tried.clone(), mail.attempts, db.now(), spread());
+    let (id, attempts) = (mail.id, mail.attempts);
+    let noted = db
+        .write(|tx| async move { store::mail::note(tx.conn(), id, attempts, standing, tx.now()).await })
+        .await?;
+    if !noted {
+        return Ok(());
+    }
+    let error = standing.error.as_deref();
+    let outcome = match standing.status {
+        MailStatus::Failed => {
+            tracing::error!(mail = %id, attempts, error, "a mail is given up");
+            "failed"
+        }
+        MailStatus::Skipped => {
+            tracing::info!(mail = %id, error, "a mail is not sent");
+            outcome
+        }
+        MailStatus::Sent => {
+            tracing::info!(mail = %id, attempts, "a mail was sent");
+            outcome
+        }
+        MailStatus::Waiting => outcome,
+    };
+    MAILS.counter(&[("outcome", outcome)]).increment(1);
     Ok(())
+}
+
+fn spread() -> u16 {
+    rand::rng().random_range(0..=1_000)
+}
+
+/// Why there is nothing to hand over.
+enum Unwritten {
+    Skipped(&'static str),
+    Contacts(ContactsError),
+}
+
+impl From<ContactsError> for Unwritten {
+    fn from(error: ContactsError) -> Self {
+        Self::Contacts(error)
+    }
 }
 
 /// What this service itself knows of the mails that it has in hand.
@@ -128,7 +174,7 @@ impl Known {
         })
     }
 
-    async fn send(&self, mail: &Mail, mailing: &Mailing, now: Instant) -> Tried {
+    async fn send(&self, mail: &Mail, mailing: &Mailing, now: Instant, hold_until: Instant) -> Tried {
         let user = self.users.get(&mail.user_id);
         if user.is_some_and(|user| user.status == UserStatus::Deleted) {
             return Tried::Skipped(DELETED.to_owned());
@@ -137,33 +183,42 @@ impl Known {
             (Some(letter), _) => self.write_letter(mail, letter, mailing).await,
             (None, Some(request)) => write_link(mail, request, mailing, now).await,
             // The database refuses such a row.
-            (None, None) => Err(Tried::Skipped("there is nothing to send".to_owned())),
+            (None, None) => Err(Unwritten::Skipped("there is nothing to send")),
         };
         let outgoing = match written {
             Ok(outgoing) => outgoing,
-            Err(tried) => return tried,
+            Err(Unwritten::Skipped(why)) => return Tried::Skipped(why.to_owned()),
+            Err(Unwritten::Contacts(error)) if error.is_about_one => {
+                return Tried::Postponed(error.to_string());
+            }
+            Err(Unwritten::Contacts(error)) => return Tried::Held(error.to_string(), hold_until),
         };
         match mailing.post.send(outgoing).await {
             Ok(()) => Tried::Sent,
+            Err(PostError::Unavailable(why)) => Tried::Held(why, hold_until),
             Err(PostError::Temporary(why)) => Tried::Postponed(why),
             Err(PostError::Permanent(why)) => Tried::Refused(why),
         }
     }
 
-    async fn write_letter(&self, mail: &Mail, id: LetterId, mailing: &Mailing) -> Result<Outgoing, Tried> {
+    async fn write_letter(
+        &self,
+        mail: &Mail,
+        id: LetterId,
+        mailing: &Mailing,
+    ) -> Result<Outgoing, Unwritten> {
         let letter = self
             .letters
             .get(&id)
-            .ok_or_else(|| Tried::Skipped("the letter is gone".to_owned()))?;
+            .ok_or(Unwritten::Skipped("the letter is gone"))?;
         let contact = mailing
             .contacts
             .contact(mail.user_id)
-            .await
-            .map_err(|error| Tried::Postponed(error.to_string()))?
-            .ok_or_else(|| Tried::Skipped(NOBODY.to_owned()))?;
+            .await?
+            .ok_or(Unwritten::Skipped(NOBODY))?;
         let kind = LetterKind::parse(&letter.kind);
         if !contact.email_confirmed && !kind.is_some_and(mail::goes_to_unconfirmed) {
-            return Err(Tried::Skipped("the address is not confirmed".to_owned()));
+            return Err(Unwritten::Skipped("the address is not confirmed"));
         }
         Ok(Outgoing {
             id: mail.id,
@@ -185,17 +240,16 @@ async fn write_link(
     request: MailRequestId,
     mailing: &Mailing,
     now: Instant,
-) -> Result<Outgoing, Tried> {
-    let expired = || Tried::Skipped(EXPIRED.to_owned());
+) -> Result<Outgoing, Unwritten> {
+    let expired = || Unwritten::Skipped(EXPIRED);
     if mail.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Err(expired());
     }
     let secret = mailing
         .contacts
         .secret_mail(request)
-        .await
-        .map_err(|error| Tried::Postponed(error.to_string()))?
-        .ok_or_else(|| Tried::Skipped(NOBODY.to_owned()))?;
+        .await?
+        .ok_or(Unwritten::Skipped(NOBODY))?;
     if secret.expires_at <= now {
         return Err(expired());
     }

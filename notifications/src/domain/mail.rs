@@ -57,6 +57,8 @@ pub const LEASE: Duration = Duration::seconds(120);
 
 const FIRST_PAUSE_MS: i64 = 1_000;
 const LONGEST_PAUSE_MS: i64 = 3_600_000;
+/// While nobody's mail goes out, it is seen soon that it does again.
+const LONGEST_OUTAGE_PAUSE: Duration = Duration::seconds(60);
 
 /// How a try ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +67,9 @@ pub enum Tried {
     Sent,
     /// It may work later. What went wrong, without anything personal.
     Postponed(String),
+    /// No mail goes out at present, and not because of this one: the try does not count. What went
+    /// wrong, and when it is tried again.
+    Held(String, Instant),
     /// It never will.
     Refused(String),
     /// There is nobody to send it to, or no reason any more.
@@ -80,6 +85,8 @@ pub struct Standing {
     pub next_attempt_at: Option<Instant>,
     /// What went wrong.
     pub error: Option<String>,
+    /// Whether the try counts among those after which it is given up.
+    pub counts: bool,
 }
 
 /// How a mail stands after its try number `attempts`. `spread`, from 0 to 1000, says where in the
@@ -91,6 +98,7 @@ pub fn after(tried: Tried, attempts: i32, now: Instant, spread: u16) -> Standing
         status,
         next_attempt_at: None,
         error,
+        counts: true,
     };
     match tried {
         Tried::Sent => done(MailStatus::Sent, None),
@@ -101,8 +109,22 @@ pub fn after(tried: Tried, attempts: i32, now: Instant, spread: u16) -> Standing
             status: MailStatus::Waiting,
             next_attempt_at: Some((now + pause(attempts, spread)).trunc_subsecs(6)),
             error: Some(error),
+            counts: true,
+        },
+        Tried::Held(error, until) => Standing {
+            status: MailStatus::Waiting,
+            next_attempt_at: Some(until),
+            error: Some(error),
+            counts: false,
         },
     }
+}
+
+/// When it is looked again whether mails go out, after the look number `times` in which none did.
+/// `spread` as above.
+#[must_use]
+pub fn look_again_at(times: i32, now: Instant, spread: u16) -> Instant {
+    (now + pause(times, spread).min(LONGEST_OUTAGE_PAUSE)).trunc_subsecs(6)
 }
 
 fn pause(attempts: i32, spread: u16) -> Duration {
@@ -179,6 +201,18 @@ mod tests {
             let standing = after(tried, 1, now(), 0);
             assert_eq!((standing.status, standing.next_attempt_at), (status, None));
         }
+    }
+
+    #[test]
+    fn a_try_that_fails_for_everybody_does_not_count() {
+        let until = look_again_at(1, now(), 0);
+        let standing = after(Tried::Held("535".to_owned(), until), ATTEMPTS + 1, now(), 0);
+        assert_eq!(
+            (standing.status, standing.next_attempt_at, standing.counts),
+            (MailStatus::Waiting, Some(until), false)
+        );
+        assert!(until >= now() + Duration::milliseconds(500));
+        assert_eq!(look_again_at(1_000, now(), 1_000), now() + Duration::minutes(1));
     }
 
     #[test]

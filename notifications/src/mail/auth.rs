@@ -18,6 +18,16 @@ use super::{Contact, Contacts, ContactsError, SecretMail};
 /// How long auth may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
+/// What it answers, or what stands before it, whatever it is asked for.
+const AWAY_OR_REFUSED: [StatusCode; 6] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::GATEWAY_TIMEOUT,
+];
+
 /// Auth, over HTTP.
 pub struct Auth {
     /// Where it is: `http://auth:8080`.
@@ -47,12 +57,14 @@ impl Auth {
     async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ContactsError> {
         // The URL holds an id, which nobody needs to read in the log.
         let failed = |error: reqwest::Error| ContactsError {
+            is_about_one: error.is_decode(),
             why: error.without_url().to_string(),
         };
         // One that auth takes no more (it has new keys, or forgot the session) is renewed once.
         for is_last in [false, true] {
             let token = self.tokens.token().await.map_err(|error| ContactsError {
                 why: error.to_string(),
+                is_about_one: false,
             })?;
             let response = self
                 .http
@@ -69,12 +81,14 @@ impl Auth {
                 other => {
                     return Err(ContactsError {
                         why: format!("it answers {other}"),
+                        is_about_one: !AWAY_OR_REFUSED.contains(&other),
                     });
                 }
             }
         }
         Err(ContactsError {
             why: "it takes no token".to_owned(),
+            is_about_one: false,
         })
     }
 }

@@ -1,29 +1,33 @@
 //! Mail over SMTP.
 
+mod refusal;
+mod server;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
+    Address, Message,
     message::{
         Mailbox, SinglePart,
         header::{ContentType, HeaderName, HeaderValue},
     },
-    transport::smtp::{PoolConfig, extension::ClientId},
+    transport::smtp::{
+        client::AsyncSmtpConnection,
+        commands::{Data, Mail, Rcpt},
+        extension::{Extension, MailBodyParameter, MailParameter},
+    },
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Outgoing, Post, PostError};
+use refusal::{At, Refusal};
+use server::{Pool, Server};
 
-/// How long each step of the talk with the server may take.
-const STEP: Duration = Duration::from_secs(8);
+/// How long connecting may take.
+const CONNECTING: Duration = Duration::from_secs(8);
 /// How long all of it may take; less than a periodic job may run.
 const WHOLE: Duration = Duration::from_secs(15);
-/// Connections at once: as many as mails are sent at once.
-const CONNECTIONS: u32 = 8;
-/// What servers say of our user and password (RFC 4954), and of TLS that they want (RFC 3207). That is
-/// no fault of the mail: it waits until whoever runs this has put it right.
-const NOT_THE_MAILS_FAULT: [u16; 5] = [504, 530, 534, 535, 538];
 
 /// Why mail can't be configured so. Nothing of the URL is told: there may be a password in it.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +42,8 @@ pub enum SmtpConfigError {
 
 /// A mail server.
 pub struct Smtp {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    server: Server,
+    pool: Pool,
     from: Mailbox,
 }
 
@@ -49,13 +54,27 @@ impl Smtp {
     /// When one of both can't be read.
     pub fn new(url: &SecretString, from: &str) -> Result<Self, SmtpConfigError> {
         let from: Mailbox = from.parse().map_err(|_| SmtpConfigError::From)?;
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())
-            .map_err(|_| SmtpConfigError::Url)?
-            .timeout(Some(STEP))
-            .hello_name(ClientId::Domain(from.email.domain().to_owned()))
-            .pool_config(PoolConfig::new().max_size(CONNECTIONS))
-            .build();
-        Ok(Self { transport, from })
+        let server =
+            Server::read(url.expose_secret(), from.email.domain(), CONNECTING).ok_or(SmtpConfigError::Url)?;
+        Ok(Self {
+            server,
+            pool: Pool::new(),
+            from,
+        })
+    }
+
+    /// Hands `message` over, command by command, so that a no tells what it is said to. `at` says how
+    /// far it has come.
+    async fn hand_over(&self, message: &Message, at: &mut At) -> Result<(), Refusal> {
+        let mut connection = match self.pool.take().await {
+            Some(connection) => connection,
+            None => self.server.connect(at).await?,
+        };
+        let taken = tell(&mut connection, message, at).await;
+        // After a no the server waits for the next mail, unless it has closed the door: which it has
+        // shows when the connection is taken again.
+        self.pool.keep(connection);
+        taken
     }
 
     fn message(&self, mail: &Outgoing) -> Result<Message, PostError> {
@@ -88,32 +107,55 @@ impl Smtp {
 impl Post for Smtp {
     async fn send(&self, mail: Outgoing) -> Result<(), PostError> {
         let message = self.message(&mail)?;
-        match tokio::time::timeout(WHOLE, self.transport.send(message)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(told(&error)),
-            Err(_) => Err(PostError::Temporary("the mail server takes too long".to_owned())),
-        }
+        let mut at = At::Connecting;
+        let handed = tokio::time::timeout(WHOLE, self.hand_over(&message, &mut at)).await;
+        handed
+            .unwrap_or_else(|_| Err(Refusal::too_slow(at)))
+            .map_err(|refusal| refusal.meaning())
     }
 }
 
-/// What went wrong, without the server's own words: they often repeat the address.
-fn told(error: &lettre::transport::smtp::Error) -> PostError {
-    let Some(code) = error.status() else {
-        return PostError::Temporary(if error.is_timeout() {
-            "the mail server takes too long".to_owned()
-        } else if error.is_tls() {
-            "the mail server's TLS is not trusted".to_owned()
-        } else {
-            "the mail server can't be reached".to_owned()
-        });
-    };
-    let code = u16::from(code);
-    let said = format!("the mail server answers {code}");
-    if error.is_permanent() && !NOT_THE_MAILS_FAULT.contains(&code) {
-        PostError::Permanent(said)
-    } else {
-        PostError::Temporary(said)
+async fn tell(connection: &mut AsyncSmtpConnection, message: &Message, at: &mut At) -> Result<(), Refusal> {
+    let (envelope, text) = (message.envelope(), message.formatted());
+    let mut parameters = Vec::new();
+    let is_foreign = |address: &Address| !AsRef::<str>::as_ref(address).is_ascii();
+    let sender_is_foreign = envelope.from().is_some_and(is_foreign);
+    if sender_is_foreign || envelope.to().iter().any(is_foreign) {
+        if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
+            let whose = if sender_is_foreign {
+                At::Sender
+            } else {
+                At::Recipient
+            };
+            return Err(Refusal::takes_ascii_only(whose));
+        }
+        parameters.push(MailParameter::SmtpUtfEight);
     }
+    if !text.is_ascii() && connection.server_info().supports_feature(Extension::EightBitMime) {
+        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    *at = At::Sender;
+    connection
+        .command(Mail::new(envelope.from().cloned(), parameters))
+        .await
+        .map_err(|error| Refusal::of(*at, &error))?;
+    *at = At::Recipient;
+    for to in envelope.to() {
+        connection
+            .command(Rcpt::new(to.clone(), Vec::new()))
+            .await
+            .map_err(|error| Refusal::of(*at, &error))?;
+    }
+    *at = At::Message;
+    connection
+        .command(Data)
+        .await
+        .map_err(|error| Refusal::of(*at, &error))?;
+    connection
+        .message(&text)
+        .await
+        .map(drop)
+        .map_err(|error| Refusal::of(*at, &error))
 }
 
 #[cfg(test)]

@@ -158,6 +158,7 @@ pub async fn note(
     now: Instant,
 ) -> Result<bool, DbErr> {
     let done = standing.status != MailStatus::Waiting;
+    let counted = if standing.counts { attempts } else { attempts - 1 };
     let mut update = Entity::update_many()
         .set(ActiveModel {
             status: Set(standing.status.as_str().to_owned()),
@@ -169,7 +170,9 @@ pub async fn note(
         .filter(Column::Id.eq(id))
         .filter(Column::Status.eq(MailStatus::Waiting.as_str()));
     if standing.status != MailStatus::Sent {
-        update = update.filter(Column::Attempts.eq(attempts));
+        update = update
+            .col_expr(Column::Attempts, Expr::value(counted))
+            .filter(Column::Attempts.eq(attempts));
     }
     Ok(update.exec(conn).await?.rows_affected > 0)
 }

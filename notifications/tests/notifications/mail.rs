@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
 use chrono::Duration;
@@ -133,7 +133,7 @@ async fn what_can_t_go_out_waits_until_the_server_is_back() {
             mails[0].id,
             format!("<{}@example.com>", waiting["id"].as_str().unwrap())
         );
-        assert!(sent["attempts"].as_i64().unwrap() >= 2);
+        assert_eq!(sent["attempts"], 1, "nobody was there to refuse it");
         assert!(sent.get("error").is_none());
         mailing.service.stop().await;
     }
@@ -142,20 +142,110 @@ async fn what_can_t_go_out_waits_until_the_server_is_back() {
 #[tokio::test]
 async fn what_is_refused_for_good_is_not_tried_again() {
     let mailing = Mailing::start(TestDatabase::Sqlite).await;
-    let (user, now) = (
-        mailing.new_user("nobody@example.com"),
-        mailing.service.peers.now(),
-    );
+    for (email, error) in [
+        ("nobody@example.com", "the mail server answers 550"),
+        ("spam@example.com", "the mail server answers 554 5.6.0"),
+    ] {
+        let (user, now) = (mailing.new_user(email), mailing.service.peers.now());
+        mailing.service.peers.say(&credited(user, 1, 1, now)).await;
+        let failed = mailing
+            .mail_of(user, "it is given up", |mail| mail["status"] == "failed")
+            .await;
+        assert_eq!(failed["attempts"], 1);
+        assert_eq!(failed["error"], error);
+        assert!(
+            !failed.to_string().contains(email),
+            "an address is kept nowhere: {failed:#}"
+        );
+    }
+    mailing.service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_us_ends_no_mail_and_does_not_count() {
+    for database in BOTH {
+        for (mood, error) in [
+            (
+                "sender",
+                "answers 550 5.7.1 to our sender (`notifications.mail_from`)",
+            ),
+            ("late_sender", "answers 550 5.1.8"),
+            ("hello", "answers 550 when we connect"),
+            ("closed", "answers 554 5.3.2 when we connect"),
+        ] {
+            let mut mailing = Mailing::start(database).await;
+            mailing.server.changes_to(Some(mood)).await;
+            let now = mailing.service.peers.now();
+            let users =
+                ["anna", "boris", "nobody"].map(|name| mailing.new_user(&format!("{name}@example.com")));
+            for user in users {
+                mailing.service.peers.say(&credited(user, 1, 1, now)).await;
+            }
+            let held = mailing
+                .mail_of(users[0], "it was tried", |mail| mail["error"].is_string())
+                .await;
+            assert_eq!(
+                (&held["status"], &held["attempts"]),
+                (&json!("waiting"), &json!(0)),
+                "{held:#}"
+            );
+            assert!(
+                held["error"].as_str().unwrap().ends_with(error),
+                "{mood}: {held:#}"
+            );
+
+            mailing.server.changes_to(None).await;
+            let mails = mailing.server.take(2).await;
+            let to: BTreeSet<_> = mails.iter().map(|mail| mail.to.as_str()).collect();
+            assert_eq!(to, BTreeSet::from(["anna@example.com", "boris@example.com"]));
+            for (user, status) in users.into_iter().zip(["sent", "sent", "failed"]) {
+                let mail = mailing
+                    .mail_of(user, "it is done with", |mail| mail["status"] == status)
+                    .await;
+                assert_eq!(mail["attempts"], 1, "{mail:#}");
+            }
+            mailing.service.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_may_mean_us_or_the_recipient_is_tried_again() {
+    let mut mailing = Mailing::start(TestDatabase::Sqlite).await;
+    mailing.server.changes_to(Some("relay")).await;
+    let (user, now) = (mailing.new_user("anna@example.com"), mailing.service.peers.now());
     mailing.service.peers.say(&credited(user, 1, 1, now)).await;
-    let failed = mailing
-        .mail_of(user, "it is given up", |mail| mail["status"] == "failed")
+    let waiting = mailing
+        .mail_of(user, "it was tried", |mail| mail["error"].is_string())
         .await;
-    assert_eq!(failed["attempts"], 1);
-    assert_eq!(failed["error"], "the mail server answers 550");
-    assert!(
-        !failed.to_string().contains("nobody"),
-        "an address is kept nowhere: {failed:#}"
-    );
+    assert_eq!(waiting["status"], "waiting", "{waiting:#}");
+    assert_eq!(waiting["error"], "the mail server answers 554 5.7.1");
+    mailing.server.changes_to(None).await;
+    mailing.server.take(1).await;
+    mailing.service.stop().await;
+}
+
+#[tokio::test]
+async fn during_an_outage_of_days_no_mail_is_given_up() {
+    let clock = ManualClock::at(SystemClock.now());
+    let mut mailing = Mailing::start_with(TestDatabase::Sqlite, Arc::new(clock.clone()), |_| {}).await;
+    mailing.server.kill().await;
+    let (user, now) = (mailing.new_user("anna@example.com"), clock.now());
+    mailing.service.peers.say(&credited(user, 1, 1, now)).await;
+    let tried = Mutex::new(BTreeSet::new());
+    mailing
+        .mail_of(user, "it was tried for days", |mail| {
+            assert_eq!(mail["status"], "waiting", "{mail:#}");
+            let mut tried = tried.lock().unwrap();
+            if mail["error"].is_string() && tried.insert(mail["next_attempt_at"].to_string()) {
+                clock.advance(Duration::hours(2));
+            }
+            tried.len() > 36
+        })
+        .await;
+    mailing.server.start_again().await;
+    clock.advance(Duration::hours(2));
+    mailing.server.take(1).await;
     mailing.service.stop().await;
 }
 
@@ -382,6 +472,49 @@ async fn what_a_replica_had_in_hand_when_it_ended_another_takes_up_in_time() {
         .mail_of(user, "it is sent", |mail| mail["status"] == "sent")
         .await;
     assert_eq!(sent["attempts"], 2);
+    second.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_took_is_not_sent_again_when_the_process_ends_over_another() {
+    let url = new_postgres_database().await;
+    let on_it = |config: &mut shared::config::Config| {
+        config.notifications.database_url = Some(SecretString::from(url.as_str()));
+    };
+    let clock = ManualClock::at(SystemClock.now());
+    let first = Mailing::start_with(TestDatabase::Postgres, Arc::new(clock.clone()), on_it).await;
+    let now = clock.now();
+    let users = ["anna", "boris", "slow", "vera"].map(|name| {
+        let email = format!("{name}@example.com");
+        (first.new_user(&email), email)
+    });
+    // All in one batch, so that they are taken up together.
+    let said: Vec<_> = users.iter().map(|(user, _)| credited(*user, 1, 1, now)).collect();
+    let peers = &first.service.peers;
+    peers.deliver(&peers.seal_all(&said)).await;
+    first.server.take(3).await;
+    for (user, email) in &users {
+        if email.starts_with("slow") {
+            continue;
+        }
+        let status = format!("{email} is noted though another is in hand");
+        first
+            .mail_of(*user, &status, |mail| mail["status"] == "sent")
+            .await;
+    }
+    // It ends, with one mail in its hand.
+    first.service.stop().await;
+
+    let second = Mailing::start_with(TestDatabase::Postgres, Arc::new(clock.clone()), |config| {
+        on_it(config);
+        config.notifications.mail_url = Some(SecretString::from(format!("smtp://{}", first.server.address)));
+        config.auth.url = Some(first.auth_url.clone());
+    })
+    .await;
+    clock.advance(Duration::minutes(3));
+    let mails = first.server.take(4).await;
+    let to: BTreeSet<_> = mails.iter().map(|mail| mail.to.clone()).collect();
+    assert_eq!(to, users.iter().map(|(_, email)| email.clone()).collect());
     second.service.stop().await;
 }
 

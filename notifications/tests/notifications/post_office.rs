@@ -91,25 +91,26 @@ fn decoded(encoding: &str, body: &str) -> String {
 /// A mail server.
 pub struct MailServer {
     pub address: SocketAddr,
-    options: &'static [&'static str],
+    /// What it is started with.
+    mood: Option<&'static str>,
     child: Option<Child>,
     mails: Arc<Mutex<Vec<Mail>>>,
 }
 
 impl MailServer {
     pub async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::start_in(None).await
     }
 
     /// One that takes nobody's password.
     pub async fn start_with_passwords() -> Self {
-        Self::start_with(&["auth"]).await
+        Self::start_in(Some("auth")).await
     }
 
-    async fn start_with(options: &'static [&'static str]) -> Self {
+    async fn start_in(mood: Option<&'static str>) -> Self {
         let mut server = Self {
             address: ([127, 0, 0, 1], 0).into(),
-            options,
+            mood,
             child: None,
             mails: Arc::default(),
         };
@@ -123,7 +124,7 @@ impl MailServer {
         let target = tests.parent().unwrap().parent().unwrap();
         let mut child = Command::new(target.join("examples/smtp_server"))
             .arg(self.address.to_string())
-            .args(self.options)
+            .args(self.mood)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -138,6 +139,13 @@ impl MailServer {
             }
         });
         self.child = Some(child);
+    }
+
+    /// The same server in another mood, or in none.
+    pub async fn changes_to(&mut self, mood: Option<&'static str>) {
+        self.kill().await;
+        self.mood = mood;
+        self.start_again().await;
     }
 
     pub async fn kill(&mut self) {

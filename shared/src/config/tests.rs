@@ -33,6 +33,8 @@ fn a_wrong_value_is_refused_by_name() {
             "[billing]\npurchase_deadline_seconds = 0",
             "billing.purchase_deadline_seconds",
         ),
+        ("[billing]\nending_notice_days = 0", "billing.ending_notice_days"),
+        ("[billing]\nending_notice_days = 28", "billing.ending_notice_days"),
         ("[auth]\nurl = \"auth:8080\"", "auth.url"),
         (
             "[notifications]\nmail_url = \"smtp://localhost\"\npublic_url = \"http://localhost\"",

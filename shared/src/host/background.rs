@@ -159,11 +159,8 @@ pub(super) async fn after(ready: CancellationToken, stop: CancellationToken, wor
     }
 }
 
-/// How long a run of a job may take. What it has not come to by then is the next one's.
-const LONGEST_RUN: Duration = Duration::from_secs(30);
-
 /// Runs `job` from time to time. Neither an error nor a panic of one run, nor one that is stuck,
-/// keeps the next from coming.
+/// keeps the next from coming. One that takes long does not keep the process from stopping.
 pub(super) async fn repeat(job: Arc<dyn Job>, service: ServiceName, stop: CancellationToken) {
     let mut interval = tokio::time::interval(job.every());
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -174,10 +171,18 @@ pub(super) async fn repeat(job: Arc<dyn Job>, service: ServiceName, stop: Cancel
             _ = interval.tick() => {}
         }
         let run = async {
-            let run = tokio::time::timeout(LONGEST_RUN, job.run()).await;
+            let run = tokio::time::timeout(job.may_take(), job.run()).await;
             run.unwrap_or_else(|late| Err(late.into()))
         };
-        let outcome = match AssertUnwindSafe(run).catch_unwind().await {
+        let abandoned = async {
+            stop.cancelled().await;
+            tokio::time::sleep(JOBS).await;
+        };
+        let ended = tokio::select! {
+            ended = AssertUnwindSafe(run).catch_unwind() => ended,
+            () = abandoned => return,
+        };
+        let outcome = match ended {
             Ok(Ok(())) => "done",
             Ok(Err(error)) => {
                 tracing::warn!(%service, job = job.name(), error = describe(error.as_ref()), "a periodic job failed; it will be tried again");
