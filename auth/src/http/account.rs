@@ -62,7 +62,7 @@ pub(super) fn choose(field: &str, password: SecretString) -> Result<Password, Fi
 #[utoipa::path(post, path = "/register", security(()), request_body = RegisterBody, responses(
     (status = 201, body = UserView),
     (status = 409, description = "`email_taken`: the e-mail address has an account already."),
-    (status = 429, description = "`too_many_attempts`: too many addresses that have an account were tried; `Retry-After` says for how long to wait."),
+    (status = 429, description = "`too_many_attempts`: too many accounts were to be opened from one address, whatever came of it; `Retry-After` says for how long to wait."),
 ))]
 pub(super) async fn register(
     State(state): State<AppState>,

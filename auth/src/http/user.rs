@@ -167,9 +167,10 @@ pub(super) async fn get_user(
     Ok(Json(user.into()))
 }
 
-/// Blocks a user, and ends their sessions in every service.
+/// Blocks a user, and ends their sessions in every service. The caller may do all that the user may.
 #[utoipa::path(post, path = "/users/{id}/block", params(("id" = UserId, Path)), responses(
     (status = 200, body = UserView),
+    (status = 403, description = "`forbidden`: the token does not allow it. `higher_rank`: the user may do what the caller may not; `permissions` says what. `user_blocked`: the caller is blocked."),
     (status = 409, description = "`own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
 ))]
 pub(super) async fn block_user(
@@ -190,9 +191,11 @@ pub(super) async fn block_user(
     Ok(Json(user.into()))
 }
 
-/// Lifts a user's block. They have to log in anew.
-#[utoipa::path(post, path = "/users/{id}/unblock", params(("id" = UserId, Path)),
-    responses((status = 200, body = UserView)))]
+/// Lifts a user's block. They have to log in anew. The caller may do all that the user may.
+#[utoipa::path(post, path = "/users/{id}/unblock", params(("id" = UserId, Path)), responses(
+    (status = 200, body = UserView),
+    (status = 403, description = "`forbidden`: the token does not allow it. `higher_rank`: the user may do what the caller may not; `permissions` says what. `user_blocked`: the caller is blocked."),
+))]
 pub(super) async fn unblock_user(
     State(state): State<AppState>,
     caller: Caller,
@@ -211,9 +214,10 @@ pub(super) async fn unblock_user(
 }
 
 /// Deletes a user for good: everything that tells of them is erased, and what is left in their
-/// wallet is forfeited.
+/// wallet is forfeited. The caller may do all that the user may.
 #[utoipa::path(delete, path = "/users/{id}", params(("id" = UserId, Path)), responses(
     (status = 204),
+    (status = 403, description = "`forbidden`: the token does not allow it. `higher_rank`: the user may do what the caller may not; `permissions` says what. `user_blocked`: the caller is blocked."),
     (status = 409, description = "`own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
 ))]
 pub(super) async fn delete_user(
