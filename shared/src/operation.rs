@@ -111,7 +111,9 @@ struct ParkedQuery {
 }
 
 /// Messages that failed, the oldest first.
-#[utoipa::path(get, path = "/parked", params(ParkedQuery, PageQuery),
+#[utoipa::path(get, path = "/parked",
+    security(("access_token" = ["parked.read"])),
+    params(ParkedQuery, PageQuery),
     responses((status = 200, body = Page<FailedMessage>)))]
 async fn list_parked(
     State(state): State<Operated>,
@@ -136,7 +138,9 @@ async fn list_parked(
 }
 
 /// One message that failed, with what it says.
-#[utoipa::path(get, path = "/parked/{id}", params(("id" = MessageId, Path)),
+#[utoipa::path(get, path = "/parked/{id}",
+    security(("access_token" = ["parked.read"])),
+    params(("id" = MessageId, Path)),
     responses((status = 200, body = FailedMessage)))]
 async fn get_parked(
     State(state): State<Operated>,
@@ -150,8 +154,10 @@ async fn get_parked(
 }
 
 /// Tries a parked message again, at once, as if it had never failed.
-#[utoipa::path(post, path = "/parked/{id}/replay", params(("id" = MessageId, Path)),
-    responses((status = 200, body = FailedMessage), (status = 409, description = "It is not parked.")))]
+#[utoipa::path(post, path = "/parked/{id}/replay",
+    security(("access_token" = ["parked.write"])),
+    params(("id" = MessageId, Path)),
+    responses((status = 200, body = FailedMessage), (status = 409, description = "`not_parked`: it is not parked.")))]
 async fn replay_parked(
     State(state): State<Operated>,
     caller: Caller,
@@ -161,8 +167,10 @@ async fn replay_parked(
 }
 
 /// Gives up a parked message: it is never applied, and what it says is erased.
-#[utoipa::path(post, path = "/parked/{id}/drop", params(("id" = MessageId, Path)),
-    responses((status = 200, body = FailedMessage), (status = 409, description = "It is not parked.")))]
+#[utoipa::path(post, path = "/parked/{id}/drop",
+    security(("access_token" = ["parked.write"])),
+    params(("id" = MessageId, Path)),
+    responses((status = 200, body = FailedMessage), (status = 409, description = "`not_parked`: it is not parked.")))]
 async fn drop_parked(
     State(state): State<Operated>,
     caller: Caller,
@@ -243,7 +251,9 @@ struct AuditQuery {
 }
 
 /// What administrators did, the newest first.
-#[utoipa::path(get, path = "/audit", params(AuditQuery, PageQuery),
+#[utoipa::path(get, path = "/audit",
+    security(("access_token" = ["audit.read"])),
+    params(AuditQuery, PageQuery),
     responses((status = 200, body = Page<AuditEntry>)))]
 async fn list_audit(
     State(state): State<Operated>,

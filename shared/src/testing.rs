@@ -8,16 +8,18 @@
 mod api;
 mod issuer;
 mod peers;
+mod routes;
 
 use std::{sync::Arc, time::Duration};
 
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database, Statement};
 use secrecy::SecretString;
 use tempfile::TempDir;
 
 pub use api::{Answer, Api};
 pub use issuer::Issuer;
 pub use peers::Peers;
+pub use routes::{Call, Cast, Routes};
 
 use crate::{
     bus::{Bus, embedded::EmbeddedBus},
@@ -99,6 +101,11 @@ impl TestService {
             .await
             .expect("the service starts");
         let api = Api::new(format!("http://{}", running.address()));
+        let issuer = if definition.name == ServiceName::Auth {
+            key_of_auth(&db, api.base()).await
+        } else {
+            issuer
+        };
         let peers = Peers::new(bus, definition.name, Arc::clone(&clock));
         Self {
             api,
@@ -142,6 +149,19 @@ impl TestService {
             running.stop().await;
         }
     }
+}
+
+/// Auth issues its tokens itself: the test has its key from its database.
+async fn key_of_auth(db: &Db, url: &str) -> Issuer {
+    let conn = db.reader();
+    let sql = "SELECT kid, pkcs8 FROM signing_keys ORDER BY created_at DESC LIMIT 1";
+    let query = Statement::from_string(conn.get_database_backend(), sql);
+    let row = conn.query_one_raw(query).await.expect("a query").expect("a key");
+    Issuer::with_key_of(
+        url.to_owned(),
+        row.try_get("", "kid").expect("a name"),
+        row.try_get("", "pkcs8").expect("a key"),
+    )
 }
 
 /// Waits until `look` gives a value, and fails after [`PATIENCE`].

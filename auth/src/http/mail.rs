@@ -146,7 +146,9 @@ pub(super) struct MailView {
 ///
 /// It takes `mail_requests.read`, which no role allows and no program can be given. Gone when its
 /// token was used or has expired.
-#[utoipa::path(get, path = "/mail-requests/{id}", params(("id" = inline(MailRequestId), Path)),
+#[utoipa::path(get, path = "/mail-requests/{id}",
+    security(("access_token" = ["mail_requests.read"])),
+    params(("id" = inline(MailRequestId), Path)),
     responses((status = 200, body = MailView)))]
 pub(super) async fn get_mail(
     State(state): State<AppState>,
@@ -177,7 +179,9 @@ pub(super) struct ContactView {
 }
 
 /// Where to write to a user; for services that mail.
-#[utoipa::path(get, path = "/contacts/{user_id}", params(("user_id" = UserId, Path)),
+#[utoipa::path(get, path = "/contacts/{user_id}",
+    security(("access_token" = ["contacts.read"])),
+    params(("user_id" = UserId, Path)),
     responses((status = 200, body = ContactView)))]
 pub(super) async fn get_contact(
     State(state): State<AppState>,

@@ -52,7 +52,9 @@ impl From<Role> for RoleView {
 }
 
 /// Every role, by name.
-#[utoipa::path(get, path = "/roles", responses((status = 200, body = Page<RoleView>)))]
+#[utoipa::path(get, path = "/roles",
+    security(("access_token" = ["users.read"])),
+    responses((status = 200, body = Page<RoleView>)))]
 pub(super) async fn list_roles(
     State(state): State<AppState>,
     caller: Caller,
@@ -66,7 +68,9 @@ pub(super) async fn list_roles(
 }
 
 /// One role.
-#[utoipa::path(get, path = "/roles/{name}", params(("name" = String, Path)),
+#[utoipa::path(get, path = "/roles/{name}",
+    security(("access_token" = ["users.read"])),
+    params(("name" = String, Path)),
     responses((status = 200, body = RoleView)))]
 pub(super) async fn get_role(
     State(state): State<AppState>,
@@ -122,7 +126,9 @@ pub(super) struct CreateBody {
 }
 
 /// Makes a role, which allows no more than the caller may do.
-#[utoipa::path(post, path = "/roles", request_body = CreateBody, responses(
+#[utoipa::path(post, path = "/roles",
+    security(("access_token" = ["roles.write"])),
+    request_body = CreateBody, responses(
     (status = 201, body = RoleView),
     (status = 403, description = "`forbidden`: the token does not allow it. `permission_not_held`: the role would allow what the caller may not do."),
     (status = 409, description = "`role_exists`: there is one of that name."),
@@ -168,7 +174,9 @@ pub(super) struct UpdateBody {
 
 /// Changes a role. Tokens say so when they are issued next; the caller may do all that they give or
 /// take.
-#[utoipa::path(patch, path = "/roles/{name}", params(("name" = String, Path)), request_body = UpdateBody,
+#[utoipa::path(patch, path = "/roles/{name}",
+    security(("access_token" = ["roles.write"])),
+    params(("name" = String, Path)), request_body = UpdateBody,
     responses(
         (status = 200, body = RoleView),
         (status = 403, description = "`forbidden`: the token does not allow it. `permission_not_held`: the caller may not do what they would give or take."),
@@ -206,7 +214,9 @@ pub(super) async fn update_role(
 }
 
 /// Removes a role that nobody has.
-#[utoipa::path(delete, path = "/roles/{name}", params(("name" = String, Path)), responses(
+#[utoipa::path(delete, path = "/roles/{name}",
+    security(("access_token" = ["roles.write"])),
+    params(("name" = String, Path)), responses(
     (status = 204),
     (status = 403, description = "`forbidden`: the token does not allow it. `permission_not_held`: the role allows what the caller may not do."),
     (status = 409, description = "`role_in_use`: somebody has it. `built_in_role`: it belongs to the platform."),
@@ -242,7 +252,9 @@ pub(super) struct AssignBody {
 ///
 /// Their next token says so: the one that they have is good for what it says until it expires. The
 /// caller may do all that they give or take.
-#[utoipa::path(put, path = "/users/{id}/roles", params(("id" = UserId, Path)), request_body = AssignBody,
+#[utoipa::path(put, path = "/users/{id}/roles",
+    security(("access_token" = ["roles.write"])),
+    params(("id" = UserId, Path)), request_body = AssignBody,
     responses(
         (status = 200, body = UserView),
         (status = 403, description = "`forbidden`: the token does not allow it. `permission_not_held`: the caller may not do what they would give or take."),

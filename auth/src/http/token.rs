@@ -56,8 +56,9 @@ pub(super) struct ClientTokenView {
     request_body(content = TokenBody, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, body = ClientTokenView),
-        (status = 400, description = "`invalid_request` or `unsupported_grant_type`."),
+        (status = 400, description = "`invalid_request`: a parameter is missing or comes twice, or the client is named twice. `unsupported_grant_type`: it is not `client_credentials`."),
         (status = 401, description = "`invalid_client`: there is no such client, that is not its secret, or it was disabled."),
+        (status = 415, description = "`unsupported_media_type`: the body is not sent as a form."),
         (status = 429, description = "`too_many_attempts`: `Retry-After` says for how long to wait."),
     ))]
 pub(super) async fn issue_token(

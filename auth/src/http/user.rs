@@ -132,7 +132,9 @@ impl UserQuery {
 }
 
 /// Users, the newest first unless it is asked for another order.
-#[utoipa::path(get, path = "/users", params(UserQuery, PageQuery),
+#[utoipa::path(get, path = "/users",
+    security(("access_token" = ["users.read"])),
+    params(UserQuery, PageQuery),
     responses((status = 200, body = Page<UserView>)))]
 pub(super) async fn list_users(
     State(state): State<AppState>,
@@ -154,7 +156,9 @@ pub(super) async fn list_users(
 }
 
 /// One user.
-#[utoipa::path(get, path = "/users/{id}", params(("id" = UserId, Path)),
+#[utoipa::path(get, path = "/users/{id}",
+    security(("access_token" = ["users.read"])),
+    params(("id" = UserId, Path)),
     responses((status = 200, body = UserView)))]
 pub(super) async fn get_user(
     State(state): State<AppState>,
@@ -168,9 +172,11 @@ pub(super) async fn get_user(
 }
 
 /// Blocks a user, and ends their sessions in every service. The caller may do all that the user may.
-#[utoipa::path(post, path = "/users/{id}/block", params(("id" = UserId, Path)), responses(
+#[utoipa::path(post, path = "/users/{id}/block",
+    security(("access_token" = ["users.block"])),
+    params(("id" = UserId, Path)), responses(
     (status = 200, body = UserView),
-    (status = 403, description = "`forbidden`: the token does not allow it. `higher_rank`: the user may do what the caller may not; `permissions` says what. `user_blocked`: the caller is blocked."),
+    (status = 403, description = "`higher_rank`: the user may do what the caller may not; `permissions` says what."),
     (status = 409, description = "`own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
 ))]
 pub(super) async fn block_user(
@@ -192,9 +198,11 @@ pub(super) async fn block_user(
 }
 
 /// Lifts a user's block. They have to log in anew. The caller may do all that the user may.
-#[utoipa::path(post, path = "/users/{id}/unblock", params(("id" = UserId, Path)), responses(
+#[utoipa::path(post, path = "/users/{id}/unblock",
+    security(("access_token" = ["users.block"])),
+    params(("id" = UserId, Path)), responses(
     (status = 200, body = UserView),
-    (status = 403, description = "`forbidden`: the token does not allow it. `higher_rank`: the user may do what the caller may not; `permissions` says what. `user_blocked`: the caller is blocked."),
+    (status = 403, description = "`higher_rank`: the user may do what the caller may not; `permissions` says what."),
 ))]
 pub(super) async fn unblock_user(
     State(state): State<AppState>,
@@ -215,9 +223,11 @@ pub(super) async fn unblock_user(
 
 /// Deletes a user for good: everything that tells of them is erased, and what is left in their
 /// wallet is forfeited. The caller may do all that the user may.
-#[utoipa::path(delete, path = "/users/{id}", params(("id" = UserId, Path)), responses(
+#[utoipa::path(delete, path = "/users/{id}",
+    security(("access_token" = ["users.delete"])),
+    params(("id" = UserId, Path)), responses(
     (status = 204),
-    (status = 403, description = "`forbidden`: the token does not allow it. `higher_rank`: the user may do what the caller may not; `permissions` says what. `user_blocked`: the caller is blocked."),
+    (status = 403, description = "`higher_rank`: the user may do what the caller may not; `permissions` says what."),
     (status = 409, description = "`own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
 ))]
 pub(super) async fn delete_user(

@@ -108,9 +108,9 @@ pub(super) struct RefundRequestBody {
     (status = 201, body = PurchaseBody, description = "It is paid."),
     (status = 202, body = PurchaseBody, description = "It waits for the answer about its promocode; `Location` tells how it ends."),
     (status = 402, description = "`insufficient_funds`: the wallet holds too little."),
-    (status = 404, description = "There is no such tariff."),
-    (status = 409, description = "`tariff_not_sold`, `purchase_cancelled`, or `idempotency_key_in_flight`."),
-    (status = 422, description = "`promocode_refused` with its reasons, `purchase_timed_out`, `idempotency_key_reused`, or fields of the body are wrong.")))]
+    (status = 404, description = "`not_found`: there is no such tariff."),
+    (status = 409, description = "`tariff_not_sold`: it is archived. `purchase_cancelled`: its buyer cancelled it meanwhile."),
+    (status = 422, description = "`promocode_refused`: it can't be used; `reasons` say why. `purchase_timed_out`: nobody answered about the promocode in time.")))]
 pub(super) async fn create_purchase(
     State(state): State<AppState>,
     RecentCaller(caller): RecentCaller,
@@ -183,7 +183,9 @@ fn why_it_failed(state: &AppState, view: &PurchaseView, reason: FailureReason) -
 }
 
 /// Purchases, the newest first.
-#[utoipa::path(get, path = "/purchases", params(OwnerQuery, PurchasesQuery, TimeQuery, PageQuery),
+#[utoipa::path(get, path = "/purchases",
+    security(("access_token" = []), ("access_token" = ["billing.read"])),
+    params(OwnerQuery, PurchasesQuery, TimeQuery, PageQuery),
     responses((status = 200, body = Page<PurchaseBody>)))]
 pub(super) async fn list_purchases(
     State(state): State<AppState>,
@@ -259,10 +261,12 @@ pub(super) async fn cancel_purchase(
 ///
 /// `Idempotency-Key` as elsewhere: a repeat finds the purchase as it now stands. What a deleted user
 /// would get back is kept with what they left.
-#[utoipa::path(post, path = "/purchases/{id}/refund", params(("id" = PurchaseId, Path), KeyHeader),
+#[utoipa::path(post, path = "/purchases/{id}/refund",
+    security(("access_token" = ["purchases.refund"])),
+    params(("id" = PurchaseId, Path), KeyHeader),
     request_body = RefundRequestBody, responses(
     (status = 200, body = PurchaseBody),
-    (status = 409, description = "`purchase_not_paid`: it is pending, has failed or was refunded; or `idempotency_key_in_flight`.")))]
+    (status = 409, description = "`purchase_not_paid`: it is pending, has failed or was refunded.")))]
 pub(super) async fn refund_purchase(
     State(state): State<AppState>,
     caller: Caller,

@@ -30,7 +30,9 @@ pub(super) struct SubscriptionsQuery {
 }
 
 /// Subscriptions, the last to start first.
-#[utoipa::path(get, path = "/subscriptions", params(OwnerQuery, SubscriptionsQuery, PageQuery),
+#[utoipa::path(get, path = "/subscriptions",
+    security(("access_token" = []), ("access_token" = ["billing.read"])),
+    params(OwnerQuery, SubscriptionsQuery, PageQuery),
     responses((status = 200, body = Page<SubscriptionBody>)))]
 pub(super) async fn list_subscriptions(
     State(state): State<AppState>,

@@ -81,7 +81,9 @@ pub(super) struct ChangeBody {
 }
 
 /// What is sold, the newest first; with `tariffs.write` also what is archived.
-#[utoipa::path(get, path = "/tariffs", params(ListQuery, PageQuery),
+#[utoipa::path(get, path = "/tariffs",
+    security(("access_token" = []), ("access_token" = ["tariffs.write"])),
+    params(ListQuery, PageQuery),
     responses((status = 200, body = Page<TariffBody>)))]
 pub(super) async fn list_tariffs(
     State(state): State<AppState>,
@@ -125,7 +127,9 @@ pub(super) async fn get_tariff(
 }
 
 /// Puts a tariff on sale.
-#[utoipa::path(post, path = "/tariffs", request_body = CreateBody,
+#[utoipa::path(post, path = "/tariffs",
+    security(("access_token" = ["tariffs.write"])),
+    request_body = CreateBody,
     responses((status = 201, body = TariffBody)))]
 pub(super) async fn create_tariff(
     State(state): State<AppState>,
@@ -157,7 +161,9 @@ pub(super) async fn create_tariff(
 }
 
 /// Changes a tariff for purchases from now on; those that were begun keep the one they were begun with.
-#[utoipa::path(patch, path = "/tariffs/{id}", params(("id" = TariffId, Path)), request_body = ChangeBody,
+#[utoipa::path(patch, path = "/tariffs/{id}",
+    security(("access_token" = ["tariffs.write"])),
+    params(("id" = TariffId, Path)), request_body = ChangeBody,
     responses((status = 200, body = TariffBody)))]
 pub(super) async fn change_tariff(
     State(state): State<AppState>,
@@ -186,7 +192,9 @@ pub(super) async fn change_tariff(
 }
 
 /// Takes a tariff off sale for good; what was sold goes on. Again changes nothing.
-#[utoipa::path(post, path = "/tariffs/{id}/archive", params(("id" = TariffId, Path)),
+#[utoipa::path(post, path = "/tariffs/{id}/archive",
+    security(("access_token" = ["tariffs.write"])),
+    params(("id" = TariffId, Path)),
     responses((status = 200, body = TariffBody)))]
 pub(super) async fn archive_tariff(
     State(state): State<AppState>,

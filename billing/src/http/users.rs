@@ -46,10 +46,12 @@ pub(super) struct AdjustBody {
 ///
 /// `Idempotency-Key` is strongly recommended: a repeat under it shows what the first request left. One
 /// that was refused moved nothing and leaves its key unused.
-#[utoipa::path(post, path = "/users/{id}/credit", params(("id" = UserId, Path), KeyHeader),
+#[utoipa::path(post, path = "/users/{id}/credit",
+    security(("access_token" = ["wallets.adjust"])),
+    params(("id" = UserId, Path), KeyHeader),
     request_body = AdjustBody, responses(
     (status = 200, body = BalanceBody),
-    (status = 409, description = "`user_deleted`, or `idempotency_key_in_flight`.")))]
+    (status = 409, description = "`user_deleted`: the account is deleted.")))]
 pub(super) async fn credit_user(
     State(state): State<AppState>,
     caller: Caller,
@@ -63,11 +65,13 @@ pub(super) async fn credit_user(
 /// Takes money out of a user's wallet, never more than it holds.
 ///
 /// `Idempotency-Key` as for putting money in.
-#[utoipa::path(post, path = "/users/{id}/debit", params(("id" = UserId, Path), KeyHeader),
+#[utoipa::path(post, path = "/users/{id}/debit",
+    security(("access_token" = ["wallets.adjust"])),
+    params(("id" = UserId, Path), KeyHeader),
     request_body = AdjustBody, responses(
     (status = 200, body = BalanceBody),
     (status = 402, description = "`insufficient_funds`: the wallet holds too little."),
-    (status = 409, description = "`user_deleted`, or `idempotency_key_in_flight`.")))]
+    (status = 409, description = "`user_deleted`: the account is deleted.")))]
 pub(super) async fn debit_user(
     State(state): State<AppState>,
     caller: Caller,

@@ -29,7 +29,9 @@ use crate::app::{
 };
 
 /// What a wallet holds.
-#[utoipa::path(get, path = "/balance", params(OwnerQuery), responses((status = 200, body = BalanceBody)))]
+#[utoipa::path(get, path = "/balance",
+    security(("access_token" = []), ("access_token" = ["billing.read"])),
+    params(OwnerQuery), responses((status = 200, body = BalanceBody)))]
 pub(super) async fn get_balance(
     State(state): State<AppState>,
     caller: Caller,
@@ -48,8 +50,7 @@ pub(super) async fn get_balance(
     (status = 200, body = BalanceBody, description = "The money is in the wallet."),
     (status = 202, body = TopUpBody, description = "The provider has not decided, or could not be asked. Billing keeps asking; `Location` tells what comes of it."),
     (status = 402, description = "`payment_declined`: the provider refused, and no money moved."),
-    (status = 409, description = "`idempotency_key_in_flight`."),
-    (status = 503, description = "`no_payment_provider`, or not available at the moment.")))]
+    (status = 503, description = "`no_payment_provider`: there is none by which money could come in.")))]
 pub(super) async fn top_up_balance(
     State(state): State<AppState>,
     caller: Caller,
@@ -102,8 +103,7 @@ pub(super) async fn get_top_up(
 /// it failed.
 #[utoipa::path(post, path = "/balance/withdraw", params(KeyHeader), request_body = Money, responses(
     (status = 200, body = BalanceBody),
-    (status = 402, description = "`insufficient_funds`: the wallet holds too little."),
-    (status = 409, description = "`idempotency_key_in_flight`.")))]
+    (status = 402, description = "`insufficient_funds`: the wallet holds too little.")))]
 pub(super) async fn withdraw_balance(
     State(state): State<AppState>,
     caller: Caller,
@@ -150,7 +150,9 @@ pub(super) struct TransfersQuery {
 }
 
 /// What moved a wallet, the newest first.
-#[utoipa::path(get, path = "/transfers", params(OwnerQuery, TransfersQuery, TimeQuery, PageQuery),
+#[utoipa::path(get, path = "/transfers",
+    security(("access_token" = []), ("access_token" = ["billing.read"])),
+    params(OwnerQuery, TransfersQuery, TimeQuery, PageQuery),
     responses((status = 200, body = Page<TransferBody>)))]
 pub(super) async fn list_transfers(
     State(state): State<AppState>,

@@ -75,7 +75,7 @@ pub(super) struct SignatureHeader {
     request_body = DecisionBody, responses(
     (status = 200, body = DecidedBody),
     (status = 401, description = "`invalid_signature`: missing, wrong or out of time."),
-    (status = 404, description = "There is no such provider, it sends no webhooks, or there is no such top-up of it."),
+    (status = 404, description = "`not_found`: there is no such provider, it sends no webhooks, or there is no such top-up of it."),
     (status = 409, description = "`top_up_decided`: it was decided the other way, and that stands.")))]
 pub(super) async fn take_webhook(
     State(state): State<AppState>,

@@ -102,10 +102,12 @@ impl From<KeptCampaign> for CampaignBody {
 }
 
 /// Makes a campaign, and its first promocode with it if one is wanted.
-#[utoipa::path(post, path = "/campaigns", request_body = NewCampaignBody,
+#[utoipa::path(post, path = "/campaigns",
+    security(("access_token" = ["campaigns.write"])),
+    request_body = NewCampaignBody,
     responses(
         (status = 201, body = CampaignBody, headers(("location" = String, description = "The campaign."))),
-        (status = 409, description = "There is such a promocode already."),
+        (status = 409, description = "`promocode_exists`: there is such a promocode already."),
     ))]
 pub(super) async fn create_campaign(
     State(state): State<AppState>,
@@ -132,7 +134,9 @@ pub(super) async fn create_campaign(
 }
 
 /// All campaigns, the newest first.
-#[utoipa::path(get, path = "/campaigns", params(PageQuery),
+#[utoipa::path(get, path = "/campaigns",
+    security(("access_token" = ["campaigns.read"])),
+    params(PageQuery),
     responses((status = 200, body = Page<CampaignBody>)))]
 pub(super) async fn list_campaigns(
     State(state): State<AppState>,
@@ -150,7 +154,9 @@ pub(super) async fn list_campaigns(
 }
 
 /// One campaign.
-#[utoipa::path(get, path = "/campaigns/{id}", params(("id" = CampaignId, Path)),
+#[utoipa::path(get, path = "/campaigns/{id}",
+    security(("access_token" = ["campaigns.read"])),
+    params(("id" = CampaignId, Path)),
     responses((status = 200, body = CampaignBody)))]
 pub(super) async fn get_campaign(
     State(state): State<AppState>,
@@ -164,11 +170,13 @@ pub(super) async fn get_campaign(
 }
 
 /// Changes any of its terms, which makes a new version. What was priced stays priced.
-#[utoipa::path(patch, path = "/campaigns/{id}", params(("id" = CampaignId, Path)),
+#[utoipa::path(patch, path = "/campaigns/{id}",
+    security(("access_token" = ["campaigns.write"])),
+    params(("id" = CampaignId, Path)),
     request_body = CampaignChangeBody,
     responses(
         (status = 200, body = CampaignBody),
-        (status = 409, description = "It is in another version, or archived."),
+        (status = 409, description = "`version_conflict`: it is in another version. `campaign_archived`: it is over for good."),
     ))]
 pub(super) async fn change_campaign(
     State(state): State<AppState>,
@@ -194,8 +202,10 @@ pub(super) async fn change_campaign(
 }
 
 /// Refuses its promocodes until it is resumed. What is held goes on.
-#[utoipa::path(post, path = "/campaigns/{id}/pause", params(("id" = CampaignId, Path)),
-    responses((status = 200, body = CampaignBody), (status = 409, description = "It is archived.")))]
+#[utoipa::path(post, path = "/campaigns/{id}/pause",
+    security(("access_token" = ["campaigns.write"])),
+    params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignBody), (status = 409, description = "`campaign_archived`: it is over for good.")))]
 pub(super) async fn pause_campaign(
     state: State<AppState>,
     caller: Caller,
@@ -205,8 +215,10 @@ pub(super) async fn pause_campaign(
 }
 
 /// Takes its promocodes again.
-#[utoipa::path(post, path = "/campaigns/{id}/resume", params(("id" = CampaignId, Path)),
-    responses((status = 200, body = CampaignBody), (status = 409, description = "It is archived.")))]
+#[utoipa::path(post, path = "/campaigns/{id}/resume",
+    security(("access_token" = ["campaigns.write"])),
+    params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignBody), (status = 409, description = "`campaign_archived`: it is over for good.")))]
 pub(super) async fn resume_campaign(
     state: State<AppState>,
     caller: Caller,
@@ -216,7 +228,9 @@ pub(super) async fn resume_campaign(
 }
 
 /// Refuses its promocodes for good. What is held goes on.
-#[utoipa::path(post, path = "/campaigns/{id}/archive", params(("id" = CampaignId, Path)),
+#[utoipa::path(post, path = "/campaigns/{id}/archive",
+    security(("access_token" = ["campaigns.write"])),
+    params(("id" = CampaignId, Path)),
     responses((status = 200, body = CampaignBody)))]
 pub(super) async fn archive_campaign(
     state: State<AppState>,

@@ -87,11 +87,13 @@ pub(super) struct GrantsQuery {
 
 /// Makes a promocode available to a user or to a group. Each user hears of it; of a group, those who
 /// are in it now.
-#[utoipa::path(post, path = "/grants", request_body = NewGrantBody,
+#[utoipa::path(post, path = "/grants",
+    security(("access_token" = ["campaigns.write"])),
+    request_body = NewGrantBody,
     responses(
         (status = 201, body = GrantBody),
-        (status = 404, description = "There is no such promocode or group."),
-        (status = 409, description = "It is granted to them already, or the campaign is archived."),
+        (status = 404, description = "`not_found`: there is no such promocode or group."),
+        (status = 409, description = "`grant_exists`: it is granted to them already. `campaign_archived`: it is over for good."),
     ))]
 pub(super) async fn create_grant(
     State(state): State<AppState>,
@@ -128,7 +130,9 @@ pub(super) async fn create_grant(
 }
 
 /// To whom what is granted, the newest first.
-#[utoipa::path(get, path = "/grants", params(GrantsQuery, PageQuery),
+#[utoipa::path(get, path = "/grants",
+    security(("access_token" = ["campaigns.read"])),
+    params(GrantsQuery, PageQuery),
     responses((status = 200, body = Page<GrantBody>)))]
 pub(super) async fn list_grants(
     State(state): State<AppState>,
@@ -153,7 +157,9 @@ pub(super) async fn list_grants(
 }
 
 /// Takes a grant back. What was used stays used.
-#[utoipa::path(delete, path = "/grants/{id}", params(("id" = GrantId, Path)), responses((status = 204)))]
+#[utoipa::path(delete, path = "/grants/{id}",
+    security(("access_token" = ["campaigns.write"])),
+    params(("id" = GrantId, Path)), responses((status = 204)))]
 pub(super) async fn delete_grant(
     State(state): State<AppState>,
     caller: Caller,

@@ -70,7 +70,9 @@ impl From<Member> for MemberBody {
 }
 
 /// Makes a group, with nobody in it.
-#[utoipa::path(post, path = "/groups", request_body = GroupTermsBody,
+#[utoipa::path(post, path = "/groups",
+    security(("access_token" = ["campaigns.write"])),
+    request_body = GroupTermsBody,
     responses((status = 201, body = GroupBody, headers(("location" = String, description = "The group.")))))]
 pub(super) async fn create_group(
     State(state): State<AppState>,
@@ -89,7 +91,9 @@ pub(super) async fn create_group(
 }
 
 /// All groups, the newest first.
-#[utoipa::path(get, path = "/groups", params(PageQuery), responses((status = 200, body = Page<GroupBody>)))]
+#[utoipa::path(get, path = "/groups",
+    security(("access_token" = ["campaigns.read"])),
+    params(PageQuery), responses((status = 200, body = Page<GroupBody>)))]
 pub(super) async fn list_groups(
     State(state): State<AppState>,
     caller: Caller,
@@ -106,7 +110,9 @@ pub(super) async fn list_groups(
 }
 
 /// One group.
-#[utoipa::path(get, path = "/groups/{id}", params(("id" = GroupId, Path)),
+#[utoipa::path(get, path = "/groups/{id}",
+    security(("access_token" = ["campaigns.read"])),
+    params(("id" = GroupId, Path)),
     responses((status = 200, body = GroupBody)))]
 pub(super) async fn get_group(
     State(state): State<AppState>,
@@ -124,7 +130,9 @@ async fn shown(state: &AppState, id: GroupId) -> Result<Json<GroupBody>, Problem
 }
 
 /// Gives a group another name.
-#[utoipa::path(patch, path = "/groups/{id}", params(("id" = GroupId, Path)), request_body = GroupTermsBody,
+#[utoipa::path(patch, path = "/groups/{id}",
+    security(("access_token" = ["campaigns.write"])),
+    params(("id" = GroupId, Path)), request_body = GroupTermsBody,
     responses((status = 200, body = GroupBody)))]
 pub(super) async fn rename_group(
     State(state): State<AppState>,
@@ -142,7 +150,9 @@ pub(super) async fn rename_group(
 }
 
 /// Deletes a group, and what was granted to it. Campaigns that are for it are for nobody in it then.
-#[utoipa::path(delete, path = "/groups/{id}", params(("id" = GroupId, Path)), responses((status = 204)))]
+#[utoipa::path(delete, path = "/groups/{id}",
+    security(("access_token" = ["campaigns.write"])),
+    params(("id" = GroupId, Path)), responses((status = 204)))]
 pub(super) async fn delete_group(
     State(state): State<AppState>,
     caller: Caller,
@@ -158,7 +168,9 @@ pub(super) async fn delete_group(
 }
 
 /// Who is in a group, who came last first.
-#[utoipa::path(get, path = "/groups/{id}/members", params(("id" = GroupId, Path), PageQuery),
+#[utoipa::path(get, path = "/groups/{id}/members",
+    security(("access_token" = ["campaigns.read"])),
+    params(("id" = GroupId, Path), PageQuery),
     responses((status = 200, body = Page<MemberBody>)))]
 pub(super) async fn list_members(
     State(state): State<AppState>,
@@ -179,6 +191,7 @@ pub(super) async fn list_members(
 
 /// Takes a user into a group; again changes nothing.
 #[utoipa::path(put, path = "/groups/{id}/members/{user_id}",
+    security(("access_token" = ["campaigns.write"])),
     params(("id" = GroupId, Path), ("user_id" = UserId, Path)), responses((status = 204)))]
 pub(super) async fn add_member(
     State(state): State<AppState>,
@@ -196,6 +209,7 @@ pub(super) async fn add_member(
 
 /// Takes a user out of a group.
 #[utoipa::path(delete, path = "/groups/{id}/members/{user_id}",
+    security(("access_token" = ["campaigns.write"])),
     params(("id" = GroupId, Path), ("user_id" = UserId, Path)), responses((status = 204)))]
 pub(super) async fn remove_member(
     State(state): State<AppState>,

@@ -121,11 +121,13 @@ impl From<KeptPromocode> for PromocodeBody {
 }
 
 /// Makes a promocode of a campaign.
-#[utoipa::path(post, path = "/campaigns/{id}/promocodes", params(("id" = CampaignId, Path)),
+#[utoipa::path(post, path = "/campaigns/{id}/promocodes",
+    security(("access_token" = ["campaigns.write"])),
+    params(("id" = CampaignId, Path)),
     request_body = NewPromocodeBody,
     responses(
         (status = 201, body = PromocodeBody),
-        (status = 409, description = "There is such a promocode already."),
+        (status = 409, description = "`promocode_exists`: there is such a promocode already."),
     ))]
 pub(super) async fn create_promocode(
     State(state): State<AppState>,
@@ -148,7 +150,9 @@ pub(super) async fn create_promocode(
 }
 
 /// The promocodes of a campaign, the newest first.
-#[utoipa::path(get, path = "/campaigns/{id}/promocodes", params(("id" = CampaignId, Path), PageQuery),
+#[utoipa::path(get, path = "/campaigns/{id}/promocodes",
+    security(("access_token" = ["campaigns.read"])),
+    params(("id" = CampaignId, Path), PageQuery),
     responses((status = 200, body = Page<PromocodeBody>)))]
 pub(super) async fn list_promocodes(
     State(state): State<AppState>,
@@ -186,8 +190,9 @@ pub(super) struct PromocodeChangeBody {
 
 /// Switches a promocode off or on. What is held goes on.
 #[utoipa::path(patch, path = "/campaigns/{id}/promocodes/{code}",
+    security(("access_token" = ["campaigns.write"])),
     params(("id" = CampaignId, Path), ("code" = String, Path)), request_body = PromocodeChangeBody,
-    responses((status = 200, body = PromocodeBody), (status = 409, description = "It is in another version.")))]
+    responses((status = 200, body = PromocodeBody), (status = 409, description = "`version_conflict`: it is in another version.")))]
 pub(super) async fn change_promocode(
     State(state): State<AppState>,
     caller: Caller,

@@ -96,7 +96,9 @@ fn page(redemptions: Vec<ShownRedemption>, limit: u64, currency: Currency) -> Js
 }
 
 /// One's own redemptions, or a user's, the newest first.
-#[utoipa::path(get, path = "/redemptions", params(Whose, PageQuery),
+#[utoipa::path(get, path = "/redemptions",
+    security(("access_token" = []), ("access_token" = ["campaigns.read"])),
+    params(Whose, PageQuery),
     responses((status = 200, body = Page<RedemptionBody>)))]
 pub(super) async fn list_redemptions(
     State(state): State<AppState>,
@@ -116,7 +118,9 @@ pub(super) async fn list_redemptions(
 }
 
 /// The redemptions of a campaign's promocodes, refused ones too, the newest first.
-#[utoipa::path(get, path = "/campaigns/{id}/redemptions", params(("id" = CampaignId, Path), PageQuery),
+#[utoipa::path(get, path = "/campaigns/{id}/redemptions",
+    security(("access_token" = ["campaigns.read"])),
+    params(("id" = CampaignId, Path), PageQuery),
     responses((status = 200, body = Page<RedemptionBody>)))]
 pub(super) async fn list_campaign_redemptions(
     State(state): State<AppState>,

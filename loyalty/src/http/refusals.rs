@@ -95,7 +95,9 @@ impl From<Refusal> for RefusalBody {
 }
 
 /// Why promocodes were refused, the newest first.
-#[utoipa::path(get, path = "/refusals", params(RefusalsQuery, PageQuery),
+#[utoipa::path(get, path = "/refusals",
+    security(("access_token" = ["refusals.read"])),
+    params(RefusalsQuery, PageQuery),
     responses((status = 200, body = Page<RefusalBody>)))]
 pub(super) async fn list_refusals(
     State(state): State<AppState>,

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    http::present,
+    http::{Object, present},
     ids::{GroupId, TariffId, UserId},
     money::Money,
 };
 use utoipa::ToSchema;
 
 use super::{
-    fields::{Object, Written, not_empty, or_null},
+    fields::{Written, not_empty, or_null},
     promocodes::NewPromocodeBody,
 };
 use crate::domain::{

@@ -48,12 +48,13 @@ pub(super) struct ValidationBody {
 }
 
 /// Prices a tariff with a promocode, or says why not; changes nothing.
-#[utoipa::path(post, path = "/promocodes/validate", request_body = ValidateBody,
+#[utoipa::path(post, path = "/promocodes/validate",
+    security(("access_token" = []), ("access_token" = ["campaigns.read"])),
+    request_body = ValidateBody,
     responses(
         (status = 200, body = ValidationBody),
-        (status = 404, description = "There is no such tariff, or it is not sold."),
-        (status = 422, description = "The promocode can't be used, `promocode_refused` with its `reasons`; or \
-            fields of the body are wrong."),
+        (status = 404, description = "`not_found`: there is no such tariff, or it is not sold."),
+        (status = 422, description = "`promocode_refused`: the promocode can't be used; `reasons` say why."),
     ))]
 pub(super) async fn validate_promocode(
     State(state): State<AppState>,
@@ -150,7 +151,9 @@ impl UsablePromocodeBody {
 }
 
 /// Promocodes that can be used now: of listed campaigns, and granted ones; the newest first.
-#[utoipa::path(get, path = "/promocodes", params(Whose, PageQuery),
+#[utoipa::path(get, path = "/promocodes",
+    security(("access_token" = []), ("access_token" = ["campaigns.read"])),
+    params(Whose, PageQuery),
     responses((status = 200, body = Page<UsablePromocodeBody>)))]
 pub(super) async fn list_usable_promocodes(
     State(state): State<AppState>,

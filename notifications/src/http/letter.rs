@@ -114,7 +114,9 @@ pub struct LettersQuery {
 }
 
 /// Letters, the newest first by the time of what they tell.
-#[utoipa::path(get, path = "/letters", params(OwnerQuery, LettersQuery, PageQuery),
+#[utoipa::path(get, path = "/letters",
+    security(("access_token" = []), ("access_token" = ["letters.read"])),
+    params(OwnerQuery, LettersQuery, PageQuery),
     responses((status = 200, body = Page<LetterBody>)))]
 pub async fn list_letters(
     State(state): State<AppState>,
@@ -200,9 +202,11 @@ pub async fn unread_letter(
 }
 
 /// Mails the letter again, whatever its reader prefers. Needs `letters.resend`.
-#[utoipa::path(post, path = "/letters/{id}/resend", params(("id" = LetterId, Path)),
+#[utoipa::path(post, path = "/letters/{id}/resend",
+    security(("access_token" = ["letters.resend"])),
+    params(("id" = LetterId, Path)),
     responses((status = 202, body = LetterBody, description = "It is on its way; `mail` says how it stands."),
-        (status = 409, description = "It waits to be mailed already, or no mail server is configured.")))]
+        (status = 409, description = "`already_waiting`: it waits to be mailed already. `mail_not_configured`: there is no mail server.")))]
 pub async fn resend_letter(
     State(state): State<AppState>,
     caller: Caller,
@@ -228,7 +232,9 @@ pub struct UnreadCount {
 }
 
 /// How many letters are not read.
-#[utoipa::path(get, path = "/letters/unread-count", params(OwnerQuery),
+#[utoipa::path(get, path = "/letters/unread-count",
+    security(("access_token" = []), ("access_token" = ["letters.read"])),
+    params(OwnerQuery),
     responses((status = 200, body = UnreadCount)))]
 pub async fn count_unread_letters(
     State(state): State<AppState>,

@@ -1,13 +1,8 @@
 //! What a user wants mailed.
 
-use std::fmt;
-
 use axum::extract::State;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
-};
-use shared::http::{Caller, Json, Problem};
+use serde::{Deserialize, Serialize};
+use shared::http::{Caller, Json, Object, Problem};
 use utoipa::ToSchema;
 
 use super::AppState;
@@ -17,27 +12,8 @@ use crate::{app::preferences, domain::letter::LetterKind};
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Preferences {
-    #[serde(deserialize_with = "object")]
-    mail: MailPreferences,
-}
-
-/// Takes an object and nothing else: derived, `[false]` would be preferences too.
-fn object<'de, D: Deserializer<'de>>(from: D) -> Result<MailPreferences, D::Error> {
-    struct Object;
-
-    impl<'de> Visitor<'de> for Object {
-        type Value = MailPreferences;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object like {\"welcome\": false}")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MailPreferences, A::Error> {
-            MailPreferences::deserialize(MapAccessDeserializer::new(map))
-        }
-    }
-
-    from.deserialize_map(Object)
+    #[schema(value_type = MailPreferences)]
+    mail: Object<MailPreferences>,
 }
 
 macro_rules! mail_preferences {
@@ -96,7 +72,7 @@ pub async fn get_preferences(
 ) -> Result<Json<Preferences>, Problem> {
     let unmailed = preferences::read_unmailed(state.db.reader(), caller.user_id).await?;
     Ok(Json(Preferences {
-        mail: MailPreferences::all_but(&unmailed),
+        mail: Object(MailPreferences::all_but(&unmailed)),
     }))
 }
 
@@ -108,7 +84,7 @@ pub async fn put_preferences(
     caller: Caller,
     Json(wanted): Json<Preferences>,
 ) -> Result<Json<Preferences>, Problem> {
-    let unmailed = &wanted.mail.unmailed();
+    let unmailed = &wanted.mail.0.unmailed();
     state
         .db
         .write(|tx| async move { preferences::replace_unmailed(&tx, caller.user_id, unmailed).await })

@@ -10,6 +10,7 @@ mod mail;
 mod post_office;
 mod preferences;
 mod replicas;
+mod routes;
 mod said;
 
 use serde_json::Value;

@@ -92,6 +92,10 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         },
         Err(error) => error,
     };
+    // RFC 8259: what is not UTF-8 is no JSON, though serde_json looks only where it reads a text.
+    if let Err(error) = str::from_utf8(body) {
+        return Err(malformed(&error));
+    }
     // serde_json calls it a syntax error too when, say, null stands where an enumeration is
     // expected; what is JSON after all is the client's other kind of mistake.
     if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
@@ -106,7 +110,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     Err(Problem::invalid(&[FieldError::new(field, detail)]))
 }
 
-fn malformed(error: &serde_json::Error) -> Problem {
+fn malformed(error: &dyn std::error::Error) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON").detail(error.to_string())
 }
 
@@ -211,6 +215,12 @@ mod tests {
         }
         let problem = problem_of(r#"{"prise": 1}"#).await;
         assert!(problem.to_string().contains("prise"), "{problem}");
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_no_json() {
+        let problem = read::<Body>(b"{\"\xff\": 1}").unwrap_err();
+        assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
     }
 
     #[tokio::test]

@@ -1,7 +1,12 @@
 //! How single fields of a body are read.
 
+use std::{fmt, marker::PhantomData};
+
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use crate::clock::Instant;
 
@@ -24,6 +29,33 @@ pub fn instant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Instant>, D:
         Err(_) => Err(D::Error::custom(format!(
             "`{text}` is no instant: it must be RFC 3339 with a zone, such as 2027-01-31T21:00:00Z"
         ))),
+    }
+}
+
+/// A field that holds an object and nothing else: derived, an array of its values in their order
+/// would be one too. Every object in a body is to be wrapped in it; [`Money`](crate::money::Money)
+/// and the body itself refuse arrays by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
     }
 }
 

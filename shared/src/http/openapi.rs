@@ -1,7 +1,16 @@
 //! The API's description (OpenAPI 3.1), collected from the handlers.
 //!
-//! A handler describes what is its own: body, parameters, answers, its own errors. What every
-//! request can get is added here, in [`complete`], so that no handler can forget it.
+//! A handler describes what is its own: body, parameters, answers, its own errors, each as
+//! ``"`code`: when."``, and who may call it:
+//!
+//! | `security(…)` of the handler | Who |
+//! |---|---|
+//! | none | whoever has a token, for what is their own |
+//! | `("access_token" = ["letters.resend"])` | whoever has this permission |
+//! | `("access_token" = []), ("access_token" = ["letters.read"])` | whoever has a token; some requests need the permission |
+//! | `()` | anybody |
+//!
+//! What every request can get is added here, in [`complete`], so that no handler can forget it.
 
 use serde::Serialize;
 use utoipa::{
@@ -9,6 +18,7 @@ use utoipa::{
     openapi::{
         Components, Content, Info, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
         path::{Operation, ParameterIn, PathItem},
+        request_body::RequestBody,
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
         tag::TagBuilder,
     },
@@ -121,49 +131,170 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .flatten()
 }
 
+/// Who may call an operation.
+struct Access {
+    /// Anybody, without a token.
+    public: bool,
+    /// What a token must allow, or some requests need.
+    permissions: Vec<String>,
+    /// Whether there are requests that need no permission.
+    some_need_none: bool,
+}
+
+impl Access {
+    fn of(operation: &Operation) -> Self {
+        let alternatives = operation.security.as_deref().unwrap_or_default();
+        let public = alternatives.contains(&SecurityRequirement::default());
+        let scopes: Vec<Vec<String>> = alternatives.iter().map(scopes).collect();
+        Self {
+            public,
+            some_need_none: public || scopes.iter().any(Vec::is_empty),
+            permissions: scopes.concat(),
+        }
+    }
+
+    fn refusals(&self) -> Vec<Refusal> {
+        if self.public {
+            return Vec::new();
+        }
+        let mut refusals = vec![
+            refusal("401", "unauthenticated", "there is no token."),
+            refusal(
+                "401",
+                "invalid_token",
+                "it is not one of ours, or its session has ended.",
+            ),
+            refusal("401", "token_expired", "it is to be refreshed."),
+            refusal("403", "user_blocked", "the account is blocked."),
+        ];
+        let needed = self.permissions.join("`, `");
+        if !self.permissions.is_empty() {
+            let when = if self.some_need_none {
+                format!("what is asked for needs the permission `{needed}`.")
+            } else {
+                format!("it needs the permission `{needed}`.")
+            };
+            refusals.push(refusal("403", "forbidden", when));
+        }
+        refusals
+    }
+}
+
+/// The permissions that one way to call an operation names.
+fn scopes(requirement: &SecurityRequirement) -> Vec<String> {
+    let named = serde_json::to_value(requirement).unwrap_or_default();
+    let scopes = named.get(TOKEN).cloned().unwrap_or_default();
+    serde_json::from_value(scopes).unwrap_or_default()
+}
+
+/// One error that a request can get.
+struct Refusal {
+    status: &'static str,
+    code: &'static str,
+    when: String,
+}
+
+fn refusal(status: &'static str, code: &'static str, when: impl Into<String>) -> Refusal {
+    let when = when.into();
+    Refusal { status, code, when }
+}
+
+/// What any request can get that has such parameters and such a body.
+fn refusals_of_input(operation: &Operation) -> Vec<Refusal> {
+    let parameters = || {
+        let parameters = operation.parameters.iter().flatten();
+        parameters.filter_map(|parameter| match parameter {
+            RefOr::T(parameter) => Some(parameter),
+            RefOr::Ref(_) => None,
+        })
+    };
+    let has = |place: &ParameterIn| parameters().any(|parameter| parameter.parameter_in == *place);
+    let has_named = |name: &str| parameters().any(|parameter| parameter.name == name);
+    let mut refusals = Vec::new();
+    if has(&ParameterIn::Path) {
+        let when = "there is no such thing, or it is somebody else's.";
+        refusals.push(refusal("404", "not_found", when));
+    }
+    if has(&ParameterIn::Query) {
+        refusals.push(refusal(
+            "400",
+            "invalid_query",
+            "a parameter of the query is wrong.",
+        ));
+    }
+    if has_named("cursor") {
+        refusals.push(refusal(
+            "400",
+            "invalid_cursor",
+            "the cursor is not one of this list.",
+        ));
+    }
+    if has_named("Idempotency-Key") {
+        refusals.extend([
+            refusal(
+                "400",
+                "invalid_idempotency_key",
+                "it has not 1 to 255 visible ASCII characters.",
+            ),
+            refusal(
+                "409",
+                "idempotency_key_in_flight",
+                "the first request with this key still runs.",
+            ),
+            refusal(
+                "422",
+                "idempotency_key_reused",
+                "the key was used for another request.",
+            ),
+        ]);
+    }
+    let is_json = |body: &RefOr<RequestBody>| matches!(body, RefOr::T(body) if body.content.contains_key("application/json"));
+    if operation.request_body.as_ref().is_some_and(is_json) {
+        refusals.extend([
+            refusal("400", "malformed_json", "the body is not JSON."),
+            refusal("400", "unreadable_body", "the body broke off."),
+            refusal("413", "body_too_large", "the body has more than 256 KiB."),
+            refusal("415", "unsupported_media_type", "the body is not sent as JSON."),
+            refusal(
+                "422",
+                "invalid_request",
+                "fields of the body are wrong; `errors` says which.",
+            ),
+        ]);
+    }
+    refusals
+}
+
 fn complete_operation(operation: &mut Operation, service: ServiceName) {
     operation.tags = Some(vec![service.as_str().to_owned()]);
     // Some are in every service, and an id is to be unique in the description of all.
     if let Some(id) = operation.operation_id.take() {
         operation.operation_id = Some(format!("{service}_{id}"));
     }
-    // `security(())` says that a route needs no token.
-    let is_public = operation.security.is_some();
-    if !is_public {
+    let access = Access::of(operation);
+    if operation.security.is_none() {
         operation.security = Some(vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
     }
-    let has = |place: &ParameterIn| {
-        operation
-            .parameters
-            .iter()
-            .flatten()
-            .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == *place))
-    };
-    let mut errors = vec![
-        ("500", "Something went wrong on our side."),
-        ("503", "Not available at the moment; try again."),
-    ];
-    if !is_public {
-        errors.push(("401", "No valid token, or its session has ended."));
-        errors.push(("403", "The token does not allow it, or the account is blocked."));
-    }
-    if has(&ParameterIn::Path) {
-        errors.push(("404", "There is no such thing, or it is somebody else's."));
-    }
-    if has(&ParameterIn::Query) {
-        errors.push(("400", "A parameter of the query is wrong."));
-    }
-    if operation.request_body.is_some() {
-        errors.push(("400", "The body is not JSON."));
-        errors.push(("413", "The body is too large."));
-        errors.push(("415", "The body is not sent as JSON."));
-        errors.push(("422", "Fields of the body are wrong."));
-    }
+    let mut refusals = access.refusals();
+    refusals.extend(refusals_of_input(operation));
+    refusals.push(refusal(
+        "500",
+        "internal_error",
+        "something went wrong on our side.",
+    ));
+    refusals.push(refusal("503", "unavailable", "not at the moment; try again."));
     let responses = &mut operation.responses.responses;
-    for (status, description) in errors {
-        responses
+    for Refusal { status, code, when } in refusals {
+        let response = responses
             .entry(status.to_owned())
-            .or_insert_with(|| RefOr::T(problem(description)));
+            .or_insert_with(|| RefOr::T(Response::default()));
+        if let RefOr::T(response) = response
+            && !response.description.contains(&format!("`{code}`"))
+        {
+            let before = response.description.trim_end();
+            let space = if before.is_empty() { "" } else { " " };
+            response.description = format!("{before}{space}`{code}`: {when}");
+        }
     }
     // What a handler documents by its status and description alone is a problem too.
     for (status, response) in responses.iter_mut() {

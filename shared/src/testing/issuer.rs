@@ -14,21 +14,22 @@ use crate::{
     token::{AUDIENCE, Claims, Jwk, Jwks, sign},
 };
 
-const KEY_ID: &str = "test";
-
 /// An issuer of tokens with a key of its own.
 pub struct Issuer {
+    key_id: String,
     pkcs8: Vec<u8>,
-    address: std::net::SocketAddr,
+    url: String,
+}
+
+fn new_key() -> Vec<u8> {
+    let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
+    key.as_ref().to_vec()
 }
 
 impl Issuer {
     /// Makes a key and serves its public half.
     pub async fn start() -> Self {
-        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
-            .expect("a key")
-            .as_ref()
-            .to_vec();
+        let (key_id, pkcs8) = ("test".to_owned(), new_key());
         let public = Ed25519KeyPair::from_pkcs8(&pkcs8).expect("a key");
         let jwks = Jwks {
             keys: vec![Jwk {
@@ -36,7 +37,7 @@ impl Issuer {
                 crv: "Ed25519".to_owned(),
                 alg: "EdDSA".to_owned(),
                 usage: "sig".to_owned(),
-                kid: KEY_ID.to_owned(),
+                kid: key_id.clone(),
                 x: BASE64_URL_SAFE_NO_PAD.encode(public.public_key().as_ref()),
             }],
         };
@@ -49,19 +50,32 @@ impl Issuer {
             .expect("a port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { pkcs8, address }
+        let url = format!("http://{address}");
+        Self { key_id, pkcs8, url }
+    }
+
+    /// One that has the key of another, which is published there.
+    #[must_use]
+    pub fn with_key_of(url: String, key_id: String, pkcs8: Vec<u8>) -> Self {
+        Self { key_id, pkcs8, url }
     }
 
     /// Where the key is published.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
     }
 
     /// A token that is good for a quarter of an hour from `now`.
     #[must_use]
     pub fn token(&self, user: UserId, permissions: &[Permission], now: Instant) -> String {
-        let claims = Claims {
+        self.sign(&self.claims(user, permissions, now))
+    }
+
+    /// What that token says.
+    #[must_use]
+    pub fn claims(&self, user: UserId, permissions: &[Permission], now: Instant) -> Claims {
+        Claims {
             iss: "kopeck".to_owned(),
             aud: AUDIENCE.to_owned(),
             sub: user,
@@ -72,13 +86,18 @@ impl Issuer {
             jti: new_uuid(now),
             roles: Vec::new(),
             permissions: permissions.to_vec(),
-        };
-        self.sign(&claims)
+        }
     }
 
     /// A token that says exactly this.
     #[must_use]
     pub fn sign(&self, claims: &Claims) -> String {
-        sign(claims, KEY_ID, &self.pkcs8).expect("a token")
+        sign(claims, &self.key_id, &self.pkcs8).expect("a token")
+    }
+
+    /// The same, but signed with another key under this one's name.
+    #[must_use]
+    pub fn forge(&self, claims: &Claims) -> String {
+        sign(claims, &self.key_id, &new_key()).expect("a token")
     }
 }

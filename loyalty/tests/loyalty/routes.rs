@@ -1,0 +1,229 @@
+//! Every route against its description.
+
+use serde_json::{Value, json};
+use shared::{
+    ids::{GroupId, TariffId, UserId},
+    testing::{Call, Routes, TestDatabase},
+};
+
+use crate::{Loyalty, kopecks, roubles, ten_percent_off, with};
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// A page of a list, small enough to have a next one.
+fn page(template: &'static str) -> Call {
+    Call::get(template).query("limit", 1)
+}
+
+/// Terms with everything in them that there is.
+fn whole_terms(user: UserId, group: &str, tariff: TariffId) -> Value {
+    json!({
+        "name": "Summer",
+        "discount": {"type": "percent", "percent": "12.5"},
+        "starts_at": "2026-01-01",
+        "ends_at": "2099-12-31T23:59:59Z",
+        "timezone": "Europe/Berlin",
+        "max_redemptions": 10,
+        "max_per_user": 2,
+        "eligibility": {
+            "users": [user], "groups": [group], "tariffs": [tariff], "first_purchase": true,
+            "new_users": {"registered_within": "P30D"}, "min_price": kopecks(1),
+        },
+        "requires_grant": false,
+        "listed": true,
+        "refund_policy": "keep_use",
+    })
+}
+
+/// The other discounts that there are.
+fn other_discounts() -> [Value; 3] {
+    [
+        json!({"type": "amount_off", "amount": kopecks(100)}),
+        json!({"type": "fixed_price", "price": kopecks(100)}),
+        json!({"type": "free"}),
+    ]
+}
+
+/// Creates, reads and changes campaigns; the one that there is in the end.
+async fn campaigns(routes: &mut Routes<'_>, terms: &Value) -> Value {
+    let new = |code: &str| {
+        with(
+            terms.clone(),
+            &json!({"promocode": {"code": code, "max_uses": 5}}),
+        )
+    };
+    let create = Call::post("/campaigns");
+    let campaign = routes.check(create.clone().body(new("SUMMER"))).await;
+    routes
+        .refuse(create.clone().body(new(" summer ")), 409, "promocode_exists")
+        .await;
+    for discount in other_discounts() {
+        let body = json!({"name": "Other", "discount": discount});
+        routes.check(create.clone().body(body)).await;
+    }
+
+    let id = text(&campaign["id"]).to_owned();
+    routes.check(page("/campaigns")).await;
+    routes.check(Call::get("/campaigns/{id}").id(&id)).await;
+    let change = Call::patch("/campaigns/{id}").id(&id);
+    let right = with(terms.clone(), &json!({"version": campaign["version"]}));
+    routes.check(change.clone().body(right.clone())).await;
+    routes.refuse(change.body(right), 409, "version_conflict").await;
+    for discount in other_discounts() {
+        let change = Call::patch("/campaigns/{id}").id(&id);
+        routes.check(change.body(json!({"discount": discount}))).await;
+    }
+    let none = json!({"starts_at": null, "ends_at": null, "timezone": null, "max_redemptions": null,
+        "max_per_user": null, "eligibility": null});
+    let unlimited = Call::patch("/campaigns/{id}").id(&id).body(none);
+    let campaign = routes.succeed(unlimited).await;
+    for move_to in ["/campaigns/{id}/pause", "/campaigns/{id}/resume"] {
+        routes.check(Call::post(move_to).id(&id)).await;
+    }
+    campaign
+}
+
+/// Ends a campaign, after which nothing can be changed in it; its id.
+async fn archived(routes: &mut Routes<'_>) -> String {
+    let body = with(ten_percent_off(), &json!({"promocode": {"code": "OVER"}}));
+    let campaign = routes.succeed(Call::post("/campaigns").body(body)).await;
+    let id = text(&campaign["id"]).to_owned();
+    routes.check(Call::post("/campaigns/{id}/archive").id(&id)).await;
+    for call in [
+        Call::patch("/campaigns/{id}").body(json!({"name": "Again"})),
+        Call::post("/campaigns/{id}/pause"),
+        Call::post("/campaigns/{id}/resume"),
+    ] {
+        routes.refuse(call.id(&id), 409, "campaign_archived").await;
+    }
+    id
+}
+
+async fn promocodes(routes: &mut Routes<'_>, campaign: &Value) {
+    let id = text(&campaign["id"]);
+    let create = Call::post("/campaigns/{id}/promocodes").id(id);
+    let body = json!({"code": "WINTER", "max_uses": 3});
+    let made = routes.check(create.clone().body(body.clone())).await;
+    routes.refuse(create.body(body), 409, "promocode_exists").await;
+    routes.check(page("/campaigns/{id}/promocodes").id(id)).await;
+    let switch = Call::patch("/campaigns/{id}/promocodes/{code}")
+        .id(id)
+        .path("code", "winter");
+    let body = json!({"status": "disabled", "version": made["version"]});
+    let switch = switch.body(body);
+    routes.check(switch.clone()).await;
+    routes.refuse(switch, 409, "version_conflict").await;
+    routes.check(page("/campaigns/{id}/redemptions").id(id)).await;
+}
+
+/// Makes a group with a member; its id.
+async fn groups(routes: &mut Routes<'_>, member: UserId) -> String {
+    let body = json!({"name": "Friends"});
+    let group = routes.check(Call::post("/groups").body(body.clone())).await;
+    let id = text(&group["id"]).to_owned();
+    routes.check(page("/groups")).await;
+    routes.check(Call::get("/groups/{id}").id(&id)).await;
+    routes.check(Call::patch("/groups/{id}").id(&id).body(body)).await;
+    // Who is a user, loyalty need not have heard.
+    let add = Call::put("/groups/{id}/members/{user_id}").id(&id).any("user_id");
+    routes.check(add.path("user_id", member)).await;
+    routes.check(page("/groups/{id}/members").id(&id)).await;
+    id
+}
+
+async fn end_groups(routes: &mut Routes<'_>, group: &str, member: UserId) {
+    let remove = Call::delete("/groups/{id}/members/{user_id}").id(group);
+    routes.check(remove.path("user_id", member)).await;
+    routes.check(Call::delete("/groups/{id}").id(group)).await;
+}
+
+async fn grants(routes: &mut Routes<'_>, user: UserId, group: &str) {
+    let create = Call::post("/grants");
+    let body = json!({"promocode": "SUMMER", "user_id": user});
+    let grant = routes.check(create.clone().body(body.clone())).await;
+    let to_group = json!({"promocode_id": grant["promocode_id"], "group_id": group});
+    routes.check(create.clone().body(to_group)).await;
+    routes
+        .refuse(create.clone().body(body), 409, "grant_exists")
+        .await;
+    let nowhere = GroupId(user.0);
+    for (body, status, code) in [
+        (json!({"promocode": "NOBODY", "user_id": user}), 404, "not_found"),
+        (
+            json!({"promocode": "SUMMER", "group_id": nowhere}),
+            404,
+            "not_found",
+        ),
+        (
+            json!({"promocode": "OVER", "user_id": user}),
+            409,
+            "campaign_archived",
+        ),
+        (json!({"promocode": "SUMMER"}), 422, "invalid_request"),
+        (json!({"user_id": user}), 422, "invalid_request"),
+    ] {
+        routes.refuse(create.clone().body(body), status, code).await;
+    }
+    let list = page("/grants")
+        .query("promocode", "SUMMER")
+        .query("promocode_id", text(&grant["promocode_id"]));
+    let found = routes.check(list.query("user_id", user)).await;
+    assert_eq!(found["items"][0]["id"], grant["id"]);
+    let of_group = routes.succeed(page("/grants").query("group_id", group)).await;
+    assert_eq!(of_group["items"][0]["group_id"], *group);
+    let id = text(&grant["id"]);
+    routes.check(Call::delete("/grants/{id}").id(id)).await;
+}
+
+/// What customers do, and what is kept of it.
+async fn customers(routes: &mut Routes<'_>, user: UserId, tariff: TariffId) {
+    let dry_run = |code: &str, tariff: TariffId, of: UserId| {
+        let body = json!({"promocode": code, "tariff_id": tariff, "user_id": of});
+        Call::post("/promocodes/validate").by(user).body(body)
+    };
+    routes.check(dry_run("SUMMER", tariff, user)).await;
+    let other = UserId(tariff.0);
+    let of_another = dry_run("SUMMER", tariff, other);
+    routes.refuse(of_another.clone(), 403, "forbidden").await;
+    routes.succeed(of_another.privileged()).await;
+    let unsold = dry_run("SUMMER", TariffId(user.0), user);
+    routes.refuse(unsold, 404, "not_found").await;
+    let refused = dry_run("NOBODY", tariff, user);
+    let refused = routes.refuse(refused, 422, "promocode_refused").await;
+    assert_eq!(refused["reasons"][0]["code"], "unknown_promocode");
+
+    routes.check(page("/promocodes").by(user)).await;
+    routes.check(page("/redemptions").by(user)).await;
+    let refusals = page("/refusals")
+        .query("user_id", user)
+        .query("promocode", "NOBODY")
+        .query("code", "unknown_promocode")
+        .query("source", "validation")
+        .query("from", "2026-01-01T00:00:00Z")
+        .query("to", "2099-01-01T00:00:00Z");
+    let found = routes.check(refusals.clone()).await;
+    assert_eq!(found["items"][0]["user_id"], json!(user));
+    // Nothing is of a campaign that does not exist, or of a purchase that was not.
+    let nowhere = refusals.query("campaign_id", user).query("purchase_id", user);
+    assert_eq!(routes.check(nowhere).await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn every_route_keeps_to_its_description() {
+    let loyalty = Loyalty::start(TestDatabase::Sqlite).await;
+    let mut routes = Routes::of(&loyalty.service).await;
+    let user = loyalty.service.new_user();
+    let tariff = loyalty.tariff(roubles(100)).await;
+
+    let group = groups(&mut routes, user).await;
+    let campaign = campaigns(&mut routes, &whole_terms(user, &group, tariff)).await;
+    promocodes(&mut routes, &campaign).await;
+    archived(&mut routes).await;
+    grants(&mut routes, user, &group).await;
+    customers(&mut routes, user, tariff).await;
+    end_groups(&mut routes, &group, user).await;
+    routes.check_operation().await;
+    routes.finish();
+}
