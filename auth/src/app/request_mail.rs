@@ -3,7 +3,7 @@
 use chrono::Duration;
 use sea_orm::DbErr;
 use shared::{
-    contracts::{MailPurpose, MailRequestedV1, UserStatus},
+    contracts::{MailPurpose, MailRequestedV1},
     db::{Db, Tx},
     ids::{MailRequestId, UserId},
 };
@@ -60,7 +60,10 @@ pub enum RequestMailError {
     /// The address is confirmed.
     #[error("the address is confirmed already")]
     Confirmed,
-    /// There is no such user, or they may do nothing.
+    /// There is no such user: it is a program.
+    #[error("there is no such user")]
+    NotFound,
+    /// They may do nothing any more.
     #[error("the account is not active")]
     NotActive,
     /// The database.
@@ -115,8 +118,10 @@ pub async fn resend_confirmation(
         .await?
         .remove(&user)
         .map(|account| account.user)
-        .filter(|user| user.status == UserStatus::Active)
-        .ok_or(RequestMailError::NotActive)?;
+        .ok_or(RequestMailError::NotFound)?;
+    if !user.is_active() {
+        return Err(RequestMailError::NotActive);
+    }
     if user.email_confirmed {
         return Err(RequestMailError::Confirmed);
     }

@@ -76,7 +76,10 @@ pub(super) async fn register(
 }
 
 /// The caller's own account.
-#[utoipa::path(get, path = "/me", responses((status = 200, body = UserView)))]
+#[utoipa::path(get, path = "/me", responses(
+    (status = 200, body = UserView),
+    (status = 404, description = "`not_found`: the caller is a program and has no account."),
+))]
 pub(super) async fn get_me(State(state): State<AppState>, caller: Caller) -> Result<Json<UserView>, Problem> {
     let user = app::find_user(state.db.reader(), caller.user_id).await?;
     let user = user.ok_or_else(|| Problem::not_found("user"))?;
@@ -95,7 +98,10 @@ pub(super) struct UpdateBody {
 }
 
 /// Changes the caller's own account.
-#[utoipa::path(patch, path = "/me", request_body = UpdateBody, responses((status = 200, body = UserView)))]
+#[utoipa::path(patch, path = "/me", request_body = UpdateBody, responses(
+    (status = 200, body = UserView),
+    (status = 404, description = "`not_found`: the caller is a program and has no account."),
+))]
 pub(super) async fn update_me(
     State(state): State<AppState>,
     caller: Caller,

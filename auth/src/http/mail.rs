@@ -112,6 +112,7 @@ pub(super) async fn confirm_email(
 /// Sends the caller another letter with which they can confirm their address.
 #[utoipa::path(post, path = "/me/resend-confirmation", responses(
     (status = 202, description = "A letter is on its way."),
+    (status = 404, description = "`not_found`: the caller is a program and has no account."),
     (status = 409, description = "`email_confirmed`: the address is confirmed already."),
     (status = 429, description = "`too_many_attempts`: too many letters were asked for; `Retry-After` says for how long to wait."),
 ))]

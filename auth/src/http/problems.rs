@@ -172,6 +172,7 @@ impl From<RequestMailError> for Problem {
                 "email_confirmed",
                 "The e-mail address is confirmed already",
             ),
+            RequestMailError::NotFound => Self::not_found("user"),
             RequestMailError::NotActive => blocked(),
             RequestMailError::Store(error) => error.into(),
         }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What auth has said about letters: nobody need listen yet, so it is read in its database.
-async fn requests(db: &Db, user: UserId, purpose: &str) -> Vec<MailRequestId> {
+pub async fn requests(db: &Db, user: UserId, purpose: &str) -> Vec<MailRequestId> {
     let conn = db.reader();
     let text = format!("SELECT id, user_id FROM mail_requests WHERE purpose = '{purpose}' ORDER BY id");
     let query = Statement::from_string(conn.get_database_backend(), text);
@@ -372,7 +372,7 @@ async fn nobody_learns_the_secrets_of_letters_but_the_service_that_mails() {
     }
 }
 
-async fn delete_me(api: &Api) {
+pub async fn delete_me(api: &Api) {
     let request = api.request(Method::DELETE, "/auth/v1/me");
     let request = request.json(&json!({"password": PASSWORD, "confirm": true}));
     api.send(request).await.expect(204);

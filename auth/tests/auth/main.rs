@@ -13,6 +13,7 @@ mod logins;
 mod own_account;
 mod replicas;
 mod roles;
+mod routes;
 mod sessions;
 mod throttling;
 mod tokens;
