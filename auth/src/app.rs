@@ -3,6 +3,7 @@
 //! Where a password is hashed, the use case takes the database and not a transaction: a hash
 //! takes a core for some 20 ms, and nothing may hold a lock or a connection for so long.
 
+mod actor;
 mod assign_roles;
 mod block_user;
 mod change_password;
@@ -39,6 +40,7 @@ mod update_account;
 mod update_role;
 mod use_mail;
 
+pub use actor::ActorError;
 pub use assign_roles::{AssignRoles, assign_roles};
 pub use block_user::{BlockUser, BlockUserError, block_user};
 pub use change_password::{ChangePassword, ChangePasswordError, change_password};

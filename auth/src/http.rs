@@ -77,6 +77,8 @@ pub(crate) fn routes(
         limits: Limits {
             account: config.max_failed_logins,
             address: config.max_failed_logins_per_address,
+            registrations: config.max_registrations_per_address,
+            letters: config.max_letters_per_address,
         },
         trusted_proxies: config.trusted_proxies.clone().into(),
     };

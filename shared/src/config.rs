@@ -182,6 +182,12 @@ pub struct AuthConfig {
     pub max_failed_logins: u32,
     /// The same from one address to whatever accounts.
     pub max_failed_logins_per_address: u32,
+    /// Registrations from one address within a quarter of an hour, whatever comes of them, after which
+    /// it has to wait.
+    pub max_registrations_per_address: u32,
+    /// Letters that are asked for from one address within a quarter of an hour, for whatever accounts,
+    /// after which it has to wait.
+    pub max_letters_per_address: u32,
     /// Reverse proxies whose `X-Forwarded-For` is believed: addresses and networks (`10.0.0.0/8`),
     /// in the environment separated by commas.
     #[serde(deserialize_with = "value::networks")]
@@ -198,6 +204,8 @@ impl Default for AuthConfig {
             refresh_token_seconds: 30 * 86_400,
             max_failed_logins: 10,
             max_failed_logins_per_address: 100,
+            max_registrations_per_address: 100,
+            max_letters_per_address: 30,
             trusted_proxies: Vec::new(),
         }
     }
@@ -249,6 +257,13 @@ impl Default for BillingConfig {
 /// What can be guessed is no secret.
 const SHORTEST_SECRET: usize = 16;
 
+/// The shortest `notifications.client_secret`: whoever has it reads the secrets that reset passwords.
+const SHORTEST_CLIENT_SECRET: usize = 32;
+
+/// The `notifications.client_secret` that `docker compose` takes where none is set, which everybody
+/// knows.
+pub const CLIENT_SECRET_FOR_TRYING: &str = "trying-only-and-long-enough-to-be-one";
+
 /// When the `sandbox` payment provider decides about a top-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -275,7 +290,7 @@ pub struct NotificationsConfig {
     /// `postgres://…`; absent means a file in the data folder.
     pub database_url: Option<SecretString>,
     /// What notifications shows auth to learn addresses: the same for both. Where both are one process
-    /// it may be absent; then that process makes one up.
+    /// it may be absent; then that process makes one up. Whoever has it can reset any password.
     pub client_secret: Option<SecretString>,
     /// Through which server letters are mailed: `smtps://USER:PASSWORD@HOST`, or
     /// `smtp://USER:PASSWORD@HOST:587?tls=required` for STARTTLS. Absent means that nothing is mailed.
@@ -349,6 +364,21 @@ impl Config {
                 "it must have at least 16 characters",
             );
         }
+        if let Some(secret) = &self.notifications.client_secret {
+            let secret = secret.expose_secret();
+            if secret.len() < SHORTEST_CLIENT_SECRET {
+                return wrong(
+                    "notifications.client_secret",
+                    "it must have at least 32 characters, such as `openssl rand -hex 32` makes",
+                );
+            }
+            if self.environment == Environment::Production && secret == CLIENT_SECRET_FOR_TRYING {
+                return wrong(
+                    "notifications.client_secret",
+                    "it is the one for trying, which everybody knows, and is refused in production",
+                );
+            }
+        }
         if !(1..=10_080).contains(&self.billing.reconcile_minutes) {
             return wrong("billing.reconcile_minutes", "it must be from 1 to 10080");
         }
@@ -369,6 +399,12 @@ impl Config {
         }
         if self.auth.max_failed_logins_per_address == 0 {
             return wrong("auth.max_failed_logins_per_address", "it must be at least 1");
+        }
+        if self.auth.max_registrations_per_address == 0 {
+            return wrong("auth.max_registrations_per_address", "it must be at least 1");
+        }
+        if self.auth.max_letters_per_address == 0 {
+            return wrong("auth.max_letters_per_address", "it must be at least 1");
         }
         if let Some(url) = &self.auth.url
             && !(url.starts_with("http://") || url.starts_with("https://"))

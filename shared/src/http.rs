@@ -12,7 +12,7 @@ mod problem;
 
 pub use caller::{Caller, Guard, RecentCaller, UserStatuses};
 pub use client::client_address;
-pub use extract::{Json, Path, Query, RawJson};
+pub use extract::{Json, Path, Query, RawBody, RawJson};
 pub use field::{Object, instant, present};
 pub use idempotency::Idempotency;
 pub use middleware::finish;

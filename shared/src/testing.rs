@@ -136,10 +136,11 @@ impl TestService {
         self.api.with_token(self.token(user, &[]))
     }
 
-    /// The API as an administrator with every permission sees it.
+    /// The API as an administrator with every permission of a role sees it.
     #[must_use]
     pub fn api_of_admin(&self) -> Api {
-        self.api.with_token(self.token(self.new_user(), Permission::ALL))
+        let permissions: Vec<_> = Permission::grantable().collect();
+        self.api.with_token(self.token(self.new_user(), &permissions))
     }
 
     /// Stops the service as a shutdown would.

@@ -33,14 +33,9 @@ pub(super) enum Client {
 }
 
 fn permission(text: &str) -> Result<Permission, String> {
-    let found = Permission::ALL
-        .iter()
-        .find(|permission| permission.as_str() == text);
-    found.copied().ok_or_else(|| {
-        let all: Vec<_> = Permission::ALL
-            .iter()
-            .map(|permission| permission.as_str())
-            .collect();
+    let found = Permission::grantable().find(|permission| permission.as_str() == text);
+    found.ok_or_else(|| {
+        let all: Vec<_> = Permission::grantable().map(Permission::as_str).collect();
         format!("there is no such permission; there are {}", all.join(", "))
     })
 }

@@ -141,6 +141,23 @@ async fn the_program_knows_every_key_that_is_set() {
     }
 }
 
+/// Everybody can read what compose takes where nothing is set.
+#[tokio::test]
+async fn the_secret_for_trying_is_refused_in_production() {
+    let compose = compose();
+    for name in ["auth", "notifications"] {
+        let mut environment = environment_of(&services(&compose)[name]);
+        environment.push(("KOPECK_ENVIRONMENT".to_owned(), "production".to_owned()));
+        let output = run_command(&["health", "--url", "http://127.0.0.1:9"], &environment, "").await;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(
+            complaint.contains("notifications.client_secret") && complaint.contains("production"),
+            "{name}: {complaint}"
+        );
+    }
+}
+
 #[test]
 fn the_example_of_an_env_names_exactly_what_can_be_set() {
     let pairs = |text: String| -> BTreeMap<String, String> {

@@ -25,6 +25,8 @@ use tokio::{
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kopeck");
 pub const ADMIN_EMAIL: &str = "owner@cinema.example";
 pub const PASSWORD: &str = "a long enough password";
+/// All users of a test register from one address.
+const MANY_USERS: (&str, &str) = ("KOPECK_AUTH__MAX_REGISTRATIONS_PER_ADDRESS", "4294967295");
 
 /// A platform that runs, with an administrator.
 pub struct Platform {
@@ -59,6 +61,7 @@ pub async fn run_embedded(folder: &Path) -> Embedded {
         .args(["run", "--listen", "127.0.0.1:0", "--data"])
         .arg(folder)
         .env("KOPECK_LOG__FILTER", "warn")
+        .env(MANY_USERS.0, MANY_USERS.1)
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -137,10 +140,13 @@ pub fn setup() -> Setup {
         redis_url: Some(server_variable("TEST_REDIS_URL")),
         listen: ([127, 0, 0, 1], 0).into(),
         replicas: 1,
-        environment: vec![(
-            "KOPECK_LOG__FILTER".to_owned(),
-            "info,sqlx=warn,lapin=warn".to_owned(),
-        )],
+        environment: vec![
+            (
+                "KOPECK_LOG__FILTER".to_owned(),
+                "info,sqlx=warn,lapin=warn".to_owned(),
+            ),
+            (MANY_USERS.0.to_owned(), MANY_USERS.1.to_owned()),
+        ],
     }
 }
 

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use shared::{
     audit::{self, Deed},
-    contracts::UserStatus,
+    contracts::{Permission, UserStatus},
     db::Tx,
     ids::UserId,
 };
 
 use super::{
     RoleError,
-    role_error::{all_held, may_change_roles},
+    actor::{all_held, held_by},
 };
 use crate::{
     domain::{ADMIN, Role, User, is_last_administrator, permissions_of},
@@ -37,8 +37,7 @@ pub struct AssignRoles {
 /// See [`RoleError`].
 pub async fn assign_roles(tx: &Tx, input: &AssignRoles) -> Result<User, RoleError> {
     let mut accounts = store::user::lock_with_administrators(tx.conn(), &[input.user, input.by]).await?;
-    let by = accounts.get(&input.by).map(|account| &account.user);
-    let held = may_change_roles(tx, by).await?;
+    let held = held_by(tx, input.by, &accounts, Permission::RolesWrite).await?;
     let before = accounts
         .get(&input.user)
         .map(|account| &account.user)

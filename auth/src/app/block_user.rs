@@ -4,13 +4,16 @@ use sea_orm::DbErr;
 use serde_json::json;
 use shared::{
     audit::{self, Deed},
-    contracts::UserBlockedV1,
+    contracts::{Permission, UserBlockedV1},
     db::Tx,
     ids::UserId,
     sessions::EndedSessions,
 };
 
-use super::end_sessions::{Which, end_of_locked};
+use super::{
+    actor::{ActorError, held_by, outranks},
+    end_sessions::{Which, end_of_locked},
+};
 use crate::{
     domain::{Change, StatusError, User, is_last_administrator},
     store,
@@ -21,7 +24,7 @@ use crate::{
 pub struct BlockUser {
     /// Whom.
     pub user: UserId,
-    /// The administrator.
+    /// The administrator, or a program.
     pub by: UserId,
 }
 
@@ -37,26 +40,24 @@ pub enum BlockUserError {
     /// Nobody could then administer the platform.
     #[error("they are the last administrator")]
     LastAdministrator,
-    /// Who does it may not act any more: of two administrators who block each other, one wins.
-    #[error("the administrator is blocked")]
-    NotActive,
+    /// Who does it may not.
+    #[error("who does it may not do it")]
+    Actor(#[from] ActorError),
     /// The database.
     #[error("the database refused")]
     Store(#[from] DbErr),
 }
 
 /// Blocks a user, ends their sessions and says so; one who is blocked stays blocked, and nothing is said.
+/// Whoever does it may do all that the user may.
 ///
 /// # Errors
 /// See [`BlockUserError`].
 pub async fn block_user(tx: &Tx, ended: &EndedSessions, input: BlockUser) -> Result<User, BlockUserError> {
     let mut accounts = store::user::lock_with_administrators(tx.conn(), &[input.user, input.by]).await?;
-    if !accounts
-        .get(&input.by)
-        .is_some_and(|account| account.user.is_active())
-    {
-        return Err(BlockUserError::NotActive);
-    }
+    let held = held_by(tx, input.by, &accounts, Permission::UsersBlock).await?;
+    let user = accounts.get(&input.user).ok_or(BlockUserError::NotFound)?;
+    outranks(tx, &held, &user.user).await?;
     // Whoever blocks need not be an administrator.
     let is_last = is_last_administrator(input.user, accounts.values().map(|account| &account.user));
     if is_last && input.user != input.by {

@@ -10,7 +10,7 @@ use shared::{
 
 use super::{
     CheckPasswordError, Client, HashError, Limits, PasswordHasher,
-    check_password::check_password,
+    check_password::{Checked, check_password},
     end_sessions::{Which, end_of_locked},
 };
 use crate::{domain::Password, store};
@@ -56,11 +56,8 @@ pub async fn change_password(
     input: &ChangePassword,
 ) -> Result<(), ChangePasswordError> {
     let checked = check_password(db, hasher, limits, input.user, &input.current, &input.client).await?;
-    let (checked, new) = (
-        checked.password_hash.as_str(),
-        hasher.hash(input.new.secret()).await?,
-    );
-    let new = new.as_str();
+    let new = hasher.hash(input.new.secret()).await?;
+    let (checked, new) = (&checked, new.as_str());
     db.write(|tx| async move { replace(&tx, ended, input, checked, new).await })
         .await
 }
@@ -69,15 +66,16 @@ async fn replace(
     tx: &Tx,
     ended: &EndedSessions,
     input: &ChangePassword,
-    checked: &str,
+    checked: &Checked,
     new: &str,
 ) -> Result<(), ChangePasswordError> {
     // It may have been changed while it was checked.
     store::user::lock(tx.conn(), &[input.user])
         .await?
         .remove(&input.user)
-        .filter(|account| account.password_hash == checked)
+        .filter(|account| checked.is_of(&account.password_hash))
         .ok_or(CheckPasswordError::Wrong)?;
+    checked.may_be_told(tx).await?;
     store::user::update_password(tx.conn(), input.user, new).await?;
     end_of_locked(tx, ended, input.user, Which::Others(input.session)).await?;
     Ok(())

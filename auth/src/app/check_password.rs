@@ -2,10 +2,13 @@
 
 use sea_orm::DbErr;
 use secrecy::SecretString;
-use shared::{db::Db, ids::UserId};
+use shared::{
+    db::{Db, Tx},
+    ids::UserId,
+};
 
 use super::{Client, HashError, Limits, PasswordHasher, Throttled, throttle::Guesser};
-use crate::store::{self, user::Account};
+use crate::store;
 
 /// Why it is not them, as far as can be seen.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +27,30 @@ pub enum CheckPasswordError {
     Store(#[from] DbErr),
 }
 
-/// The account, if this is its password. Wrong ones count as at a login.
+/// A password that was checked and is right, which nobody is to be told yet.
+pub(super) struct Checked {
+    guesser: Guesser,
+    limits: Limits,
+    password_hash: String,
+}
+
+impl Checked {
+    /// To be asked in the transaction that answers, before anything that tells that the password was
+    /// right: others may have guessed while it was checked, and this may be the guess that was right.
+    pub(super) async fn may_be_told(&self, tx: &Tx) -> Result<(), CheckPasswordError> {
+        match self.guesser.check(tx.conn(), self.limits, tx.now()).await? {
+            None => Ok(()),
+            Some(throttled) => Err(CheckPasswordError::Throttled(throttled)),
+        }
+    }
+
+    /// Whether it is still the password of the locked account, whose hash is this one.
+    pub(super) fn is_of(&self, password_hash: &str) -> bool {
+        self.password_hash == password_hash
+    }
+}
+
+/// Checks the password of an account. Wrong ones count as at a login.
 pub(super) async fn check_password(
     db: &Db,
     hasher: &PasswordHasher,
@@ -32,17 +58,22 @@ pub(super) async fn check_password(
     user: UserId,
     password: &SecretString,
     client: &Client,
-) -> Result<Account, CheckPasswordError> {
+) -> Result<Checked, CheckPasswordError> {
     let account = store::user::find_account(db.reader(), user)
         .await?
         .ok_or(CheckPasswordError::Wrong)?;
-    let guesser = &Guesser::new(account.user.email.normal(), client);
+    let guesser = Guesser::new(account.user.email.normal(), client);
     if let Some(throttled) = guesser.check(db.reader(), limits, db.now()).await? {
         return Err(CheckPasswordError::Throttled(throttled));
     }
     if hasher.verify(password, Some(&account.password_hash)).await? {
-        return Ok(account);
+        return Ok(Checked {
+            guesser,
+            limits,
+            password_hash: account.password_hash,
+        });
     }
+    let guesser = &guesser;
     let throttled = db
         .write::<_, DbErr, _>(|tx| async move { guesser.count(&tx, limits).await })
         .await?;

@@ -51,5 +51,5 @@ pub async fn create_admin(db: &Db, email: &str, password: SecretString) -> Resul
         locale: Locale::default(),
     };
     let hasher = PasswordHasher::new().await.map_err(CreateAdminError::Hash)?;
-    Ok(open_account(db, &hasher, &input, ADMIN).await?.id)
+    Ok(open_account(db, &hasher, &input, ADMIN, None).await?.id)
 }

@@ -10,10 +10,7 @@ use shared::{
     ids::{UserId, new_uuid},
 };
 
-use super::{
-    RoleError,
-    role_error::{all_held, lock_changer},
-};
+use super::{RoleError, actor::all_held, role_error::lock_changer};
 use crate::{domain::Role, store::role};
 
 /// A new role.

@@ -9,7 +9,8 @@ use shared::{
 };
 
 use super::{
-    CheckPasswordError, Client, Limits, PasswordHasher, check_password::check_password,
+    CheckPasswordError, Client, Limits, PasswordHasher,
+    check_password::{Checked, check_password},
     erase_user::erase_user,
 };
 use crate::{domain::is_last_administrator, store};
@@ -55,28 +56,29 @@ pub async fn delete_account(
     limits: Limits,
     input: &DeleteAccount,
 ) -> Result<(), DeleteAccountError> {
-    let checked = check_password(db, hasher, limits, input.user, &input.password, &input.client).await?;
-    if !input.confirmed {
-        return Err(DeleteAccountError::Unconfirmed);
-    }
-    let checked = checked.password_hash.as_str();
-    db.write(|tx| async move { delete(&tx, ended, input.user, checked).await })
+    let checked = &check_password(db, hasher, limits, input.user, &input.password, &input.client).await?;
+    db.write(|tx| async move { delete(&tx, ended, input, checked).await })
         .await
 }
 
 async fn delete(
     tx: &Tx,
     ended: &EndedSessions,
-    user: UserId,
-    checked: &str,
+    input: &DeleteAccount,
+    checked: &Checked,
 ) -> Result<(), DeleteAccountError> {
+    let user = input.user;
     let mut accounts = store::user::lock_with_administrators(tx.conn(), &[user]).await?;
+    checked.may_be_told(tx).await?;
+    if !input.confirmed {
+        return Err(DeleteAccountError::Unconfirmed);
+    }
     if is_last_administrator(user, accounts.values().map(|account| &account.user)) {
         return Err(DeleteAccountError::LastAdministrator);
     }
     let account = accounts
         .remove(&user)
-        .filter(|account| account.password_hash == checked)
+        .filter(|account| checked.is_of(&account.password_hash))
         .ok_or(CheckPasswordError::Wrong)?;
     erase_user(tx, ended, account.user).await?;
     Ok(())

@@ -7,10 +7,7 @@ use shared::{
     ids::UserId,
 };
 
-use super::{
-    RoleError,
-    role_error::{all_held, lock_changer},
-};
+use super::{RoleError, actor::all_held, role_error::lock_changer};
 use crate::store::{self, role};
 
 /// Which, and who does it.

@@ -4,12 +4,16 @@ use sea_orm::DbErr;
 use serde_json::json;
 use shared::{
     audit::{self, Deed},
+    contracts::Permission,
     db::Tx,
     ids::UserId,
     sessions::EndedSessions,
 };
 
-use super::erase_user::erase_user;
+use super::{
+    actor::{ActorError, held_by, outranks},
+    erase_user::erase_user,
+};
 use crate::{domain::is_last_administrator, store};
 
 /// Whom, and who does it.
@@ -17,7 +21,7 @@ use crate::{domain::is_last_administrator, store};
 pub struct DeleteUser {
     /// Whom.
     pub user: UserId,
-    /// The administrator.
+    /// The administrator, or a program.
     pub by: UserId,
 }
 
@@ -33,29 +37,27 @@ pub enum DeleteUserError {
     /// Nobody could then administer the platform.
     #[error("they are the last administrator")]
     LastAdministrator,
-    /// Who does it may not act any more.
-    #[error("the administrator is blocked")]
-    NotActive,
+    /// Who does it may not.
+    #[error("who does it may not do it")]
+    Actor(#[from] ActorError),
     /// The database.
     #[error("the database refused")]
     Store(#[from] DbErr),
 }
 
-/// Deletes a user and everything that tells of them, and says so.
+/// Deletes a user and everything that tells of them, and says so. Whoever does it may do all that
+/// the user may.
 ///
 /// # Errors
 /// See [`DeleteUserError`].
 pub async fn delete_user(tx: &Tx, ended: &EndedSessions, input: DeleteUser) -> Result<(), DeleteUserError> {
     let mut accounts = store::user::lock_with_administrators(tx.conn(), &[input.user, input.by]).await?;
-    if !accounts
-        .get(&input.by)
-        .is_some_and(|account| account.user.is_active())
-    {
-        return Err(DeleteUserError::NotActive);
-    }
+    let held = held_by(tx, input.by, &accounts, Permission::UsersDelete).await?;
     if input.user == input.by {
         return Err(DeleteUserError::Oneself);
     }
+    let user = accounts.get(&input.user).ok_or(DeleteUserError::NotFound)?;
+    outranks(tx, &held, &user.user).await?;
     if is_last_administrator(input.user, accounts.values().map(|account| &account.user)) {
         return Err(DeleteUserError::LastAdministrator);
     }

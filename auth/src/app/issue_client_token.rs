@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     Client, IssueTokenError, Limits, Throttled, TokenTerms,
     issue_token::{IssuedToken, issue_token, kept},
-    throttle::{self, Guess},
+    throttle::{self, Counted},
 };
 use crate::store;
 
@@ -28,11 +28,11 @@ pub struct BuiltIn {
     pub permissions: &'static [Permission],
 }
 
-/// Notifications, which has to know where to mail. Its secret is configured, not kept.
+/// Notifications, which has to know where to mail, and the secrets that go into mails. Its secret is configured, not kept.
 pub const BUILT_IN: BuiltIn = BuiltIn {
     id: UserId(Uuid::from_u128(0x0193_8f00_0000_7000_8000_0000_0000_0101)),
     name: "notifications",
-    permissions: &[Permission::ContactsRead],
+    permissions: &[Permission::ContactsRead, Permission::MailRequestsRead],
 };
 
 /// Which program says to be which.
@@ -82,8 +82,8 @@ pub async fn issue_client_token(
     built_in_secret: Option<&SecretString>,
     input: &IssueClientToken,
 ) -> Result<ClientToken, IssueClientTokenError> {
-    let (guess, client) = (Guess::ClientSecret, &input.client);
-    if let Some(throttled) = throttle::check(db.reader(), guess, client, limits, db.now()).await? {
+    let (counted, client) = (Counted::ClientSecret, &input.client);
+    if let Some(throttled) = throttle::check(db.reader(), counted, client, limits, db.now()).await? {
         return Err(IssueClientTokenError::Throttled(throttled));
     }
     let known = if input.client_id == BUILT_IN.name {
@@ -96,7 +96,7 @@ pub async fn issue_client_token(
     let known = known.filter(|(_, _, hash)| *hash == kept(&input.client_secret));
     let Some((id, permissions, _)) = known else {
         let throttled = db
-            .write::<_, DbErr, _>(|tx| async move { throttle::count(&tx, guess, client, limits).await })
+            .write::<_, DbErr, _>(|tx| async move { throttle::count(&tx, counted, client, limits).await })
             .await?;
         return Err(throttled.map_or(
             IssueClientTokenError::InvalidClient,

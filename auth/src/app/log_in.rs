@@ -6,14 +6,17 @@ use shared::{
     contracts::UserStatus,
     db::{Db, Tx},
     ids::{SessionId, new_uuid},
+    sessions::EndedSessions,
 };
 
 use super::{
     Client, HashError, IssueTokenError, IssuedTokens, Limits, PasswordHasher, Throttled, TokenTerms,
-    issue_token::issue_tokens, throttle::Guesser,
+    end_sessions::{Which, end_of_locked},
+    issue_token::issue_tokens,
+    throttle::Guesser,
 };
 use crate::{
-    domain::{Email, LoginOutcome, User},
+    domain::{Email, LoginOutcome, MOST_SESSIONS, User},
     store::{
         self, login,
         session::{self, Session},
@@ -66,6 +69,7 @@ type Tried = Result<IssuedTokens, LogInError>;
 pub async fn log_in(
     db: &Db,
     hasher: &PasswordHasher,
+    ended: &EndedSessions,
     terms: &TokenTerms,
     limits: Limits,
     input: &LogIn,
@@ -87,6 +91,7 @@ pub async fn log_in(
         guesser,
         limits,
         terms,
+        ended,
         client: &input.client,
     };
     db.write(|tx| async move { attempt.decide(&tx).await }).await?
@@ -99,6 +104,7 @@ struct Attempt<'a> {
     guesser: &'a Guesser,
     limits: Limits,
     terms: &'a TokenTerms,
+    ended: &'a EndedSessions,
     client: &'a Client,
 }
 
@@ -130,7 +136,7 @@ impl Attempt<'_> {
         }
         self.remember(tx, &user, LoginOutcome::Succeeded).await?;
         self.guesser.forgive(tx).await?;
-        Ok(Ok(begin_session(tx, &user, self.terms, self.client).await?))
+        Ok(Ok(self.begin_session(tx, &user).await?))
     }
 
     async fn refuse(&self, tx: &Tx, user: Option<User>) -> Result<Tried, LogInError> {
@@ -154,27 +160,24 @@ impl Attempt<'_> {
         };
         login::insert(tx.conn(), login).await
     }
-}
 
-async fn begin_session(
-    tx: &Tx,
-    user: &User,
-    terms: &TokenTerms,
-    client: &Client,
-) -> Result<IssuedTokens, LogInError> {
-    let id = SessionId::new(tx.now());
-    let session = Session {
-        id,
-        user_id: user.id,
-        created_at: tx.now(),
-        last_used_at: tx.now(),
-        expires_at: Some(terms.refreshed_until(tx.now())),
-        ended_at: None,
-        user_agent: client.user_agent(),
-        address: client.address(),
-    };
-    session::insert(tx.conn(), session).await?;
-    Ok(issue_tokens(tx, user, id, terms).await?)
+    async fn begin_session(&self, tx: &Tx, user: &User) -> Result<IssuedTokens, LogInError> {
+        // Room for one more.
+        end_of_locked(tx, self.ended, user.id, Which::Surplus(MOST_SESSIONS - 1)).await?;
+        let id = SessionId::new(tx.now());
+        let session = Session {
+            id,
+            user_id: user.id,
+            created_at: tx.now(),
+            last_used_at: tx.now(),
+            expires_at: Some(self.terms.refreshed_until(tx.now())),
+            ended_at: None,
+            user_agent: self.client.user_agent(),
+            address: self.client.address(),
+        };
+        session::insert(tx.conn(), session).await?;
+        Ok(issue_tokens(tx, user, id, self.terms).await?)
+    }
 }
 
 #[cfg(test)]
@@ -218,6 +221,8 @@ mod tests {
     const LIMITS: Limits = Limits {
         account: 10,
         address: 100,
+        registrations: 100,
+        letters: 100,
     };
 
     fn secret(text: &str) -> SecretString {
@@ -268,7 +273,7 @@ mod tests {
                 password: secret(password),
                 client: Client::default(),
             };
-            let found = match log_in(&db, &hasher, &terms, LIMITS, &input).await {
+            let found = match log_in(&db, &hasher, &EndedSessions::default(), &terms, LIMITS, &input).await {
                 Ok(_) => "in".to_owned(),
                 Err(error) => format!("{error:?}"),
             };
@@ -298,6 +303,7 @@ mod tests {
             guesser: &Guesser::new("root@example.com", client),
             limits: LIMITS,
             terms,
+            ended: &EndedSessions::default(),
             client,
         };
         let outcome = db

@@ -18,7 +18,10 @@ use super::{
     issue_token::{kept, random_secret},
 };
 pub use crate::store::client::Client as ServiceClient;
-use crate::{domain::check_name, store::client};
+use crate::{
+    domain::{ReservedPermission, check_name, check_permissions},
+    store::client,
+};
 
 /// Why nothing is changed.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,9 @@ pub enum ClientError {
     /// There is none of that name.
     #[error("there is no client of that name, or it was disabled before")]
     NotFound,
+    /// It can't be given that.
+    #[error("that is not for programs")]
+    Permission(#[from] ReservedPermission),
     /// No secret could be made.
     #[error("no secret could be made")]
     Secret(#[from] IssueTokenError),
@@ -50,6 +56,7 @@ pub async fn create_client(
     permissions: BTreeSet<Permission>,
 ) -> Result<(ServiceClient, SecretString), ClientError> {
     check_name(name).map_err(|error| ClientError::Name(error.to_string()))?;
+    check_permissions(&permissions)?;
     if name == BUILT_IN.name {
         return Err(ClientError::Exists);
     }

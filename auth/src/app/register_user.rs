@@ -10,7 +10,7 @@ use shared::{
 use super::{
     Client, HashError, Limits, PasswordHasher, Throttled,
     request_mail::request_mail,
-    throttle::{self, Guess},
+    throttle::{self, Counted},
 };
 use crate::{
     domain::{ADMIN, Email, Password, USER, User},
@@ -34,8 +34,8 @@ pub enum RegisterUserError {
     /// The e-mail address has one.
     #[error("the e-mail address has an account already")]
     EmailTaken,
-    /// Too many addresses that have one were tried.
-    #[error("too many addresses were tried")]
+    /// Too many accounts were to be opened from one address.
+    #[error("too many registrations")]
     Throttled(#[source] Throttled),
     /// The password.
     #[error("the password could not be hashed")]
@@ -56,15 +56,15 @@ pub async fn register_user(
     input: &RegisterUser,
     client: &Client,
 ) -> Result<User, RegisterUserError> {
-    let guess = Guess::Registration;
-    if let Some(throttled) = throttle::check(db.reader(), guess, client, limits, db.now()).await? {
+    let counted = Counted::Registration;
+    if let Some(throttled) = throttle::check(db.reader(), counted, client, limits, db.now()).await? {
         return Err(RegisterUserError::Throttled(throttled));
     }
-    let outcome = open_account(db, hasher, input, USER).await;
+    let outcome = open_account(db, hasher, input, USER, Some((client, limits))).await;
     if let Err(RegisterUserError::EmailTaken) = outcome {
-        // Who looks which addresses have an account has to wait after a while.
+        // Counted too: else one could look which addresses have an account.
         let throttled = db
-            .write::<_, DbErr, _>(|tx| async move { throttle::count(&tx, guess, client, limits).await })
+            .write::<_, DbErr, _>(|tx| async move { throttle::count(&tx, counted, client, limits).await })
             .await?;
         if let Some(throttled) = throttled {
             return Err(RegisterUserError::Throttled(throttled));
@@ -73,17 +73,27 @@ pub async fn register_user(
     outcome
 }
 
-/// Opens an account for somebody with this role.
+/// Opens an account for somebody with this role, and counts it against whoever asks for it.
 pub(super) async fn open_account(
     db: &Db,
     hasher: &PasswordHasher,
     input: &RegisterUser,
     role: &str,
+    counted: Option<(&Client, Limits)>,
 ) -> Result<User, RegisterUserError> {
     let hash = hasher.hash(input.password.secret()).await?;
     let hash = hash.as_str();
-    db.write(|tx| async move { insert(&tx, input, role, hash).await })
-        .await
+    db.write(|tx| async move {
+        let user = insert(&tx, input, role, hash).await?;
+        // Last, since all who register from one address wait here for each other.
+        if let Some((client, limits)) = counted
+            && let Some(throttled) = throttle::count(&tx, Counted::Registration, client, limits).await?
+        {
+            return Err(RegisterUserError::Throttled(throttled));
+        }
+        Ok(user)
+    })
+    .await
 }
 
 async fn insert(tx: &Tx, input: &RegisterUser, role: &str, hash: &str) -> Result<User, RegisterUserError> {

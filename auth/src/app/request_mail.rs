@@ -3,14 +3,14 @@
 use chrono::Duration;
 use sea_orm::DbErr;
 use shared::{
-    contracts::{MailPurpose, MailRequestedV1, UserStatus},
+    contracts::{MailPurpose, MailRequestedV1},
     db::{Db, Tx},
     ids::{MailRequestId, UserId},
 };
 
 use super::{
     Client, Limits, Throttled,
-    throttle::{self, Guess, account_hash},
+    throttle::{self, Counted, account_hash},
 };
 use crate::{
     domain::{Email, User},
@@ -24,9 +24,6 @@ use crate::{
 const CONFIRMATION: Duration = Duration::days(3);
 /// For so long a password can be chosen anew.
 const RESET: Duration = Duration::hours(1);
-
-/// So many letters of a kind somebody gets within a quarter of an hour.
-const MOST_LETTERS: u32 = 3;
 
 /// Says that a user is to get a letter for this.
 pub(super) async fn request_mail(tx: &Tx, user: &User, purpose: MailPurpose) -> Result<(), DbErr> {
@@ -63,7 +60,10 @@ pub enum RequestMailError {
     /// The address is confirmed.
     #[error("the address is confirmed already")]
     Confirmed,
-    /// There is no such user, or they may do nothing.
+    /// There is no such user: it is a program.
+    #[error("there is no such user")]
+    NotFound,
+    /// They may do nothing any more.
     #[error("the account is not active")]
     NotActive,
     /// The database.
@@ -82,23 +82,22 @@ pub async fn forgot_password(
     email: &str,
     client: &Client,
 ) -> Result<(), RequestMailError> {
-    let guess = Guess::ForgottenPassword;
-    if let Some(throttled) = throttle::check(db.reader(), guess, client, limits, db.now()).await? {
+    if let Some(throttled) = throttle::check(db.reader(), Counted::Letter, client, limits, db.now()).await? {
         return Err(RequestMailError::Throttled(throttled));
     }
     db.write(|tx| async move {
-        throttle::count(&tx, guess, client, limits).await?;
-        let account = &account_hash(email);
-        let enough = throttle::count_letter(&tx, guess, account, MOST_LETTERS).await?;
-        let found = match Email::parse(email) {
-            Ok(email) => store::user::find_by_email(tx.conn(), &email).await?,
-            Err(_) => None,
-        };
-        match found {
-            Some(found) if enough.is_none() => {
-                request_mail(&tx, &found.user, MailPurpose::ResetPassword).await?;
-            }
-            _ => {}
+        // Before anything is counted: who resets the password locks in that order too.
+        let user = lock_owner(&tx, email).await?;
+        count(
+            &tx,
+            MailPurpose::ResetPassword,
+            &account_hash(email),
+            limits,
+            client,
+        )
+        .await?;
+        if let Some(user) = user {
+            request_mail(&tx, &user, MailPurpose::ResetPassword).await?;
         }
         Ok(())
     })
@@ -109,20 +108,56 @@ pub async fn forgot_password(
 ///
 /// # Errors
 /// See [`RequestMailError`].
-pub async fn resend_confirmation(tx: &Tx, user: UserId) -> Result<(), RequestMailError> {
+pub async fn resend_confirmation(
+    tx: &Tx,
+    limits: Limits,
+    user: UserId,
+    client: &Client,
+) -> Result<(), RequestMailError> {
     let user = store::user::lock(tx.conn(), &[user])
         .await?
         .remove(&user)
         .map(|account| account.user)
-        .filter(|user| user.status == UserStatus::Active)
-        .ok_or(RequestMailError::NotActive)?;
+        .ok_or(RequestMailError::NotFound)?;
+    if !user.is_active() {
+        return Err(RequestMailError::NotActive);
+    }
     if user.email_confirmed {
         return Err(RequestMailError::Confirmed);
     }
     let account = account_hash(user.email.normal());
-    let throttled = throttle::count_letter(tx, Guess::Confirmation, &account, MOST_LETTERS).await?;
-    if let Some(throttled) = throttled {
-        return Err(RequestMailError::Throttled(throttled));
-    }
+    count(tx, MailPurpose::ConfirmEmail, &account, limits, client).await?;
     Ok(request_mail(tx, &user, MailPurpose::ConfirmEmail).await?)
+}
+
+/// Locks whoever has this address.
+async fn lock_owner(tx: &Tx, email: &str) -> Result<Option<User>, DbErr> {
+    let Ok(email) = Email::parse(email) else {
+        return Ok(None);
+    };
+    let Some(found) = store::user::find_by_email(tx.conn(), &email).await? else {
+        return Ok(None);
+    };
+    let id = found.user.id;
+    let locked = store::user::lock(tx.conn(), &[id]).await?.remove(&id);
+    // They may have deleted their account in between.
+    Ok(locked
+        .map(|account| account.user)
+        .filter(|user| user.email.normal() == email.normal()))
+}
+
+/// Counts a letter from one address and to one account.
+async fn count(
+    tx: &Tx,
+    purpose: MailPurpose,
+    account: &str,
+    limits: Limits,
+    client: &Client,
+) -> Result<(), RequestMailError> {
+    let of_address = throttle::count(tx, Counted::Letter, client, limits).await?;
+    let of_account = throttle::count_letter(tx, purpose, account).await?;
+    match of_address.max(of_account) {
+        None => Ok(()),
+        Some(throttled) => Err(RequestMailError::Throttled(throttled)),
+    }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use sea_orm::DbErr;
 use shared::{contracts::Permission, db::Tx, ids::UserId};
 
-use crate::{domain::User, store};
+use super::actor::{ActorError, held_by};
+use crate::store;
 
 /// Why nothing is changed.
 #[derive(Debug, thiserror::Error)]
@@ -28,52 +29,19 @@ pub enum RoleError {
     /// Some of the roles are none.
     #[error("there are no such roles")]
     Unknown(Vec<String>),
-    /// Who does it would give or take what they do not have.
-    #[error("nobody can give or take what they do not have")]
-    NotHeld(BTreeSet<Permission>),
     /// Nobody could then administer the platform.
     #[error("they are the last administrator")]
     LastAdministrator,
-    /// Who does it may not act any more.
-    #[error("the administrator is blocked")]
-    NotActive,
-    /// Who does it may not change roles any more.
-    #[error("the administrator may not change roles any more")]
-    NotAllowed,
+    /// Who does it may not.
+    #[error("who does it may not do it")]
+    Actor(#[from] ActorError),
     /// The database.
     #[error("the database refused")]
     Store(#[from] DbErr),
 }
 
-/// What a locked user may do with roles at this moment, whatever their token says.
-pub(super) async fn may_change_roles(tx: &Tx, by: Option<&User>) -> Result<BTreeSet<Permission>, RoleError> {
-    let by = by.filter(|user| user.is_active()).ok_or(RoleError::NotActive)?;
-    let held = store::role::permissions_of(tx.conn(), &by.roles).await?;
-    if held.contains(&Permission::RolesWrite) {
-        Ok(held)
-    } else {
-        Err(RoleError::NotAllowed)
-    }
-}
-
-/// The same for somebody who is not locked yet.
+/// What somebody who is to change roles may do at this moment; locks them.
 pub(super) async fn lock_changer(tx: &Tx, by: UserId) -> Result<BTreeSet<Permission>, RoleError> {
     let accounts = store::user::lock(tx.conn(), &[by]).await?;
-    may_change_roles(tx, accounts.get(&by).map(|account| &account.user)).await
-}
-
-/// Refuses `changed` permissions that are not `held`.
-pub(super) fn all_held(
-    held: &BTreeSet<Permission>,
-    changed: impl IntoIterator<Item = Permission>,
-) -> Result<(), RoleError> {
-    let missing: BTreeSet<_> = changed
-        .into_iter()
-        .filter(|permission| !held.contains(permission))
-        .collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(RoleError::NotHeld(missing))
-    }
+    Ok(held_by(tx, by, &accounts, Permission::RolesWrite).await?)
 }

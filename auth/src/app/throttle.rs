@@ -1,4 +1,5 @@
-//! Counts what failed, so that nobody can go on guessing.
+//! Counts what failed, so that nobody can go on guessing, and what is not to be had without end:
+//! accounts and letters.
 //!
 //! Passwords are counted by account and address together, so that nobody can lock somebody else
 //! out, and by address alone. What is no account is counted like one. It is counted when it has
@@ -8,7 +9,7 @@
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
 use sea_orm::{ConnectionTrait, DbErr};
-use shared::{clock::Instant, db::Tx};
+use shared::{clock::Instant, contracts::MailPurpose, db::Tx};
 
 use super::Client;
 use crate::{
@@ -16,46 +17,58 @@ use crate::{
     store::throttle,
 };
 
-/// How often what may fail within a quarter of an hour.
+/// How often what may be done within a quarter of an hour.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Passwords for one account from one address.
     pub account: u32,
     /// Whatever may be guessed, from one address.
     pub address: u32,
+    /// Registrations from one address, whatever comes of them.
+    pub registrations: u32,
+    /// Letters that are asked for from one address.
+    pub letters: u32,
 }
 
-/// Too much has failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// So many letters of a kind an account gets.
+const MOST_LETTERS: u32 = 3;
+
+/// Too much was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("too many attempts; {seconds} s to wait")]
 pub struct Throttled {
     /// For so many seconds.
     pub seconds: u32,
 }
 
-/// What can be guessed, beside passwords.
+/// What is counted by address, beside passwords.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Guess {
-    /// Which addresses have an account.
+pub(super) enum Counted {
+    /// Accounts that are to be opened; also guesses at which addresses have one.
     Registration,
-    /// Whose letters to ask for.
-    ForgottenPassword,
-    /// The same, of one's own.
-    Confirmation,
-    /// What is in letters.
+    /// Letters that are asked for; also guesses at whose to ask for.
+    Letter,
+    /// Guesses at what is in letters.
     MailSecret,
-    /// The secrets of clients.
+    /// Guesses at the secrets of clients.
     ClientSecret,
 }
 
-impl Guess {
+impl Counted {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Registration => "registration",
-            Self::ForgottenPassword => "forgotten_password",
-            Self::Confirmation => "confirmation",
+            Self::Letter => "letter",
             Self::MailSecret => "mail_secret",
             Self::ClientSecret => "client_secret",
+        }
+    }
+
+    const fn most(self, limits: Limits) -> u32 {
+        match self {
+            Self::Registration => limits.registrations,
+            Self::Letter => limits.letters,
+            Self::MailSecret | Self::ClientSecret => limits.address,
         }
     }
 }
@@ -131,42 +144,46 @@ impl Guesser {
     }
 }
 
-/// Whether from this client's address something may be tried once more that can be guessed.
+/// Whether this may be tried once more from this client's address.
 pub(super) async fn check(
     conn: &impl ConnectionTrait,
-    guess: Guess,
+    counted: Counted,
     client: &Client,
     limits: Limits,
     now: Instant,
 ) -> Result<Option<Throttled>, DbErr> {
-    let key = hash_of(&[guess.as_str(), &client.place()]);
+    let key = hash_of(&[counted.as_str(), &client.place()]);
     let count = throttle::find(conn, &key).await?;
-    let seconds = count.and_then(|count| count.wait_for_next(limits.address, now));
+    let seconds = count.and_then(|count| count.wait_for_next(counted.most(limits), now));
     Ok(seconds.map(|seconds| Throttled { seconds }))
 }
 
-/// Counts that it was tried.
+/// Counts that it was tried; says if that was once too often.
 pub(super) async fn count(
     tx: &Tx,
-    guess: Guess,
+    counted: Counted,
     client: &Client,
     limits: Limits,
 ) -> Result<Option<Throttled>, DbErr> {
-    let key = hash_of(&[guess.as_str(), &client.place()]);
+    let key = hash_of(&[counted.as_str(), &client.place()]);
     let count = throttle::add(tx.conn(), &key, None, tx.now(), tx.now() - WINDOW).await?;
-    let seconds = count.wait(limits.address, tx.now());
+    let seconds = count.wait(counted.most(limits), tx.now());
     Ok(seconds.map(|seconds| Throttled { seconds }))
 }
 
-/// Counts a letter to an account, from wherever it is asked for; says if that is more than `most`.
+/// Counts a letter to an account, from wherever it is asked for, whether or not there is such an
+/// account; says if that is one too many.
 pub(super) async fn count_letter(
     tx: &Tx,
-    guess: Guess,
+    purpose: MailPurpose,
     account: &str,
-    most: u32,
 ) -> Result<Option<Throttled>, DbErr> {
-    let key = hash_of(&["letter", guess.as_str(), account]);
+    let purpose = match purpose {
+        MailPurpose::ConfirmEmail => "confirmation",
+        MailPurpose::ResetPassword => "forgotten_password",
+    };
+    let key = hash_of(&["letter", purpose, account]);
     let count = throttle::add(tx.conn(), &key, Some(account), tx.now(), tx.now() - WINDOW).await?;
-    let seconds = count.wait(most, tx.now());
+    let seconds = count.wait(MOST_LETTERS, tx.now());
     Ok(seconds.map(|seconds| Throttled { seconds }))
 }

@@ -4,11 +4,12 @@ use sea_orm::DbErr;
 use serde_json::json;
 use shared::{
     audit::{self, Deed},
-    contracts::UserUnblockedV1,
+    contracts::{Permission, UserUnblockedV1},
     db::Tx,
     ids::UserId,
 };
 
+use super::actor::{ActorError, held_by, outranks};
 use crate::{
     domain::{Change, User},
     store,
@@ -19,7 +20,7 @@ use crate::{
 pub struct UnblockUser {
     /// Whom.
     pub user: UserId,
-    /// The administrator.
+    /// The administrator, or a program.
     pub by: UserId,
 }
 
@@ -29,30 +30,27 @@ pub enum UnblockUserError {
     /// There is no such user, or no longer.
     #[error("there is no such user")]
     NotFound,
-    /// Who does it may not act any more.
-    #[error("the administrator is blocked")]
-    NotActive,
+    /// Who does it may not.
+    #[error("who does it may not do it")]
+    Actor(#[from] ActorError),
     /// The database.
     #[error("the database refused")]
     Store(#[from] DbErr),
 }
 
-/// Lifts a user's block and says so; one who is not blocked stays so, and nothing is said.
+/// Lifts a user's block and says so; one who is not blocked stays so, and nothing is said. Whoever
+/// does it may do all that the user may.
 ///
 /// # Errors
 /// See [`UnblockUserError`].
 pub async fn unblock_user(tx: &Tx, input: UnblockUser) -> Result<User, UnblockUserError> {
     let mut accounts = store::user::lock(tx.conn(), &[input.user, input.by]).await?;
-    if !accounts
-        .get(&input.by)
-        .is_some_and(|account| account.user.is_active())
-    {
-        return Err(UnblockUserError::NotActive);
-    }
+    let held = held_by(tx, input.by, &accounts, Permission::UsersBlock).await?;
     let mut user = accounts
         .remove(&input.user)
         .ok_or(UnblockUserError::NotFound)?
         .user;
+    outranks(tx, &held, &user).await?;
     let change = user.unblock().map_err(|_| UnblockUserError::NotFound)?;
     if change == Change::Made {
         store::user::update_state(tx.conn(), &user).await?;

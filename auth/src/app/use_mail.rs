@@ -12,7 +12,7 @@ use shared::{
 use super::{
     Client, HashError, Limits, MailKey, PasswordHasher, Throttled,
     end_sessions::{Which, end_of_locked},
-    throttle::{self, Guess, account_hash},
+    throttle::{self, Counted, account_hash},
 };
 use crate::{
     domain::Password,
@@ -71,16 +71,17 @@ async fn look(
     input: &UseMail,
     purpose: MailPurpose,
 ) -> Result<MailRequest, UseMailError> {
-    let (guess, client) = (Guess::MailSecret, &input.client);
-    if let Some(throttled) = throttle::check(db.reader(), guess, client, limits, db.now()).await? {
+    let (counted, client) = (Counted::MailSecret, &input.client);
+    if let Some(throttled) = throttle::check(db.reader(), counted, client, limits, db.now()).await? {
         return Err(UseMailError::Throttled(throttled));
     }
     if let Some(request) = find(db.reader(), key, &input.secret, purpose, db.now()).await? {
         return Ok(request);
     }
-    db.write::<_, DbErr, _>(|tx| async move { throttle::count(&tx, guess, client, limits).await })
+    let throttled = db
+        .write::<_, DbErr, _>(|tx| async move { throttle::count(&tx, counted, client, limits).await })
         .await?;
-    Err(UseMailError::Invalid)
+    Err(throttled.map_or(UseMailError::Invalid, UseMailError::Throttled))
 }
 
 /// Gives the account another password, and ends all its sessions: whoever chose to reset it may not

@@ -1,5 +1,9 @@
 //! What comes of a try to log in.
 
+/// A user has at most so many sessions: more devices than anybody has. When one more begins, the one
+/// that was unused longest ends.
+pub const MOST_SESSIONS: u64 = 100;
+
 /// What came of a try to log in to an account that there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginOutcome {

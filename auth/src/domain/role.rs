@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// The role of a customer, which everybody gets at registration.
 pub const USER: &str = "user";
-/// The role that allows everything.
+/// The role that allows everything that a role can.
 pub const ADMIN: &str = "admin";
 
 /// The longest name of a role, in characters.
@@ -39,6 +39,11 @@ pub enum RoleTextError {
     Description,
 }
 
+/// A permission that only the platform itself has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` can't be given to anybody")]
+pub struct ReservedPermission(&'static str);
+
 impl Role {
     /// Whether it belongs to the platform and can't be removed.
     #[must_use]
@@ -52,14 +57,12 @@ impl Role {
         self.name == ADMIN
     }
 
-    /// What it allows.
+    /// What it allows: nothing that is reserved, whatever it was given.
     #[must_use]
     pub fn allows(&self) -> BTreeSet<Permission> {
-        if self.is_admin() {
-            Permission::ALL.iter().copied().collect()
-        } else {
-            self.permissions.clone()
-        }
+        Permission::grantable()
+            .filter(|permission| self.is_admin() || self.permissions.contains(permission))
+            .collect()
     }
 }
 
@@ -67,6 +70,29 @@ impl Role {
 #[must_use]
 pub fn permissions_of<'a>(roles: impl IntoIterator<Item = &'a Role>) -> BTreeSet<Permission> {
     roles.into_iter().flat_map(Role::allows).collect()
+}
+
+/// Which of these permissions are not `held`.
+#[must_use]
+pub fn not_held(
+    held: &BTreeSet<Permission>,
+    wanted: impl IntoIterator<Item = Permission>,
+) -> BTreeSet<Permission> {
+    wanted
+        .into_iter()
+        .filter(|permission| !held.contains(permission))
+        .collect()
+}
+
+/// Whether a role, or a program, may be given these permissions.
+///
+/// # Errors
+/// When one of them is reserved.
+pub fn check_permissions(permissions: &BTreeSet<Permission>) -> Result<(), ReservedPermission> {
+    match permissions.iter().find(|permission| permission.is_reserved()) {
+        None => Ok(()),
+        Some(reserved) => Err(ReservedPermission(reserved.as_str())),
+    }
 }
 
 /// Whether a role may be called that.
@@ -109,10 +135,21 @@ mod tests {
 
     #[test]
     fn administrators_may_do_everything_whatever_their_role_was_given() {
-        assert_eq!(role(ADMIN, &[]).allows().len(), Permission::ALL.len());
+        assert!(role(ADMIN, &[]).allows().into_iter().eq(Permission::grantable()));
         assert!(role(USER, &[]).allows().is_empty());
         assert!(role(ADMIN, &[]).is_built_in() && role(USER, &[]).is_built_in());
         assert!(!role("support", &[]).is_built_in());
+    }
+
+    #[test]
+    fn no_role_allows_what_is_reserved_whatever_it_was_given() {
+        for name in [ADMIN, USER, "support"] {
+            let allows = role(name, Permission::ALL).allows();
+            assert!(
+                !allows.iter().any(|permission| permission.is_reserved()),
+                "{name}"
+            );
+        }
     }
 
     #[test]

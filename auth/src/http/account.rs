@@ -62,7 +62,7 @@ pub(super) fn choose(field: &str, password: SecretString) -> Result<Password, Fi
 #[utoipa::path(post, path = "/register", security(()), request_body = RegisterBody, responses(
     (status = 201, body = UserView),
     (status = 409, description = "`email_taken`: the e-mail address has an account already."),
-    (status = 429, description = "`too_many_attempts`: too many addresses that have an account were tried; `Retry-After` says for how long to wait."),
+    (status = 429, description = "`too_many_attempts`: too many accounts were to be opened from one address, whatever came of it; `Retry-After` says for how long to wait."),
 ))]
 pub(super) async fn register(
     State(state): State<AppState>,
@@ -76,7 +76,10 @@ pub(super) async fn register(
 }
 
 /// The caller's own account.
-#[utoipa::path(get, path = "/me", responses((status = 200, body = UserView)))]
+#[utoipa::path(get, path = "/me", responses(
+    (status = 200, body = UserView),
+    (status = 404, description = "`not_found`: the caller is a program and has no account."),
+))]
 pub(super) async fn get_me(State(state): State<AppState>, caller: Caller) -> Result<Json<UserView>, Problem> {
     let user = app::find_user(state.db.reader(), caller.user_id).await?;
     let user = user.ok_or_else(|| Problem::not_found("user"))?;
@@ -95,7 +98,10 @@ pub(super) struct UpdateBody {
 }
 
 /// Changes the caller's own account.
-#[utoipa::path(patch, path = "/me", request_body = UpdateBody, responses((status = 200, body = UserView)))]
+#[utoipa::path(patch, path = "/me", request_body = UpdateBody, responses(
+    (status = 200, body = UserView),
+    (status = 404, description = "`not_found`: the caller is a program and has no account."),
+))]
 pub(super) async fn update_me(
     State(state): State<AppState>,
     caller: Caller,

@@ -54,7 +54,8 @@ impl From<IssuedTokens> for TokensView {
 
 /// Begins a session.
 ///
-/// The answer, and the time that it takes, say nothing about which accounts there are.
+/// The answer, and the time that it takes, say nothing about which accounts there are. Of more than
+/// 100 sessions of a user, those that were unused longest end.
 #[utoipa::path(post, path = "/login", security(()), request_body = LogInBody, responses(
     (status = 200, body = TokensView),
     (status = 401, description = "`invalid_credentials`: the e-mail address or the password is wrong."),
@@ -71,7 +72,8 @@ pub(super) async fn log_in(
         password: body.password,
         client,
     };
-    let tokens = app::log_in(&state.db, &state.hasher, &state.terms, state.limits, &input).await?;
+    let (sessions, terms) = (state.sessions(), &state.terms);
+    let tokens = app::log_in(&state.db, &state.hasher, sessions, terms, state.limits, &input).await?;
     Ok(Json(tokens.into()))
 }
 

@@ -25,11 +25,11 @@ pub(super) struct ForgotBody {
 
 /// Sends a letter with which a new password can be chosen within an hour.
 ///
-/// The answer, and the time that it takes, say nothing about which accounts there are. Nobody gets
-/// more than three such letters in a quarter of an hour.
+/// The answer, and the time that it takes, say nothing about which accounts there are. For one
+/// address, whether or not it has an account, there are three such letters in a quarter of an hour.
 #[utoipa::path(post, path = "/forgot-password", security(()), request_body = ForgotBody, responses(
     (status = 202, description = "If the address has an account, a letter is on its way."),
-    (status = 429, description = "`too_many_attempts`: `Retry-After` says for how long to wait."),
+    (status = 429, description = "`too_many_attempts`: too many letters were asked for, for this account or from one address; `Retry-After` says for how long to wait."),
 ))]
 pub(super) async fn forgot_password(
     State(state): State<AppState>,
@@ -112,16 +112,19 @@ pub(super) async fn confirm_email(
 /// Sends the caller another letter with which they can confirm their address.
 #[utoipa::path(post, path = "/me/resend-confirmation", responses(
     (status = 202, description = "A letter is on its way."),
+    (status = 404, description = "`not_found`: the caller is a program and has no account."),
     (status = 409, description = "`email_confirmed`: the address is confirmed already."),
-    (status = 429, description = "`too_many_attempts`: `Retry-After` says for how long to wait."),
+    (status = 429, description = "`too_many_attempts`: too many letters were asked for; `Retry-After` says for how long to wait."),
 ))]
 pub(super) async fn resend_confirmation(
     State(state): State<AppState>,
     caller: Caller,
+    FromClient(client): FromClient,
 ) -> Result<StatusCode, Problem> {
+    let (limits, user, client) = (state.limits, caller.user_id, &client);
     state
         .db
-        .write(|tx| async move { app::resend_confirmation(&tx, caller.user_id).await })
+        .write(|tx| async move { app::resend_confirmation(&tx, limits, user, client).await })
         .await?;
     Ok(StatusCode::ACCEPTED)
 }
@@ -140,10 +143,12 @@ pub(super) struct MailView {
     expires_at: DateTime<Utc>,
 }
 
-/// What to write in a letter that was asked for; for services that mail. Gone when its token was
-/// used or has expired.
+/// What to write in a letter that was asked for; for the platform's own service that mails.
+///
+/// It takes `mail_requests.read`, which no role allows and no program can be given. Gone when its
+/// token was used or has expired.
 #[utoipa::path(get, path = "/mail-requests/{id}",
-    security(("access_token" = ["contacts.read"])),
+    security(("access_token" = ["mail_requests.read"])),
     params(("id" = inline(MailRequestId), Path)),
     responses((status = 200, body = MailView)))]
 pub(super) async fn get_mail(
@@ -151,7 +156,7 @@ pub(super) async fn get_mail(
     caller: Caller,
     Path(id): Path<MailRequestId>,
 ) -> Result<Json<MailView>, Problem> {
-    caller.require(Permission::ContactsRead)?;
+    caller.require(Permission::MailRequestsRead)?;
     let mail = app::read_mail(&state.db, &state.mail_key, id).await?;
     let mail = mail.ok_or_else(|| Problem::not_found("mail request"))?;
     Ok(Json(MailView {

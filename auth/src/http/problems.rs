@@ -2,14 +2,11 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use serde_json::json;
-use shared::{
-    contracts::Permission,
-    http::{FieldError, Problem},
-};
+use shared::http::{FieldError, Problem};
 
 use crate::app::{
-    BlockUserError, ChangePasswordError, CheckPasswordError, DeleteAccountError, DeleteUserError, HashError,
-    LogInError, RefreshSessionError, RegisterUserError, RequestMailError, RoleError, Throttled,
+    ActorError, BlockUserError, ChangePasswordError, CheckPasswordError, DeleteAccountError, DeleteUserError,
+    HashError, LogInError, RefreshSessionError, RegisterUserError, RequestMailError, RoleError, Throttled,
     UnblockUserError, UpdateAccountError, UseMailError,
 };
 
@@ -27,7 +24,7 @@ impl From<Throttled> for Problem {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_attempts",
-            "Too many attempts have failed",
+            "There were too many attempts",
         )
         .detail(format!("Please try again in {} seconds.", throttled.seconds))
         .header(header::RETRY_AFTER, HeaderValue::from(throttled.seconds))
@@ -126,7 +123,7 @@ impl From<DeleteUserError> for Problem {
             )
             .detail("One's own account is deleted by `DELETE /auth/v1/me`."),
             DeleteUserError::LastAdministrator => last_administrator(),
-            DeleteUserError::NotActive => blocked(),
+            DeleteUserError::Actor(error) => error.into(),
             DeleteUserError::Store(error) => error.into(),
         }
     }
@@ -150,7 +147,7 @@ impl From<BlockUserError> for Problem {
                 Self::new(StatusCode::CONFLICT, "own_account", "Nobody can block themselves")
             }
             BlockUserError::LastAdministrator => last_administrator(),
-            BlockUserError::NotActive => blocked(),
+            BlockUserError::Actor(error) => error.into(),
             BlockUserError::Store(error) => error.into(),
         }
     }
@@ -160,7 +157,7 @@ impl From<UnblockUserError> for Problem {
     fn from(error: UnblockUserError) -> Self {
         match error {
             UnblockUserError::NotFound => Self::not_found("user"),
-            UnblockUserError::NotActive => blocked(),
+            UnblockUserError::Actor(error) => error.into(),
             UnblockUserError::Store(error) => error.into(),
         }
     }
@@ -175,6 +172,7 @@ impl From<RequestMailError> for Problem {
                 "email_confirmed",
                 "The e-mail address is confirmed already",
             ),
+            RequestMailError::NotFound => Self::not_found("user"),
             RequestMailError::NotActive => blocked(),
             RequestMailError::Store(error) => error.into(),
         }
@@ -197,6 +195,32 @@ impl From<UseMailError> for Problem {
     }
 }
 
+impl From<ActorError> for Problem {
+    fn from(error: ActorError) -> Self {
+        match error {
+            ActorError::NotActive => blocked(),
+            ActorError::NotAllowed(permission) => Self::forbidden(permission.as_str()),
+            ActorError::NotHeld(permissions) => Self::new(
+                StatusCode::FORBIDDEN,
+                "permission_not_held",
+                "Nobody can give or take what they may not do",
+            )
+            .with("permissions", json!(permissions)),
+            ActorError::Outranked(permissions) => Self::new(
+                StatusCode::FORBIDDEN,
+                "higher_rank",
+                "The user may do more than the caller",
+            )
+            .detail(
+                "Nobody can block, unblock or delete somebody who may do what they may not do themselves; \
+                 `permissions` says what that is.",
+            )
+            .with("permissions", json!(permissions)),
+            ActorError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<RoleError> for Problem {
     fn from(error: RoleError) -> Self {
         let conflict = |code, title| Self::new(StatusCode::CONFLICT, code, title);
@@ -212,15 +236,8 @@ impl From<RoleError> for Problem {
                     .map(|name| FieldError::new("roles", format!("there is no role `{name}`")));
                 Self::invalid(&errors.collect::<Vec<_>>())
             }
-            RoleError::NotHeld(permissions) => Self::new(
-                StatusCode::FORBIDDEN,
-                "permission_not_held",
-                "Nobody can give or take what they may not do",
-            )
-            .with("permissions", json!(permissions)),
             RoleError::LastAdministrator => last_administrator(),
-            RoleError::NotActive => blocked(),
-            RoleError::NotAllowed => Self::forbidden(Permission::RolesWrite.as_str()),
+            RoleError::Actor(error) => error.into(),
             RoleError::Store(error) => error.into(),
         }
     }

@@ -1,6 +1,6 @@
 //! Roles, and who has them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Display};
 
 use axum::{
     extract::State,
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{AppState, user::UserView};
 use crate::{
     app::{self, AssignRoles, CreateRole, DeleteRole, UpdateRole},
-    domain::{Role, check_description, check_name},
+    domain::{Role, check_description, check_name, check_permissions},
 };
 
 /// More roles than anybody needs.
@@ -91,6 +91,21 @@ fn name_in_path(name: String) -> Result<String, Problem> {
         .map_err(|_| Problem::not_found("role"))
 }
 
+/// What is wrong with a field, if anything is.
+fn wrong(field: &str, checked: Result<(), impl Display>) -> Option<FieldError> {
+    Some(FieldError::new(field, checked.err()?.to_string()))
+}
+
+/// 422 with everything that is wrong, if anything is.
+fn refuse_all(wrong: impl IntoIterator<Item = Option<FieldError>>) -> Result<(), Problem> {
+    let errors: Vec<_> = wrong.into_iter().flatten().collect();
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Problem::invalid(&errors))
+    }
+}
+
 /// A new role.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -124,16 +139,11 @@ pub(super) async fn create_role(
     Json(body): Json<CreateBody>,
 ) -> Result<Response, Problem> {
     caller.require(Permission::RolesWrite)?;
-    let errors: Vec<_> = [
-        ("name", check_name(&body.name)),
-        ("description", check_description(&body.description)),
-    ]
-    .into_iter()
-    .filter_map(|(field, checked)| Some(FieldError::new(field, checked.err()?.to_string())))
-    .collect();
-    if !errors.is_empty() {
-        return Err(Problem::invalid(&errors));
-    }
+    refuse_all([
+        wrong("name", check_name(&body.name)),
+        wrong("description", check_description(&body.description)),
+        wrong("permissions", check_permissions(&body.permissions)),
+    ])?;
     let input = &CreateRole {
         by: caller.user_id,
         name: body.name,
@@ -180,12 +190,16 @@ pub(super) async fn update_role(
 ) -> Result<Json<RoleView>, Problem> {
     caller.require(Permission::RolesWrite)?;
     let name = name_in_path(name)?;
-    if let Some(Err(error)) = body.description.as_deref().map(check_description) {
-        return Err(Problem::invalid(&[FieldError::new(
+    refuse_all([
+        wrong(
             "description",
-            error.to_string(),
-        )]));
-    }
+            body.description.as_deref().map_or(Ok(()), check_description),
+        ),
+        wrong(
+            "permissions",
+            body.permissions.as_ref().map_or(Ok(()), check_permissions),
+        ),
+    ])?;
     let input = &UpdateRole {
         by: caller.user_id,
         name,

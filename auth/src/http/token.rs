@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use axum::{
-    body::Bytes,
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
@@ -11,7 +10,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::http::{Json, Problem};
+use shared::http::{Json, Problem, RawBody};
 use utoipa::ToSchema;
 
 use super::{AppState, client::FromClient};
@@ -56,8 +55,9 @@ pub(super) struct ClientTokenView {
     request_body(content = TokenBody, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, body = ClientTokenView),
-        (status = 400, description = "`invalid_request`: a parameter is missing or comes twice, or the client is named twice. `unsupported_grant_type`: it is not `client_credentials`."),
+        (status = 400, description = "`invalid_request`: a parameter is missing or comes twice, or the client is named twice. `unsupported_grant_type`: it is not `client_credentials`. `unreadable_body`: the body broke off."),
         (status = 401, description = "`invalid_client`: there is no such client, that is not its secret, or it was disabled."),
+        (status = 413, description = "`body_too_large`: the body has more than 256 KiB."),
         (status = 415, description = "`unsupported_media_type`: the body is not sent as a form."),
         (status = 429, description = "`too_many_attempts`: `Retry-After` says for how long to wait."),
     ))]
@@ -65,7 +65,7 @@ pub(super) async fn issue_token(
     State(state): State<AppState>,
     FromClient(client): FromClient,
     headers: HeaderMap,
-    body: Bytes,
+    RawBody(body): RawBody,
 ) -> Result<Json<ClientTokenView>, Problem> {
     let form = read_form(&headers, &body)?;
     match form.get("grant_type").map(String::as_str) {

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{AppState, user_cursor};
 use crate::{
     app::{self, BlockUser, DeleteUser, ListUsers, UnblockUser, UserFilter, UserSort},
-    domain::User,
+    domain::{LONGEST_EMAIL, LONGEST_ROLE_NAME, User},
 };
 
 /// A user.
@@ -54,10 +54,12 @@ impl From<User> for UserView {
 #[into_params(parameter_in = Query)]
 pub(super) struct UserQuery {
     /// With this in their e-mail address.
+    #[param(max_length = 254)]
     email: Option<String>,
     /// With this status.
     status: Option<UserStatus>,
     /// With this role.
+    #[param(max_length = 32)]
     role: Option<String>,
     /// Who registered then or later.
     registered_from: Option<DateTime<Utc>>,
@@ -89,18 +91,22 @@ enum SortOrder {
 
 impl UserQuery {
     fn parse(self, page: &PageQuery) -> Result<ListUsers, Problem> {
-        // Nothing else can be in an address or a name, and PostgreSQL takes no NUL in a text.
-        for (name, value) in [("email", &self.email), ("role", &self.role)] {
-            if value
-                .as_ref()
-                .is_some_and(|part| part.chars().any(char::is_control))
-            {
+        // Nothing else can be in an address or a name; PostgreSQL takes no NUL in a text, and SQLite no
+        // long pattern.
+        for (name, value, longest) in [
+            ("email", &self.email, LONGEST_EMAIL),
+            ("role", &self.role, LONGEST_ROLE_NAME),
+        ] {
+            let fits = |part: &String| part.len() <= longest && !part.chars().any(char::is_control);
+            if !value.as_ref().is_none_or(fits) {
+                let detail =
+                    format!("`{name}` must have at most {longest} characters and no control characters.");
                 return Err(Problem::new(
                     StatusCode::BAD_REQUEST,
                     "invalid_query",
                     "The query has invalid parameters",
                 )
-                .detail(format!("`{name}` must have no control characters.")));
+                .detail(detail));
             }
         }
         in_range("registered_from", self.registered_from)?;
@@ -171,11 +177,12 @@ pub(super) async fn get_user(
     Ok(Json(user.into()))
 }
 
-/// Blocks a user, and ends their sessions in every service.
+/// Blocks a user, and ends their sessions in every service. The caller may do all that the user may.
 #[utoipa::path(post, path = "/users/{id}/block",
     security(("access_token" = ["users.block"])),
     params(("id" = UserId, Path)), responses(
     (status = 200, body = UserView),
+    (status = 403, description = "`higher_rank`: the user may do what the caller may not; `permissions` says what."),
     (status = 409, description = "`own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
 ))]
 pub(super) async fn block_user(
@@ -196,11 +203,13 @@ pub(super) async fn block_user(
     Ok(Json(user.into()))
 }
 
-/// Lifts a user's block. They have to log in anew.
+/// Lifts a user's block. They have to log in anew. The caller may do all that the user may.
 #[utoipa::path(post, path = "/users/{id}/unblock",
     security(("access_token" = ["users.block"])),
-    params(("id" = UserId, Path)),
-    responses((status = 200, body = UserView)))]
+    params(("id" = UserId, Path)), responses(
+    (status = 200, body = UserView),
+    (status = 403, description = "`higher_rank`: the user may do what the caller may not; `permissions` says what."),
+))]
 pub(super) async fn unblock_user(
     State(state): State<AppState>,
     caller: Caller,
@@ -219,11 +228,12 @@ pub(super) async fn unblock_user(
 }
 
 /// Deletes a user for good: everything that tells of them is erased, and what is left in their
-/// wallet is forfeited.
+/// wallet is forfeited. The caller may do all that the user may.
 #[utoipa::path(delete, path = "/users/{id}",
     security(("access_token" = ["users.delete"])),
     params(("id" = UserId, Path)), responses(
     (status = 204),
+    (status = 403, description = "`higher_rank`: the user may do what the caller may not; `permissions` says what."),
     (status = 409, description = "`own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
 ))]
 pub(super) async fn delete_user(

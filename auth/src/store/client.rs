@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect as _,
     sea_query::{Expr, OnConflict},
 };
 use shared::{clock::Instant, contracts::Permission, ids::UserId};
@@ -102,6 +102,15 @@ pub async fn find(conn: &impl ConnectionTrait, id: UserId) -> Result<Option<(Cli
         let hash = row.secret_hash.0.clone();
         (row.into(), hash)
     }))
+}
+
+/// The one of this id, which nobody can disable until the transaction ends.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn lock(conn: &impl ConnectionTrait, id: UserId) -> Result<Option<Client>, DbErr> {
+    let row = Entity::find_by_id(id).lock_shared().one(conn).await?;
+    Ok(row.map(Into::into))
 }
 
 /// The one of this name.

@@ -1,8 +1,10 @@
 //! The table of logins.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait as _,
+    sea_query::{Expr, Func},
 };
 use shared::{
     clock::Instant,
@@ -102,6 +104,8 @@ pub enum Which {
     Others(SessionId),
     /// Every one.
     All,
+    /// All but so many that were used last.
+    Surplus(u64),
 }
 
 /// Adds a login.
@@ -202,6 +206,18 @@ pub async fn end(
         Which::One(id) => query = query.filter(Column::Id.eq(id)),
         Which::Others(id) => query = query.filter(Column::Id.ne(id)),
         Which::All => {}
+        Which::Surplus(kept) => {
+            let last_used = Func::coalesce([Expr::col(Column::LastUsedAt), Expr::col(Column::CreatedAt)]);
+            let kept = query
+                .clone()
+                .select_only()
+                .column(Column::Id)
+                .order_by_desc(last_used)
+                .order_by_desc(Column::Id)
+                .limit(kept)
+                .into_query();
+            query = query.filter(Column::Id.not_in_subquery(kept));
+        }
     }
     let ids: Vec<SessionId> = query
         .select_only()
@@ -213,7 +229,7 @@ pub async fn end(
     // Well under both databases' limits of parameters.
     for chunk in ids.chunks(1_000) {
         Entity::update_many()
-            .col_expr(Column::EndedAt, sea_orm::sea_query::Expr::value(now))
+            .col_expr(Column::EndedAt, Expr::value(now))
             .filter(Column::Id.is_in(chunk.iter().copied()))
             .exec(conn)
             .await?;

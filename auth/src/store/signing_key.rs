@@ -141,7 +141,9 @@ pub async fn insert_next(
     Ok(())
 }
 
-/// The key that signs at this moment, if there is one yet: of those that sign, the last.
+/// The key that signs at this moment, if there is one yet: of those that may, the one that was made
+/// last. An older one that was to sign later never does: it ceases to be published so long after the
+/// newer one began.
 ///
 /// # Errors
 /// When the database refuses.
@@ -150,10 +152,9 @@ pub async fn find_signing(conn: &impl ConnectionTrait, now: Instant) -> Result<O
     let signs = Condition::any()
         .add(Column::SignsFrom.lte(now))
         .add(Column::IsFirst.eq(true));
-    let row = Entity::find()
-        .filter(Column::RetiredAt.is_null())
+    let row = published(now)
         .filter(signs)
-        .order_by_desc(Column::SignsFrom)
+        .order_by_desc(Column::CreatedAt)
         .order_by_desc(Column::Kid)
         .limit(1)
         .one(conn)
@@ -166,7 +167,7 @@ pub async fn find_signing(conn: &impl ConnectionTrait, now: Instant) -> Result<O
 /// # Errors
 /// When the database refuses.
 pub async fn list_published(conn: &impl ConnectionTrait, now: Instant) -> Result<Vec<SigningKey>, DbErr> {
-    let rows = published(now).all(conn).await?;
+    let rows = published(now).order_by_asc(Column::CreatedAt).all(conn).await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
@@ -175,7 +176,7 @@ pub async fn list_published(conn: &impl ConnectionTrait, now: Instant) -> Result
 /// # Errors
 /// When the database refuses.
 pub async fn list_times(conn: &impl ConnectionTrait, now: Instant) -> Result<Vec<KeyTimes>, DbErr> {
-    let rows = published(now).all(conn).await?;
+    let rows = published(now).order_by_asc(Column::CreatedAt).all(conn).await?;
     let times = |row: Model| KeyTimes {
         kid: row.kid,
         created_at: row.created_at,
@@ -189,10 +190,7 @@ fn published(now: Instant) -> Select<Entity> {
     let still = Condition::any()
         .add(Column::PublishedUntil.is_null())
         .add(Column::PublishedUntil.gt(now));
-    Entity::find()
-        .filter(Column::RetiredAt.is_null())
-        .filter(still)
-        .order_by_asc(Column::CreatedAt)
+    Entity::find().filter(Column::RetiredAt.is_null()).filter(still)
 }
 
 /// Removes keys that are no longer published: nobody is to find their private halves.

@@ -3,19 +3,19 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 use shared::{
-    contracts::{ServiceName, UserBlockedV1, UserStatus, UserUnblockedV1},
+    contracts::{Permission, ServiceName, UserBlockedV1, UserStatus, UserUnblockedV1},
     ids::UserId,
-    testing::{Api, TestDatabase},
+    testing::{Answer, Api, TestDatabase},
 };
 
-use crate::{DATABASES, PASSWORD, admin, log_in, start, user};
+use crate::{DATABASES, PASSWORD, admin, log_in, program, staff, start, user};
 
-async fn block(api: &Api, user: UserId) -> shared::testing::Answer {
+async fn block(api: &Api, user: UserId) -> Answer {
     api.post(&format!("/auth/v1/users/{user}/block"), &Value::Null)
         .await
 }
 
-async fn unblock(api: &Api, user: UserId) -> shared::testing::Answer {
+async fn unblock(api: &Api, user: UserId) -> Answer {
     api.post(&format!("/auth/v1/users/{user}/unblock"), &Value::Null)
         .await
 }
@@ -188,5 +188,115 @@ async fn who_does_not_exist_cannot_be_blocked() {
                 .await;
             answer.expect_problem(404, "not_found");
         }
+    }
+}
+
+async fn delete(api: &Api, user: UserId) -> Answer {
+    let path = format!("/auth/v1/users/{user}");
+    api.send(api.request(reqwest::Method::DELETE, &path)).await
+}
+
+/// Else whoever may block, as those who answer customers may, could lock an administrator out.
+#[tokio::test]
+async fn nobody_blocks_unblocks_or_deletes_who_may_do_more() {
+    use Permission::{CampaignsRead, UsersBlock, UsersDelete, UsersRead};
+    for database in DATABASES {
+        let service = start(database).await;
+        let (root_id, root) = admin(&service, "root@example.com").await;
+        admin(&service, "second@example.com").await;
+        let may = [UsersRead, UsersBlock, UsersDelete];
+        let (_, desk) = staff(&service, &root, "desk@example.com", "desk", &may).await;
+        let (_, bot) = program(&service, "bot", &may).await;
+        let (peer, _) = staff(&service, &root, "peer@example.com", "peer", &may[..1]).await;
+        let (lead, _) = staff(
+            &service,
+            &root,
+            "lead@example.com",
+            "lead",
+            &[UsersRead, CampaignsRead],
+        )
+        .await;
+        for api in [&desk, &bot] {
+            for higher in [root_id, lead] {
+                for answer in [
+                    block(api, higher).await,
+                    unblock(api, higher).await,
+                    delete(api, higher).await,
+                ] {
+                    let problem = answer.expect_problem(403, "higher_rank");
+                    let missing = problem["permissions"].as_array().unwrap();
+                    assert!(missing.contains(&json!("campaigns.read")), "{problem}");
+                    assert!(!missing.contains(&json!("users.read")), "{problem}");
+                    assert!(problem["detail"].is_string(), "{problem}");
+                }
+            }
+        }
+        root.get("/auth/v1/me").await.expect(200);
+        // A block is lifted by who may do all that the user may, and not by others.
+        block(&root, lead).await.expect(200);
+        unblock(&desk, lead).await.expect_problem(403, "higher_rank");
+        assert_eq!(unblock(&root, lead).await.expect(200)["status"], "active");
+        // Their own rank and below.
+        block(&desk, peer).await.expect(200);
+        unblock(&desk, peer).await.expect(200);
+        delete(&desk, peer).await.expect(204);
+        delete(&desk, peer).await.expect_problem(404, "not_found");
+    }
+}
+
+/// It is judged by what they may do at that moment, whatever their token says.
+#[tokio::test]
+async fn who_may_not_block_any_more_does_not_block() {
+    let service = start(TestDatabase::Sqlite).await;
+    let (_, root) = admin(&service, "root@example.com").await;
+    let may = [Permission::UsersBlock, Permission::UsersDelete];
+    let (_, desk) = staff(&service, &root, "desk@example.com", "desk", &may).await;
+    let (ann, _) = user(&service, "ann@example.com").await;
+    block(&desk, ann).await.expect(200);
+    root.patch("/auth/v1/roles/desk", &json!({"permissions": []}))
+        .await
+        .expect(200);
+    for answer in [
+        block(&desk, ann).await,
+        unblock(&desk, ann).await,
+        delete(&desk, ann).await,
+    ] {
+        answer.expect_problem(403, "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn a_program_blocks_and_deletes_and_the_audit_log_names_it() {
+    use Permission::{AuditRead, UsersBlock, UsersDelete};
+    for database in DATABASES {
+        let service = start(database).await;
+        let (bot, api) = program(&service, "bot", &[AuditRead, UsersBlock, UsersDelete]).await;
+        let (ann, of_ann) = user(&service, "ann@example.com").await;
+        assert_eq!(block(&api, ann).await.expect(200)["status"], "blocked");
+        of_ann
+            .get("/auth/v1/me")
+            .await
+            .expect_problem(403, "user_blocked");
+        assert_eq!(unblock(&api, ann).await.expect(200)["status"], "active");
+        delete(&api, ann).await.expect(204);
+        let log = api.get("/auth/v1/audit").await.expect(200);
+        let told: Vec<_> = log["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["actor"] == json!(bot))
+            .map(|entry| (entry["action"].as_str().unwrap(), entry["subject"].clone()))
+            .collect();
+        let ann = json!(ann);
+        assert_eq!(
+            told,
+            [
+                ("user.delete", ann.clone()),
+                ("user.unblock", ann.clone()),
+                ("user.block", ann)
+            ]
+        );
+        auth::disable_client(&service.db, "bot").await.unwrap();
+        block(&api, bot).await.expect_problem(401, "invalid_token");
     }
 }

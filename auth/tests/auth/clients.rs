@@ -12,6 +12,11 @@ use shared::{
     token::{ServiceTokenError, ServiceTokens},
 };
 
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
 use crate::{DATABASES, id_of, register, start, tokens::claims_of};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -114,6 +119,26 @@ async fn what_is_wrong_is_told_as_oauth_has_it() {
         .post("/auth/v1/token", &json!({"grant_type": "client_credentials"}))
         .await
         .expect_problem(415, "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn a_form_that_breaks_off_is_told_so() {
+    let service = start(TestDatabase::Sqlite).await;
+    let address = service.api.base().strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // In chunks, the second of which is none.
+    let request = format!(
+        "POST /auth/v1/token HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: {FORM}\r\n\
+         transfer-encoding: chunked\r\n\r\n1\r\ng\r\nnonsense\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // The server may hang up at once: what it said before counts.
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("application/problem+json"), "{answer}");
+    assert!(answer.contains("\"unreadable_body\""), "{answer}");
 }
 
 #[tokio::test]

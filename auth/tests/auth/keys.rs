@@ -62,6 +62,40 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_until_its_tokens
     }
 }
 
+/// Rotated in haste: what was made last signs, also where an older key was to begin later.
+#[tokio::test]
+async fn of_several_keys_that_wait_the_newest_signs_and_stays() {
+    for database in DATABASES {
+        let clock = ManualClock::at(SystemClock.now());
+        let service =
+            TestService::start_with(auth::definition(), database, Arc::new(clock.clone()), |_| {}).await;
+        register(&service.api, "ann@example.com").await;
+        let first = kid_of(&log_in(&service.api, "ann@example.com").await);
+        auth::rotate_keys(&service.db, Duration::seconds(65))
+            .await
+            .unwrap();
+        clock.advance(Duration::seconds(5));
+        let newest = auth::rotate_keys(&service.db, Duration::seconds(10))
+            .await
+            .unwrap()
+            .kid;
+        assert_eq!(kid_of(&log_in(&service.api, "ann@example.com").await), first);
+        for later in [
+            Duration::seconds(15),
+            Duration::seconds(60),
+            Duration::hours(25),
+            Duration::hours(2),
+        ] {
+            clock.advance(later);
+            let token = log_in(&service.api, "ann@example.com").await;
+            assert_eq!(kid_of(&token), newest, "after {later}");
+            assert!(published(&service).await.contains(&newest), "after {later}");
+            service.api.with_token(token).get("/auth/v1/me").await.expect(200);
+        }
+        assert_eq!(published(&service).await, [newest]);
+    }
+}
+
 /// Two replicas, and requests all the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_while_keys_are_rotated() {

@@ -4,19 +4,24 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use reqwest::Method;
+use sea_orm::{ConnectionTrait as _, Statement};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
     clock::{Clock as _, ManualClock, SystemClock},
+    contracts::Permission,
     db::Db,
     ids::{MailRequestId, UserId},
     testing::{Answer, Api, TestDatabase, TestService},
 };
 
-use crate::{DATABASES, PASSWORD, admin, id_of, log_in, register, start, user};
+use crate::{
+    DATABASES, MAILER_SECRET, PASSWORD, admin, held::Held, id_of, log_in, mailer, program, register, start,
+    user,
+};
 
 /// What auth has said about letters: nobody need listen yet, so it is read in its database.
-async fn requests(db: &Db, user: UserId, purpose: &str) -> Vec<MailRequestId> {
-    use sea_orm::{ConnectionTrait, Statement};
+pub async fn requests(db: &Db, user: UserId, purpose: &str) -> Vec<MailRequestId> {
     let conn = db.reader();
     let text = format!("SELECT id, user_id FROM mail_requests WHERE purpose = '{purpose}' ORDER BY id");
     let query = Statement::from_string(conn.get_database_backend(), text);
@@ -59,7 +64,7 @@ async fn confirm(api: &Api, token: &str) -> Answer {
 async fn a_registration_is_confirmed_by_letter() {
     for database in DATABASES {
         let service = start(database).await;
-        let (_, root) = admin(&service, "root@example.com").await;
+        let root = mailer(&service).await;
         let (ann, api) = user(&service, "Ann@example.com").await;
         let id = requests(&service.db, ann, "confirm_email").await[0];
         let mail = contents(&root, id).await.expect(200);
@@ -102,7 +107,7 @@ async fn a_registration_is_confirmed_by_letter() {
 async fn a_forgotten_password_is_chosen_anew_by_letter_once() {
     for database in DATABASES {
         let service = start(database).await;
-        let (_, root) = admin(&service, "root@example.com").await;
+        let root = mailer(&service).await;
         let (ann, api) = user(&service, "ann@example.com").await;
         forgot(&service.api, "ANN@example.com").await.expect(202);
         forgot(&service.api, "ann@example.com").await.expect(202);
@@ -136,7 +141,7 @@ async fn a_forgotten_password_is_chosen_anew_by_letter_once() {
 #[tokio::test]
 async fn whoever_has_been_locked_out_by_slips_gets_in_by_letter() {
     let service = start(TestDatabase::Sqlite).await;
-    let (_, root) = admin(&service, "root@example.com").await;
+    let root = mailer(&service).await;
     let ann = id_of(&register(&service.api, "ann@example.com").await);
     let body = json!({"email": "ann@example.com", "password": "wrong"});
     for _ in 0..10 {
@@ -154,19 +159,87 @@ async fn whoever_has_been_locked_out_by_slips_gets_in_by_letter() {
 
 #[tokio::test]
 async fn nobody_is_told_by_a_forgotten_password_which_accounts_there_are() {
-    let service = start(TestDatabase::Sqlite).await;
-    let ann = id_of(&register(&service.api, "ann@example.com").await);
-    for email in ["ann@example.com", "nobody@example.com", "no address", "", "\u{0}"] {
-        for _ in 0..5 {
-            let answer = forgot(&service.api, email).await;
-            assert_eq!(answer.expect(202), Value::Null, "{email}");
+    for database in DATABASES {
+        let service = start(database).await;
+        let ann = id_of(&register(&service.api, "ann@example.com").await);
+        let mut refusals = Vec::new();
+        for email in ["ann@example.com", "nobody@example.com", "no address", "", "\u{0}"] {
+            for _ in 0..3 {
+                let answer = forgot(&service.api, email).await;
+                assert_eq!(answer.expect(202), Value::Null, "{email}");
+            }
+            for typed in [email.to_owned(), format!(" {} ", email.to_uppercase())] {
+                let answer = forgot(&service.api, &typed).await;
+                assert!(answer.headers.contains_key("retry-after"), "{email}");
+                let problem = answer.expect_problem(429, "too_many_attempts");
+                refusals.push(problem["title"].clone());
+            }
         }
+        assert!(refusals.windows(2).all(|pair| pair[0] == pair[1]), "{refusals:?}");
+        assert_eq!(
+            requests(&service.db, ann, "reset_password").await.len(),
+            3,
+            "nobody's inbox is filled"
+        );
     }
-    assert_eq!(
-        requests(&service.db, ann, "reset_password").await.len(),
-        3,
-        "nobody's inbox is filled"
-    );
+}
+
+/// Whoever asks for letters, be it to one account after the other.
+#[tokio::test]
+async fn an_address_that_asks_for_many_letters_has_to_wait() {
+    for database in DATABASES {
+        let clock = ManualClock::at(SystemClock.now());
+        let service =
+            TestService::start_with(auth::definition(), database, Arc::new(clock.clone()), |config| {
+                config.auth.max_letters_per_address = 4;
+            })
+            .await;
+        let (ann, api) = user(&service, "ann@example.com").await;
+        forgot(&service.api, "ann@example.com").await.expect(202);
+        for n in 0..2 {
+            forgot(&service.api, &format!("nobody{n}@example.com"))
+                .await
+                .expect(202);
+        }
+        api.post("/auth/v1/me/resend-confirmation", &Value::Null)
+            .await
+            .expect(202);
+        let answer = api.post("/auth/v1/me/resend-confirmation", &Value::Null).await;
+        assert_eq!(answer.headers["retry-after"], "900");
+        answer.expect_problem(429, "too_many_attempts");
+        for email in ["ann@example.com", "somebody@example.com"] {
+            forgot(&service.api, email)
+                .await
+                .expect_problem(429, "too_many_attempts");
+        }
+        clock.advance(Duration::minutes(15));
+        forgot(&service.api, "ann@example.com").await.expect(202);
+        assert_eq!(requests(&service.db, ann, "reset_password").await.len(), 2);
+    }
+}
+
+/// Who resets a password locks their account and then what was counted on it: whoever asks for a
+/// letter must not hold the counts and wait for the account.
+#[tokio::test]
+async fn who_asks_for_a_letter_waits_for_the_account_before_anything_is_counted() {
+    let service = start(TestDatabase::Postgres).await;
+    let ann = id_of(&register(&service.api, "ann@example.com").await);
+    forgot(&service.api, "ann@example.com").await.expect(202);
+    let held = Held::user(&service.db, ann).await;
+    let asked = forgot(&service.api, "ann@example.com");
+    let reset = async {
+        held.somebody_waits().await;
+        for text in [
+            // Less than after what PostgreSQL would end the other one as a deadlock.
+            "SET LOCAL lock_timeout = '200ms'",
+            "DELETE FROM throttles WHERE account IS NOT NULL",
+        ] {
+            held.run(text).await.expect("nobody holds the counts");
+        }
+        held.release().await;
+    };
+    let (answer, ()) = tokio::join!(asked, reset);
+    answer.expect(202);
 }
 
 #[tokio::test]
@@ -176,10 +249,13 @@ async fn letters_expire() {
         auth::definition(),
         TestDatabase::Sqlite,
         Arc::new(clock.clone()),
-        |config| config.auth.access_token_seconds = 86_400,
+        |config| {
+            config.auth.access_token_seconds = 86_400;
+            config.notifications.client_secret = Some(SecretString::from(MAILER_SECRET));
+        },
     )
     .await;
-    let (_, root) = admin(&service, "root@example.com").await;
+    let root = mailer(&service).await;
     let ann = id_of(&register(&service.api, "ann@example.com").await);
     forgot(&service.api, "ann@example.com").await.expect(202);
     let id = requests(&service.db, ann, "reset_password").await[0];
@@ -197,10 +273,13 @@ async fn secrets_cannot_be_guessed() {
         auth::definition(),
         TestDatabase::Sqlite,
         Arc::new(SystemClock),
-        |config| config.auth.max_failed_logins_per_address = 5,
+        |config| {
+            config.auth.max_failed_logins_per_address = 5;
+            config.notifications.client_secret = Some(SecretString::from(MAILER_SECRET));
+        },
     )
     .await;
-    let (_, root) = admin(&service, "root@example.com").await;
+    let root = mailer(&service).await;
     let ann = id_of(&register(&service.api, "ann@example.com").await);
     let token = secret(&service, &root, ann, "confirm_email").await;
     let mut forged = token.clone().into_bytes();
@@ -237,37 +316,65 @@ async fn a_letter_is_sent_again_but_not_forever() {
 }
 
 #[tokio::test]
-async fn only_who_mails_learns_addresses_and_secrets() {
+async fn only_who_mails_learns_addresses() {
     let service = start(TestDatabase::Sqlite).await;
     let (ann, api) = user(&service, "ann@example.com").await;
     let (_, root) = admin(&service, "root@example.com").await;
-    let id = requests(&service.db, ann, "confirm_email").await[0];
-    for path in [
-        format!("/auth/v1/mail-requests/{id}"),
-        format!("/auth/v1/contacts/{ann}"),
-    ] {
-        api.get(&path).await.expect_problem(403, "forbidden");
-        service
-            .api
-            .get(&path)
-            .await
-            .expect_problem(401, "unauthenticated");
-        root.get(&path).await.expect(200);
-    }
-    for path in ["mail-requests", "contacts"] {
+    let (_, crm) = program(&service, "crm", &[Permission::ContactsRead]).await;
+    let path = format!("/auth/v1/contacts/{ann}");
+    api.get(&path).await.expect_problem(403, "forbidden");
+    service
+        .api
+        .get(&path)
+        .await
+        .expect_problem(401, "unauthenticated");
+    for api in [&root, &crm, &mailer(&service).await] {
+        api.get(&path).await.expect(200);
         for id in [service.new_user().to_string(), "nonsense".to_owned()] {
-            root.get(&format!("/auth/v1/{path}/{id}"))
+            api.get(&format!("/auth/v1/contacts/{id}"))
                 .await
                 .expect_problem(404, "not_found");
         }
     }
+    delete_me(&api).await;
+    root.get(&path).await.expect_problem(404, "not_found");
+}
+
+/// Whoever read the secrets could choose a new password for any account.
+#[tokio::test]
+async fn nobody_learns_the_secrets_of_letters_but_the_service_that_mails() {
+    for database in DATABASES {
+        let service = start(database).await;
+        let (ann, api) = user(&service, "ann@example.com").await;
+        let (_, root) = admin(&service, "root@example.com").await;
+        let all: Vec<_> = Permission::grantable().collect();
+        let (_, crm) = program(&service, "crm", &all).await;
+        forgot(&service.api, "ann@example.com").await.expect(202);
+        let id = requests(&service.db, ann, "reset_password").await[0];
+        for api in [&api, &root, &crm] {
+            contents(api, id).await.expect_problem(403, "forbidden");
+        }
+        contents(&service.api, id)
+            .await
+            .expect_problem(401, "unauthenticated");
+        let mailer = mailer(&service).await;
+        contents(&mailer, id).await.expect(200);
+        for id in [service.new_user().to_string(), "nonsense".to_owned()] {
+            mailer
+                .get(&format!("/auth/v1/mail-requests/{id}"))
+                .await
+                .expect_problem(404, "not_found");
+        }
+        let reserved = std::iter::once(Permission::MailRequestsRead).collect();
+        let refused = auth::create_client(&service.db, "thief", reserved).await;
+        assert!(matches!(refused, Err(auth::ClientError::Permission(_))));
+        delete_me(&api).await;
+        contents(&mailer, id).await.expect_problem(404, "not_found");
+    }
+}
+
+pub async fn delete_me(api: &Api) {
     let request = api.request(Method::DELETE, "/auth/v1/me");
     let request = request.json(&json!({"password": PASSWORD, "confirm": true}));
     api.send(request).await.expect(204);
-    for path in [
-        format!("/auth/v1/mail-requests/{id}"),
-        format!("/auth/v1/contacts/{ann}"),
-    ] {
-        root.get(&path).await.expect_problem(404, "not_found");
-    }
 }

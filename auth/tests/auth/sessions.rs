@@ -354,6 +354,51 @@ async fn sessions_are_seen_and_ended_one_by_one_and_only_by_their_owner() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_too_many_sessions_the_one_that_was_unused_longest_ends() {
+    for database in DATABASES {
+        let (service, clock) = start_with_clock(database).await;
+        let ann = register(&service.api, "ann@example.com").await;
+        let mut all = Vec::new();
+        for _ in 0..100 {
+            clock.advance(Duration::seconds(1));
+            all.push(tokens(&service.api, "ann@example.com").await);
+        }
+        // The first one is used once more, so that the second was unused longest.
+        clock.advance(Duration::seconds(1));
+        all[0] = refresh(&service.api, &refresh_token(&all[0])).await.expect(200);
+        for one in [&all[0], &all[1], &all[99]] {
+            access(&service, one).get("/auth/v1/me").await.expect(200);
+        }
+        let (next, last) = tokio::join!(
+            tokens(&service.api, "ann@example.com"),
+            tokens(&service.api, "ann@example.com")
+        );
+        for ended in [&all[1], &all[2]] {
+            access(&service, ended)
+                .get("/auth/v1/me")
+                .await
+                .expect_problem(401, "invalid_token");
+            refresh(&service.api, &refresh_token(ended))
+                .await
+                .expect_problem(401, "invalid_refresh_token");
+            let sid = &claims_of(ended["access_token"].as_str().unwrap())["sid"];
+            let said = service
+                .peers
+                .hears::<SessionEndedV1>(ServiceName::Loyalty, |event| json!(event.session_id) == *sid)
+                .await;
+            assert_eq!(json!(said.user_id), ann["id"]);
+        }
+        for one in [&all[0], &all[3], &all[99], &next, &last] {
+            access(&service, one).get("/auth/v1/me").await.expect(200);
+        }
+        assert_eq!(
+            service.peers.heard::<SessionEndedV1>(ServiceName::Loyalty).len(),
+            2
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_block_ends_all_sessions_for_good() {
     for database in DATABASES {

@@ -12,7 +12,7 @@ use shared::{
     testing::{Answer, TestDatabase, TestService},
 };
 
-use crate::{DATABASES, PASSWORD, log_in, register};
+use crate::{DATABASES, PASSWORD, held::Held, id_of, log_in, register};
 
 /// Behind a proxy that is believed, so that the test can come from anywhere.
 async fn start(database: TestDatabase, configure: impl FnOnce(&mut Config)) -> (TestService, ManualClock) {
@@ -136,7 +136,7 @@ async fn who_tries_one_account_after_the_other_has_to_wait_too() {
 #[tokio::test]
 async fn who_tries_which_addresses_have_an_account_has_to_wait() {
     let (service, _) = start(TestDatabase::Sqlite, |config| {
-        config.auth.max_failed_logins_per_address = 3;
+        config.auth.max_registrations_per_address = 4;
     })
     .await;
     let register_again = |email: &'static str| {
@@ -153,6 +153,108 @@ async fn who_tries_which_addresses_have_an_account_has_to_wait() {
     let answer = register_again("bob@example.com").await;
     assert!(answer.headers.contains_key("retry-after"));
     answer.expect_problem(429, "too_many_attempts");
+}
+
+async fn register_from(service: &TestService, address: &str, email: &str) -> Answer {
+    let request = service
+        .api
+        .request(Method::POST, "/auth/v1/register")
+        .header("x-forwarded-for", address)
+        .json(&json!({"email": email, "password": PASSWORD}));
+    service.api.send(request).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_address_registers_without_end_and_only_that_one_has_to_wait() {
+    for database in DATABASES {
+        let (service, clock) = start(database, |config| {
+            config.auth.max_registrations_per_address = 5;
+        })
+        .await;
+        let tries = (0..12).map(|n| {
+            let service = &service;
+            async move { register_from(service, "203.0.113.1", &format!("user{n}@example.com")).await }
+        });
+        let answers = join_all(tries).await;
+        let opened = answers.iter().filter(|answer| answer.status == 201).count();
+        let waiting = answers.iter().filter(|answer| answer.status == 429).count();
+        assert_eq!((opened, waiting), (5, 7));
+        let answer = register_from(&service, "203.0.113.1", "ann@example.com").await;
+        assert_eq!(answer.headers["retry-after"], "900");
+        answer.expect_problem(429, "too_many_attempts");
+        register_from(&service, "203.0.113.2", "ann@example.com")
+            .await
+            .expect(201);
+        clock.advance(Duration::seconds(900));
+        register_from(&service, "203.0.113.1", "bob@example.com")
+            .await
+            .expect(201);
+    }
+}
+
+/// What an owner is asked their password for, as somebody does who has taken over their session.
+async fn show_password(service: &TestService, token: &str, path: &str, password: &str) -> Answer {
+    let request = if path.ends_with("password") {
+        let body = json!({"current_password": password, "new_password": "another password"});
+        service
+            .api
+            .with_token(token)
+            .request(Method::POST, path)
+            .json(&body)
+    } else {
+        // Not confirmed: the right password would be told by that alone.
+        let body = json!({"password": password});
+        service
+            .api
+            .with_token(token)
+            .request(Method::DELETE, path)
+            .json(&body)
+    };
+    service
+        .api
+        .send(request.header("x-forwarded-for", "203.0.113.1"))
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_guesses_at_ones_own_password_at_once_no_more_are_answered() {
+    for database in DATABASES {
+        for path in ["/auth/v1/me/password", "/auth/v1/me"] {
+            let (service, _) = start(database, |config| config.auth.max_failed_logins = 3).await;
+            register(&service.api, "ann@example.com").await;
+            let token = &log_in(&service.api, "ann@example.com").await;
+            let answers = join_all((0..16).map(|_| show_password(&service, token, path, "wrong"))).await;
+            let answered = answers.iter().filter(|answer| answer.status == 403).count();
+            let waiting = answers.iter().filter(|answer| answer.status == 429).count();
+            assert_eq!((answered, waiting), (3, 13), "{path}");
+            show_password(&service, token, path, PASSWORD)
+                .await
+                .expect_problem(429, "too_many_attempts");
+        }
+    }
+}
+
+/// The guess that is right is checked, and then three others are counted before it is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_right_guess_at_ones_own_password_is_not_told_once_there_were_too_many() {
+    for path in ["/auth/v1/me/password", "/auth/v1/me"] {
+        let (service, _) = start(TestDatabase::Postgres, |config| config.auth.max_failed_logins = 3).await;
+        let ann = id_of(&register(&service.api, "ann@example.com").await);
+        let token = &log_in(&service.api, "ann@example.com").await;
+        let held = Held::user(&service.db, ann).await;
+        let right = show_password(&service, token, path, PASSWORD);
+        let others = async {
+            held.somebody_waits().await;
+            for _ in 0..3 {
+                show_password(&service, token, path, "wrong")
+                    .await
+                    .expect_problem(403, "wrong_password");
+            }
+            held.release().await;
+        };
+        let (right, ()) = tokio::join!(right, others);
+        right.expect_problem(429, "too_many_attempts");
+    }
 }
 
 #[tokio::test]

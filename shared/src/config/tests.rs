@@ -50,6 +50,14 @@ fn a_wrong_value_is_refused_by_name() {
         ),
         ("[auth]\nrefresh_token_seconds = 1", "auth.refresh_token_seconds"),
         ("[auth]\nmax_failed_logins = 0", "auth.max_failed_logins"),
+        (
+            "[auth]\nmax_registrations_per_address = 0",
+            "auth.max_registrations_per_address",
+        ),
+        (
+            "[auth]\nmax_letters_per_address = 0",
+            "auth.max_letters_per_address",
+        ),
         ("[auth]\ntrusted_proxies = [\"proxy\"]", "auth.trusted_proxies"),
     ] {
         let error = load(text).unwrap_err().to_string();
@@ -65,6 +73,32 @@ fn the_sandbox_is_refused_in_production() {
     assert!(error.contains("billing.sandbox"), "{error}");
     let config = load("environment = \"production\"").unwrap();
     assert!(!config.billing.sandbox_is_on(config.environment));
+}
+
+#[test]
+fn a_client_secret_that_is_short_or_known_to_everybody_is_refused() {
+    let load = |environment: &str, secret: &str| {
+        load(&format!(
+            "environment = \"{environment}\"\n[notifications]\nclient_secret = \"{secret}\""
+        ))
+    };
+    let good = "0123456789abcdef0123456789abcdef";
+    for environment in ["development", "production"] {
+        load(environment, good).unwrap();
+        let error = load(environment, &good[1..]).unwrap_err().to_string();
+        assert!(
+            error.contains("notifications.client_secret") && error.contains("32"),
+            "{error}"
+        );
+    }
+    load("development", CLIENT_SECRET_FOR_TRYING).unwrap();
+    let error = load("production", CLIENT_SECRET_FOR_TRYING)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("notifications.client_secret") && error.contains("production"),
+        "{error}"
+    );
 }
 
 #[test]

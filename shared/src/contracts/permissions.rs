@@ -8,7 +8,7 @@ use utoipa::{
 
 macro_rules! permissions {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// One thing that a role may allow; checked by the service that acts.
+        /// One thing that a token may allow; checked by the service that acts.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Permission {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*
@@ -27,12 +27,28 @@ macro_rules! permissions {
     };
 }
 
+impl Permission {
+    /// Whether it belongs to a service of the platform, so that no role and no other program has it.
+    #[must_use]
+    pub const fn is_reserved(self) -> bool {
+        matches!(self, Self::MailRequestsRead)
+    }
+
+    /// Every permission that roles and programs may be given.
+    pub fn grantable() -> impl Iterator<Item = Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .filter(|permission| !permission.is_reserved())
+    }
+}
+
 /// Not derived, since the derive does not see the names that the macro gives the variants.
 impl PartialSchema for Permission {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .schema_type(Type::String)
-            .enum_values(Some(Self::ALL.iter().map(|permission| permission.as_str())))
+            .enum_values(Some(Self::grantable().map(Self::as_str)))
             .description(Some(
                 "One thing that a role may allow; checked by the service that acts.",
             ))
@@ -75,6 +91,9 @@ permissions! {
     ParkedRead = "parked.read",
     /// Replay and drop messages that failed.
     ParkedWrite = "parked.write",
-    /// Learn where to write to users, and what to mail them: for services that mail.
+    /// Learn where to write to users: for programs that mail.
     ContactsRead = "contacts.read",
+    /// Learn the secrets that are to be mailed, each of which opens an account: for the platform's
+    /// own service that mails, and nobody else.
+    MailRequestsRead = "mail_requests.read",
 }

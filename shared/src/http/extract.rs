@@ -63,6 +63,19 @@ impl<S: Send + Sync> FromRequest<S> for RawJson {
                 "The body must be application/json",
             ));
         }
+        let RawBody(body) = RawBody::from_request(request, state).await?;
+        Ok(Self(body))
+    }
+}
+
+/// A body of whatever kind, as it came.
+#[derive(Clone, Debug)]
+pub struct RawBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let body = Bytes::from_request(request, state).await.map_err(|error| {
             if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 Problem::new(

@@ -150,7 +150,7 @@ impl<'a> Routes<'a> {
 
     async fn send_as(&mut self, call: &Call, authorization: Option<String>, what: &str) -> Answer {
         let bytes = call.body.as_ref().map(|body| body.to_string().into_bytes());
-        let (kind, bytes) = match (bytes, call.form) {
+        let (kind, bytes) = match (bytes, call.form.clone()) {
             (Some(bytes), _) => (Some("application/json"), bytes),
             (None, Some(form)) => (Some("application/x-www-form-urlencoded"), form.into()),
             (None, None) => (None, Vec::new()),

@@ -28,6 +28,9 @@ const ADMIN_PASSWORD: &str = "the measure of all things";
 /// In which a process has to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// All users of a benchmark register from one address.
+const MANY_USERS: (&str, &str) = ("KOPECK_AUTH__MAX_REGISTRATIONS_PER_ADDRESS", "4294967295");
+
 /// What would lead the embedded platform to somebody's servers.
 const LEADS_ELSEWHERE: [&str; 6] = [
     "KOPECK_AUTH__DATABASE_URL",
@@ -110,7 +113,7 @@ impl ThrowAway {
             redis_url: Some(servers.redis()?.url()),
             listen: ([127, 0, 0, 1], 0).into(),
             replicas,
-            environment: Vec::new(),
+            environment: vec![(MANY_USERS.0.to_owned(), MANY_USERS.1.to_owned())],
         };
         let cluster = Box::new(Cluster::start(setup).await?);
         let parts = Parts::Distributed { cluster, servers };
@@ -224,6 +227,7 @@ fn embedded_command(program: &PathBuf, folder: &TempDir) -> Command {
     command
         .arg("--data")
         .arg(folder.path())
+        .env(MANY_USERS.0, MANY_USERS.1)
         .current_dir(folder.path())
         .kill_on_drop(true);
     command

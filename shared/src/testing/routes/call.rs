@@ -21,7 +21,7 @@ pub struct Call {
     pub(super) query: Vec<(String, String)>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Option<Value>,
-    pub(super) form: Option<&'static str>,
+    pub(super) form: Option<String>,
     pub(super) by: By,
     pub(super) for_everybody: bool,
     pub(super) any: Vec<&'static str>,
@@ -128,8 +128,8 @@ impl Call {
 
     /// The body of a route that takes a form.
     #[must_use]
-    pub fn form(mut self, form: &'static str) -> Self {
-        self.form = Some(form);
+    pub fn form(mut self, form: impl Into<String>) -> Self {
+        self.form = Some(form.into());
         self
     }
 
