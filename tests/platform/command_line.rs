@@ -1,5 +1,6 @@
 //! What a newcomer does at the shell.
 
+mod output;
 mod stopping;
 mod wrong_starts;
 
