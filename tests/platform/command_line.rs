@@ -2,6 +2,7 @@
 
 mod output;
 mod stopping;
+mod two_at_once;
 mod wrong_starts;
 
 use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
