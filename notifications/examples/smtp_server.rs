@@ -2,7 +2,8 @@
 //!
 //! It writes `listening ADDRESS`, then one JSON line for each mail that it takes. What the address of
 //! a recipient begins with says what becomes of the mail: `nobody` does not exist, `busy` is told to
-//! come later. With `auth` it wants a password, and nobody's is right.
+//! come later; both answers repeat the address, as those of real servers do. With `auth` it wants a
+//! password, and nobody's is right.
 
 #![allow(clippy::unwrap_used)] // a test server fails by panicking
 
@@ -23,10 +24,10 @@ struct Taken {
 impl Handler for &mut Taken {
     fn rcpt(&mut self, to: &str) -> Response {
         if to.starts_with("nobody") {
-            return response::NO_MAILBOX;
+            return Response::custom(550, format!("5.1.1 <{to}> does not live here"));
         }
         if to.starts_with("busy") {
-            return response::INTERNAL_ERROR;
+            return Response::custom(451, format!("4.2.1 <{to}> is busy"));
         }
         response::OK
     }

@@ -7,6 +7,7 @@
 
 mod api;
 mod issuer;
+mod mail_server;
 mod peers;
 
 use std::{sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 
 pub use api::{Answer, Api};
 pub use issuer::Issuer;
+pub use mail_server::{Mail, MailServer};
 pub use peers::Peers;
 
 use crate::{
