@@ -14,6 +14,7 @@ mod contracts;
 mod crowd;
 mod deploy;
 mod described;
+mod erasure;
 mod faults;
 mod observed;
 mod parked;
@@ -23,6 +24,7 @@ mod refunds;
 mod replay;
 mod replicas;
 mod sessions;
+mod traces;
 
 /// Runs each story against a fresh platform in both modes.
 macro_rules! in_both_modes {

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Output, Stdio},
     sync::Arc,
     time::Duration,
@@ -55,13 +55,19 @@ pub struct User {
 
 /// Starts `kopeck run` on a free port with its data in `folder`.
 pub async fn run_embedded(folder: &Path) -> Embedded {
+    run_embedded_with(folder, &[("KOPECK_LOG__FILTER", "warn")], Stdio::inherit()).await
+}
+
+/// The same with this configuration and its log going there.
+async fn run_embedded_with(folder: &Path, variables: &[(&str, &str)], log: Stdio) -> Embedded {
     let mut child = Command::new(PROGRAM)
         .args(["run", "--listen", "127.0.0.1:0", "--data"])
         .arg(folder)
-        .env("KOPECK_LOG__FILTER", "warn")
+        .envs(variables.iter().copied())
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(log)
         .kill_on_drop(true)
         .spawn()
         .unwrap();
@@ -146,10 +152,35 @@ pub fn setup() -> Setup {
 
 impl Platform {
     pub async fn embedded() -> Self {
-        shared::host::install_crypto();
         let folder = tempfile::tempdir().unwrap();
         let embedded = run_embedded(folder.path()).await;
-        let environment = vec![("KOPECK_DATA".to_owned(), folder.path().display().to_string())];
+        Self::of_one(embedded, folder, &[]).await
+    }
+
+    /// With more configuration, and its log in a file.
+    pub async fn embedded_with(variables: &[(&str, &str)]) -> Self {
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Self::embedded_in(tempfile::tempdir().unwrap(), &variables).await
+    }
+
+    /// The same on what is in `folder`.
+    pub async fn embedded_in(folder: TempDir, variables: &[(String, String)]) -> Self {
+        let log = std::fs::File::create(folder.path().join("kopeck.log")).unwrap();
+        let borrowed: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let embedded = run_embedded_with(folder.path(), &borrowed, log.into()).await;
+        Self::of_one(embedded, folder, variables).await
+    }
+
+    async fn of_one(embedded: Embedded, folder: TempDir, variables: &[(String, String)]) -> Self {
+        shared::host::install_crypto();
+        let mut environment = variables.to_vec();
+        environment.push(("KOPECK_DATA".to_owned(), folder.path().display().to_string()));
         let api = Api::new(format!("http://{}", embedded.address));
         // The folder lives as long as the process.
         let kind = Kind::Embedded(Box::new(embedded));
@@ -246,25 +277,44 @@ impl Platform {
         }
     }
 
+    /// The logs of its processes; of one process, if it was started with more configuration.
+    pub fn logs(&self) -> Vec<PathBuf> {
+        let folder = match &self.kind {
+            Kind::Embedded(_) => Path::new(self.value_of("KOPECK_DATA").expect("a data folder")),
+            Kind::Distributed(cluster) => cluster.folder(),
+        };
+        files_in(folder, "log")
+    }
+
+    /// The files of its databases, if they are files.
+    pub fn database_files(&self) -> Vec<PathBuf> {
+        let Some(folder) = self.value_of("KOPECK_DATA") else {
+            return Vec::new();
+        };
+        let mut files = files_in(Path::new(folder), "db");
+        files.extend(files_in(Path::new(folder), "db-wal"));
+        files
+    }
+
+    /// A value of the configuration that commands beside the platform need.
+    pub fn value_of(&self, variable: &str) -> Option<&str> {
+        let found = self.environment.iter().find(|(name, _)| name == variable);
+        found.map(|(_, value)| value.as_str())
+    }
+
     /// The virtual host of a distributed platform.
     pub fn virtual_host(&self) -> Option<String> {
-        let (_, url) = self
-            .environment
-            .iter()
-            .find(|(name, _)| name == "KOPECK_BUS__URL")?;
+        let url = self.value_of("KOPECK_BUS__URL")?;
         url.rsplit('/').next().map(str::to_owned)
     }
 
     /// The database of `service`, for what no API shows.
     pub async fn database(&self, service: ServiceName) -> Db {
         let variable = format!("KOPECK_{}__DATABASE_URL", service.as_str().to_uppercase());
-        let value_of = |wanted: &str| {
-            let found = self.environment.iter().find(|(name, _)| name == wanted);
-            found.map(|(_, value)| value.clone())
-        };
-        let url = value_of(&variable).unwrap_or_else(|| {
-            let folder = value_of("KOPECK_DATA").expect("a database URL or a data folder");
-            url_of_file(&Path::new(&folder).join(format!("{service}.db")))
+        let url = self.value_of(&variable).map(str::to_owned).unwrap_or_else(|| {
+            let folder = self.value_of("KOPECK_DATA");
+            let folder = folder.expect("a database URL or a data folder");
+            url_of_file(&Path::new(folder).join(format!("{service}.db")))
         });
         Db::connect(service, &url, Arc::new(SystemClock))
             .await
@@ -332,10 +382,39 @@ impl Platform {
             Kind::Embedded(embedded) => assert!(interrupt(embedded.child).await.success()),
             Kind::Distributed(cluster) => cluster.stop().await.unwrap(),
         }
-        if let Some((_, folder)) = self.environment.iter().find(|(name, _)| name == "KOPECK_DATA") {
+        let folder = self.environment.iter().find(|(name, _)| name == "KOPECK_DATA");
+        if let Some((_, folder)) = folder {
             std::fs::remove_dir_all(folder).unwrap();
         }
     }
+}
+
+fn files_in(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect()
+}
+
+/// What a platform needs to mail, and log in full what is ours.
+pub fn mailing_through(server: SocketAddr) -> [(&'static str, &'static str); 5] {
+    [
+        (
+            "KOPECK_NOTIFICATIONS__MAIL_URL",
+            format!("smtp://{server}").leak(),
+        ),
+        (
+            "KOPECK_NOTIFICATIONS__MAIL_FROM",
+            "Cinema <noreply@cinema.example>",
+        ),
+        ("KOPECK_NOTIFICATIONS__PUBLIC_URL", "https://cinema.example"),
+        ("KOPECK_AUTH__TRUSTED_PROXIES", "127.0.0.1"),
+        (
+            "KOPECK_LOG__FILTER",
+            "debug,shared=trace,auth=trace,loyalty=trace,billing=trace,notifications=trace",
+        ),
+    ]
 }
 
 pub async fn log_in(api: &Api, email: &str) -> Api {

@@ -21,7 +21,7 @@ use crate::{
     clock::Clock,
     config::Config,
     contracts::{Envelope, QUEUES, ServiceName, WAKE_UPS},
-    db::{ConnectError, Db},
+    db::{ConnectError, Db, TidyFile},
     http,
     inbox::{ForgetInbox, Handlers, Receiver, RetryInbox},
     operation,
@@ -339,6 +339,10 @@ impl Part {
         )));
         self.jobs.push(Arc::new(ForgetInbox::new(self.db.clone())));
         self.jobs.push(Arc::new(SampleMetrics(self.db.clone())));
+        let tidy = TidyFile(self.db.clone());
+        if tidy.is_needed() {
+            self.jobs.push(Arc::new(tidy));
+        }
         for job in self.jobs {
             jobs.spawn(Some(service), "jobs", repeat(job, service, jobs.stop.clone()));
         }
