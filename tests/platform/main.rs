@@ -16,6 +16,7 @@ mod deploy;
 mod described;
 mod erasure;
 mod faults;
+mod mail;
 mod observed;
 mod parked;
 mod platform;
