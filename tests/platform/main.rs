@@ -26,6 +26,7 @@ mod replay;
 mod replicas;
 mod sessions;
 mod traces;
+mod upgrade;
 
 /// Runs each story against a fresh platform in both modes.
 macro_rules! in_both_modes {
