@@ -21,6 +21,7 @@ mod observed;
 mod parked;
 mod platform;
 mod promocodes;
+mod readme;
 mod refunds;
 mod replay;
 mod replicas;
