@@ -2,6 +2,10 @@
 //!
 //! This package is the program: it puts the services together, as one process or as many.
 
+// First, since macros are known from where they are made on.
+#[macro_use]
+pub mod output;
+
 pub mod cluster;
 pub mod commands;
 mod random;

@@ -2,7 +2,8 @@
 //!
 //! It writes `listening ADDRESS`, then one JSON line for each mail that it takes. What the address of
 //! a recipient begins with says what becomes of the mail: `nobody` does not exist, `busy` is told to
-//! come later, of `spam` the text is refused, `slow` is not answered the first time.
+//! come later (both answers repeat the address, as those of real servers do), of `spam` the text is
+//! refused, `slow` is not answered the first time.
 //!
 //! Its mood: `auth` wants a password, and nobody's is right; `sender` takes mail from nobody, and
 //! `late_sender` says so only when it hears to whom; `relay` takes mail to nobody, as a policy;
@@ -51,10 +52,10 @@ impl Handler for &mut Taken {
             }
         }
         if to.starts_with("nobody") {
-            return response::NO_MAILBOX;
+            return Response::custom(550, format!("5.1.1 <{to}> does not live here"));
         }
         if to.starts_with("busy") {
-            return response::INTERNAL_ERROR;
+            return Response::custom(451, format!("4.2.1 <{to}> is busy"));
         }
         response::OK
     }

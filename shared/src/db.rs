@@ -4,6 +4,7 @@
 
 mod connect;
 mod measure;
+mod tidy;
 mod tx;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -18,6 +19,7 @@ use tokio::sync::{broadcast, mpsc};
 pub use connect::{ConnectError, is_file, place, url_of_file};
 use measure::Counts;
 pub use measure::PoolUse;
+pub(crate) use tidy::TidyFile;
 use tx::Committed;
 pub use tx::Tx;
 

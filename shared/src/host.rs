@@ -3,6 +3,7 @@
 mod background;
 mod documents;
 mod health;
+mod hold;
 mod metrics;
 mod run;
 mod serve;

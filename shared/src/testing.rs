@@ -7,6 +7,7 @@
 
 mod api;
 mod issuer;
+mod mail_server;
 mod peers;
 mod routes;
 
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 
 pub use api::{Answer, Api};
 pub use issuer::Issuer;
+pub use mail_server::{Mail, MailServer};
 pub use peers::Peers;
 pub use routes::{Call, Cast, Routes};
 

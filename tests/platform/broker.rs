@@ -1,7 +1,7 @@
 //! The broker of a distributed platform, by its management API.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
     contracts::{Envelope, MESSAGES, route_of},
     testing::{Api, server_variable},
@@ -69,15 +69,26 @@ impl Broker {
 
     /// All that it has heard.
     pub async fn heard(&self) -> Vec<Envelope> {
+        let payload = |message: &Value| serde_json::from_str(message["payload"].as_str().unwrap()).unwrap();
+        self.messages_in("spy").await.iter().map(payload).collect()
+    }
+
+    /// What is in a queue, with all that comes with it; it stays there.
+    pub async fn messages_in(&self, queue: &str) -> Vec<Value> {
         let body = json!({"count": 10_000, "ackmode": "ack_requeue_true", "encoding": "auto"});
+        let path = format!("/api/queues/{}/{queue}/get", self.host);
+        let answer = self.api.post(&path, &body).await;
+        answer.body.as_array().cloned().unwrap_or_default()
+    }
+
+    /// The names of all queues.
+    pub async fn queues(&self) -> Vec<String> {
         let answer = self
             .api
-            .post(&format!("/api/queues/{}/spy/get", self.host), &body)
-            .await;
-        let messages = answer.body.as_array().cloned().unwrap_or_default();
-        messages
-            .iter()
-            .map(|message| serde_json::from_str(message["payload"].as_str().unwrap()).unwrap())
-            .collect()
+            .get(&format!("/api/queues/{}", self.host))
+            .await
+            .expect(200);
+        let name = |queue: &Value| queue["name"].as_str().unwrap().to_owned();
+        answer.as_array().unwrap().iter().map(name).collect()
     }
 }

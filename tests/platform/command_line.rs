@@ -1,6 +1,8 @@
 //! What a newcomer does at the shell.
 
+mod output;
 mod stopping;
+mod two_at_once;
 mod wrong_starts;
 
 use std::{path::Path, process::Stdio, sync::Arc, time::Duration};

@@ -14,15 +14,21 @@ mod contracts;
 mod crowd;
 mod deploy;
 mod described;
+mod erasure;
 mod faults;
+mod mail;
 mod observed;
 mod parked;
 mod platform;
+mod processes;
 mod promocodes;
+mod readme;
 mod refunds;
 mod replay;
 mod replicas;
 mod sessions;
+mod traces;
+mod upgrade;
 
 /// Runs each story against a fresh platform in both modes.
 macro_rules! in_both_modes {

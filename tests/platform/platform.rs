@@ -2,10 +2,8 @@
 
 use std::{
     net::SocketAddr,
-    path::Path,
-    process::{Output, Stdio},
+    path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use kopeck::cluster::{Cluster, ServiceProcess, Setup};
@@ -17,16 +15,12 @@ use shared::{
     testing::{Api, eventually, server_variable},
 };
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    process::{Child, Command},
-};
 
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kopeck");
+pub use crate::processes::{Embedded, PROGRAM, interrupt, run_command, run_embedded};
+use crate::processes::{MANY_USERS, run_embedded_with};
+
 pub const ADMIN_EMAIL: &str = "owner@cinema.example";
 pub const PASSWORD: &str = "a long enough password";
-/// All users of a test register from one address.
-const MANY_USERS: (&str, &str) = ("KOPECK_AUTH__MAX_REGISTRATIONS_PER_ADDRESS", "4294967295");
 
 /// A platform that runs, with an administrator.
 pub struct Platform {
@@ -41,93 +35,11 @@ enum Kind {
     Distributed(Box<Cluster>),
 }
 
-/// The platform in one process, as `kopeck run` starts it.
-pub struct Embedded {
-    pub child: Child,
-    pub address: String,
-    pub output: Vec<String>,
-}
-
 /// Somebody with an account.
 #[derive(Clone)]
 pub struct User {
     pub id: String,
     pub api: Api,
-}
-
-/// Starts `kopeck run` on a free port with its data in `folder`.
-pub async fn run_embedded(folder: &Path) -> Embedded {
-    let mut child = Command::new(PROGRAM)
-        .args(["run", "--listen", "127.0.0.1:0", "--data"])
-        .arg(folder)
-        .env("KOPECK_LOG__FILTER", "warn")
-        .env(MANY_USERS.0, MANY_USERS.1)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut output = Vec::new();
-    let mut address = None;
-    let read = async {
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if let Some((_, found)) = line.split_once("API   http://") {
-                address = Some(found.to_owned());
-            }
-            output.push(line.clone());
-            if line.contains("Ctrl-C") {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), read)
-        .await
-        .expect("the platform starts");
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    Embedded {
-        child,
-        address: address.expect("it says where the API is"),
-        output,
-    }
-}
-
-/// Tells a process to stop, as Ctrl-C would, and waits for its end.
-pub async fn interrupt(mut child: Child) -> std::process::ExitStatus {
-    let id = child.id().expect("it runs").to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &id])
-            .status()
-            .await
-            .unwrap()
-            .success()
-    );
-    tokio::time::timeout(Duration::from_secs(30), child.wait())
-        .await
-        .expect("it stops")
-        .unwrap()
-}
-
-/// Runs a command of the program with `input` on its standard input.
-pub async fn run_command(arguments: &[&str], environment: &[(String, String)], input: &str) -> Output {
-    let mut child = Command::new(PROGRAM)
-        .args(arguments)
-        .envs(environment.iter().cloned())
-        .current_dir(std::env::temp_dir())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    // A command that needs no input may be gone already.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
-    tokio::time::timeout(Duration::from_secs(60), child.wait_with_output())
-        .await
-        .expect("it ends")
-        .unwrap()
 }
 
 /// The distributed platform on the servers that the test command started.
@@ -152,10 +64,35 @@ pub fn setup() -> Setup {
 
 impl Platform {
     pub async fn embedded() -> Self {
-        shared::host::install_crypto();
         let folder = tempfile::tempdir().unwrap();
         let embedded = run_embedded(folder.path()).await;
-        let environment = vec![("KOPECK_DATA".to_owned(), folder.path().display().to_string())];
+        Self::of_one(embedded, folder, &[]).await
+    }
+
+    /// With more configuration, and its log in a file.
+    pub async fn embedded_with(variables: &[(&str, &str)]) -> Self {
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Self::embedded_in(tempfile::tempdir().unwrap(), &variables).await
+    }
+
+    /// The same on what is in `folder`.
+    pub async fn embedded_in(folder: TempDir, variables: &[(String, String)]) -> Self {
+        let log = std::fs::File::create(folder.path().join("kopeck.log")).unwrap();
+        let borrowed: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let embedded = run_embedded_with(folder.path(), &borrowed, log.into()).await;
+        Self::of_one(embedded, folder, variables).await
+    }
+
+    async fn of_one(embedded: Embedded, folder: TempDir, variables: &[(String, String)]) -> Self {
+        shared::host::install_crypto();
+        let mut environment = variables.to_vec();
+        environment.push(("KOPECK_DATA".to_owned(), folder.path().display().to_string()));
         let api = Api::new(format!("http://{}", embedded.address));
         // The folder lives as long as the process.
         let kind = Kind::Embedded(Box::new(embedded));
@@ -252,25 +189,44 @@ impl Platform {
         }
     }
 
+    /// The logs of its processes; of one process, if it was started with more configuration.
+    pub fn logs(&self) -> Vec<PathBuf> {
+        let folder = match &self.kind {
+            Kind::Embedded(_) => Path::new(self.value_of("KOPECK_DATA").expect("a data folder")),
+            Kind::Distributed(cluster) => cluster.folder(),
+        };
+        files_in(folder, "log")
+    }
+
+    /// The files of its databases, if they are files.
+    pub fn database_files(&self) -> Vec<PathBuf> {
+        let Some(folder) = self.value_of("KOPECK_DATA") else {
+            return Vec::new();
+        };
+        let mut files = files_in(Path::new(folder), "db");
+        files.extend(files_in(Path::new(folder), "db-wal"));
+        files
+    }
+
+    /// A value of the configuration that commands beside the platform need.
+    pub fn value_of(&self, variable: &str) -> Option<&str> {
+        let found = self.environment.iter().find(|(name, _)| name == variable);
+        found.map(|(_, value)| value.as_str())
+    }
+
     /// The virtual host of a distributed platform.
     pub fn virtual_host(&self) -> Option<String> {
-        let (_, url) = self
-            .environment
-            .iter()
-            .find(|(name, _)| name == "KOPECK_BUS__URL")?;
+        let url = self.value_of("KOPECK_BUS__URL")?;
         url.rsplit('/').next().map(str::to_owned)
     }
 
     /// The database of `service`, for what no API shows.
     pub async fn database(&self, service: ServiceName) -> Db {
         let variable = format!("KOPECK_{}__DATABASE_URL", service.as_str().to_uppercase());
-        let value_of = |wanted: &str| {
-            let found = self.environment.iter().find(|(name, _)| name == wanted);
-            found.map(|(_, value)| value.clone())
-        };
-        let url = value_of(&variable).unwrap_or_else(|| {
-            let folder = value_of("KOPECK_DATA").expect("a database URL or a data folder");
-            url_of_file(&Path::new(&folder).join(format!("{service}.db")))
+        let url = self.value_of(&variable).map(str::to_owned).unwrap_or_else(|| {
+            let folder = self.value_of("KOPECK_DATA");
+            let folder = folder.expect("a database URL or a data folder");
+            url_of_file(&Path::new(folder).join(format!("{service}.db")))
         });
         Db::connect(service, &url, Arc::new(SystemClock))
             .await
@@ -338,10 +294,39 @@ impl Platform {
             Kind::Embedded(embedded) => assert!(interrupt(embedded.child).await.success()),
             Kind::Distributed(cluster) => cluster.stop().await.unwrap(),
         }
-        if let Some((_, folder)) = self.environment.iter().find(|(name, _)| name == "KOPECK_DATA") {
+        let folder = self.environment.iter().find(|(name, _)| name == "KOPECK_DATA");
+        if let Some((_, folder)) = folder {
             std::fs::remove_dir_all(folder).unwrap();
         }
     }
+}
+
+fn files_in(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect()
+}
+
+/// What a platform needs to mail, and log in full what is ours.
+pub fn mailing_through(server: SocketAddr) -> [(&'static str, &'static str); 5] {
+    [
+        (
+            "KOPECK_NOTIFICATIONS__MAIL_URL",
+            format!("smtp://{server}").leak(),
+        ),
+        (
+            "KOPECK_NOTIFICATIONS__MAIL_FROM",
+            "Cinema <noreply@cinema.example>",
+        ),
+        ("KOPECK_NOTIFICATIONS__PUBLIC_URL", "https://cinema.example"),
+        ("KOPECK_AUTH__TRUSTED_PROXIES", "127.0.0.1"),
+        (
+            "KOPECK_LOG__FILTER",
+            "debug,shared=trace,auth=trace,loyalty=trace,billing=trace,notifications=trace",
+        ),
+    ]
 }
 
 pub async fn log_in(api: &Api, email: &str) -> Api {

@@ -13,11 +13,11 @@ use serde_json::json;
 use shared::{
     clock::{Clock as _, ManualClock, SystemClock},
     contracts::{Locale, MailPurpose, UserDeletedV1, UserStatus},
-    testing::{TestDatabase, eventually, new_postgres_database},
+    testing::{MailServer, TestDatabase, eventually, new_postgres_database},
 };
 
 use crate::{
-    post_office::{MailServer, Mailing},
+    post_office::Mailing,
     said::{self, credited, paid, registered},
     start,
 };
@@ -40,6 +40,7 @@ async fn a_letter_is_mailed_once() {
             .find(|mail| mail.body.contains("You bought"))
             .unwrap();
         assert_eq!(mail.to, "anna@example.com");
+        assert_eq!(mail.from, "noreply@example.com");
         assert!(
             mail.body.contains("Cost: RUB 10.00\nBalance: RUB 890.00"),
             "{mail:?}"

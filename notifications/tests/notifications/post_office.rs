@@ -1,9 +1,7 @@
-//! A mail server in a process of its own, and auth as notifications asks it.
+//! A service that mails: with a mail server, and auth as notifications asks it.
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
-    process::Stdio,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -24,150 +22,8 @@ use shared::{
     config::Config,
     contracts::MailRequestedV1,
     ids::UserId,
-    testing::{TestDatabase, TestService, eventually},
+    testing::{MailServer, TestDatabase, TestService, eventually},
 };
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-};
-
-/// A mail as it arrived.
-#[derive(Clone, Debug)]
-pub struct Mail {
-    pub to: String,
-    pub id: String,
-    pub subject: String,
-    pub body: String,
-}
-
-impl Mail {
-    fn parse(line: &str) -> Self {
-        let taken: Value = serde_json::from_str(line).unwrap();
-        let data = taken["data"].as_str().unwrap();
-        let (head, body) = data.split_once("\r\n\r\n").unwrap();
-        let head = head.replace("\r\n ", " ");
-        let header = |name: &str| {
-            let line = head.lines().find_map(|line| line.strip_prefix(name));
-            line.unwrap_or_default().trim().to_owned()
-        };
-        assert_eq!(taken["to"].as_array().unwrap().len(), 1);
-        assert_eq!(taken["from"], "noreply@example.com");
-        Self {
-            to: taken["to"][0].as_str().unwrap().to_owned(),
-            id: header("Message-ID:"),
-            subject: header("Subject:"),
-            body: decoded(&header("Content-Transfer-Encoding:"), body)
-                .replace("\r\n", "\n")
-                .replace('\u{a0}', " "),
-        }
-    }
-}
-
-fn decoded(encoding: &str, body: &str) -> String {
-    match encoding {
-        "base64" => {
-            let text: String = body.split_whitespace().collect();
-            String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap()
-        }
-        "quoted-printable" => {
-            let text = body.replace("=\r\n", "");
-            let mut bytes = Vec::new();
-            let mut rest = text.bytes();
-            while let Some(byte) = rest.next() {
-                if byte == b'=' {
-                    let hex = [rest.next().unwrap(), rest.next().unwrap()];
-                    let hex = std::str::from_utf8(&hex).unwrap();
-                    bytes.push(u8::from_str_radix(hex, 16).unwrap());
-                } else {
-                    bytes.push(byte);
-                }
-            }
-            String::from_utf8(bytes).unwrap()
-        }
-        _ => body.to_owned(),
-    }
-}
-
-/// A mail server.
-pub struct MailServer {
-    pub address: SocketAddr,
-    /// What it is started with.
-    mood: Option<&'static str>,
-    child: Option<Child>,
-    mails: Arc<Mutex<Vec<Mail>>>,
-}
-
-impl MailServer {
-    pub async fn start() -> Self {
-        Self::start_in(None).await
-    }
-
-    /// One that takes nobody's password.
-    pub async fn start_with_passwords() -> Self {
-        Self::start_in(Some("auth")).await
-    }
-
-    async fn start_in(mood: Option<&'static str>) -> Self {
-        let mut server = Self {
-            address: ([127, 0, 0, 1], 0).into(),
-            mood,
-            child: None,
-            mails: Arc::default(),
-        };
-        server.start_again().await;
-        server
-    }
-
-    /// Starts the process, at the address it had.
-    pub async fn start_again(&mut self) {
-        let tests = std::env::current_exe().unwrap();
-        let target = tests.parent().unwrap().parent().unwrap();
-        let mut child = Command::new(target.join("examples/smtp_server"))
-            .arg(self.address.to_string())
-            .args(self.mood)
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the example smtp_server is built with the tests");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next_line().await.unwrap().expect("it listens");
-        self.address = first.strip_prefix("listening ").unwrap().parse().unwrap();
-        let mails = Arc::clone(&self.mails);
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                mails.lock().unwrap().push(Mail::parse(&line));
-            }
-        });
-        self.child = Some(child);
-    }
-
-    /// The same server in another mood, or in none.
-    pub async fn changes_to(&mut self, mood: Option<&'static str>) {
-        self.kill().await;
-        self.mood = mood;
-        self.start_again().await;
-    }
-
-    pub async fn kill(&mut self) {
-        self.child.take().unwrap().kill().await.unwrap();
-    }
-
-    /// Everything that has arrived.
-    pub fn mails(&self) -> Vec<Mail> {
-        self.mails.lock().unwrap().clone()
-    }
-
-    /// Waits until `count` mails have arrived, and no more.
-    pub async fn take(&self, count: usize) -> Vec<Mail> {
-        let mails = eventually(&format!("{count} mails have arrived"), || {
-            let mails = self.mails();
-            std::future::ready((mails.len() >= count).then_some(mails))
-        })
-        .await;
-        assert_eq!(mails.len(), count, "{mails:#?}");
-        mails
-    }
-}
 
 /// What auth knows, and whether it answers.
 #[derive(Default)]

@@ -32,6 +32,8 @@ const SQLITE_READERS: u32 = 4;
 const STATEMENTS: usize = 512;
 /// For how long after its last use a connection is taken to be alive.
 const TRUSTED: Duration = Duration::from_secs(1);
+/// How long a connection waits for another process that writes to the same file.
+pub(super) const BUSY: Duration = Duration::from_secs(10);
 /// How long the first connection may take, and the tidying up of one that is given back.
 const REACH: Duration = Duration::from_secs(5);
 
@@ -315,7 +317,9 @@ fn sqlite(url: &str, connections: u32, files: Files) -> ConnectOptions {
                 .foreign_keys(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(Duration::from_secs(10))
+                .busy_timeout(BUSY)
+                // What is erased is to be gone, and not only unlinked.
+                .pragma("secure_delete", "ON")
         })
         .map_sqlx_sqlite_pool_opts(|options| {
             options.after_release(|connection, _| {

@@ -1,6 +1,6 @@
 //! Start, run and stop.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs::File, net::SocketAddr, sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret as _;
 use tokio::{net::TcpListener, sync::mpsc};
@@ -11,6 +11,7 @@ use super::{
     background::{Background, after, declare, hear_others, hear_own, repeat},
     documents::Documents,
     health,
+    hold::hold_data,
     metrics::{self, SampleMetrics},
     serve::{HEAD, serve},
 };
@@ -20,7 +21,7 @@ use crate::{
     clock::Clock,
     config::Config,
     contracts::{Envelope, QUEUES, ServiceName, WAKE_UPS},
-    db::{ConnectError, Db},
+    db::{ConnectError, Db, TidyFile},
     http,
     inbox::{ForgetInbox, Handlers, Receiver, RetryInbox},
     operation,
@@ -80,6 +81,14 @@ pub enum StartError {
     /// The HTTP client could not be made.
     #[error("the HTTP client can't be made")]
     Client(#[from] reqwest::Error),
+    /// Another platform runs on the same files.
+    #[error(
+        "the data folder {folder} is in use by another `kopeck run`: stop that one, or use another folder (`--data`)"
+    )]
+    DataInUse {
+        /// Which.
+        folder: String,
+    },
     /// The data folder can't be made.
     #[error("the data folder {folder} can't be made")]
     Data {
@@ -103,6 +112,8 @@ pub struct Running {
     address: SocketAddr,
     background: Background,
     databases: Vec<Db>,
+    /// Its data folder, held.
+    folder: Option<File>,
 }
 
 impl Running {
@@ -123,6 +134,8 @@ impl Running {
     /// arrived is taken in; all in bounded time, under ten seconds.
     pub async fn stop(self) {
         self.background.stop(&self.databases).await;
+        // Others may come now.
+        drop(self.folder);
     }
 }
 
@@ -148,7 +161,9 @@ pub async fn start(
     {
         return Err(StartError::BrokerNeedsDatabase(definition.name));
     }
-    start_on(bus, config, definitions, clock).await
+    let folder = hold_data(&config, definitions)?;
+    let running = start_on(bus, config, definitions, clock).await?;
+    Ok(Running { folder, ..running })
 }
 
 /// The same on a bus that is there already.
@@ -275,6 +290,7 @@ pub async fn start_on(
         address,
         background,
         databases,
+        folder: None,
     })
 }
 
@@ -323,6 +339,10 @@ impl Part {
         )));
         self.jobs.push(Arc::new(ForgetInbox::new(self.db.clone())));
         self.jobs.push(Arc::new(SampleMetrics(self.db.clone())));
+        let tidy = TidyFile(self.db.clone());
+        if tidy.is_needed() {
+            self.jobs.push(Arc::new(tidy));
+        }
         for job in self.jobs {
             jobs.spawn(Some(service), "jobs", repeat(job, service, jobs.stop.clone()));
         }
