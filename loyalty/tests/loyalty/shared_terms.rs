@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::{Value, json};
-use shared::{contracts::RefusalCode, testing::eventually};
+use shared::{contracts::RefusalCode, ids::UserId, testing::eventually};
 use tokio::sync::Semaphore;
 
 use crate::{Loyalty, call, concurrency::two_copies, ten_percent_off};
@@ -191,5 +191,57 @@ async fn limits_are_added_quickly_though_very_many_uses_were_taken() {
     let conn = one.service.db.writer();
     conn.execute_unprepared(counted).await.unwrap();
     change(json!({"max_per_user": 3, "max_redemptions": uses})).await;
+    one.nothing_failed().await;
+}
+
+/// Holds of these users and failures of some of them, in small batches.
+async fn hold_and_fail(copy: &Loyalty, users: &[UserId]) {
+    let peers = &copy.service.peers;
+    for _ in 0..15 {
+        let holds: Vec<_> = users.iter().map(|user| copy.hold(*user, "CODE")).collect();
+        peers.deliver(&peers.seal_all(&holds)).await;
+        let failed: Vec<_> = holds[1..].iter().map(|hold| copy.failed(hold)).collect();
+        peers.deliver(&peers.seal_all(&failed)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_limit_for_each_user_stays_exact_while_two_copies_take_and_give_back_their_uses() {
+    let [one, two] = two_copies().await;
+    let campaign = one.campaign(&ten_percent_off(), "CODE", None).await;
+    let path = path_of(&campaign);
+    let users: Vec<_> = (0..4).map(|_| one.service.new_user()).collect();
+    let limit = async |most: Value| {
+        let change = json!({"max_per_user": most});
+        one.admin.patch(&path, &change).await.expect(200);
+    };
+    let changes = async {
+        for most in [json!(500), json!(null), json!(20), json!(null), json!(1_000)] {
+            limit(most).await;
+        }
+    };
+    tokio::join!(hold_and_fail(&one, &users), hold_and_fail(&two, &users), changes);
+    one.nothing_failed().await;
+    let right = async || {
+        let before = one.now() - chrono::Duration::days(1);
+        let found = loyalty::reconcile(one.service.db.reader(), before).await.unwrap();
+        assert_eq!(found, []);
+    };
+    right().await;
+    for user in users {
+        let sql = format!(
+            "SELECT count(*) AS n FROM redemptions \
+             WHERE user_id = '{user}' AND status IN ('held', 'confirmed')"
+        );
+        let taken: i64 = one.rows(&sql).await[0].try_get("", "n").unwrap();
+        limit(json!(null)).await;
+        limit(json!(taken + 2)).await;
+        for _ in 0..2 {
+            two.ask(&two.hold(user, "CODE")).await.held();
+        }
+        let refused = two.ask(&two.hold(user, "CODE")).await.refused();
+        assert_eq!(refused, [RefusalCode::UserLimitReached]);
+    }
+    right().await;
     one.nothing_failed().await;
 }
