@@ -144,7 +144,7 @@ async fn what_can_t_go_out_waits_until_the_server_is_back() {
 async fn what_is_refused_for_good_is_not_tried_again() {
     let mailing = Mailing::start(TestDatabase::Sqlite).await;
     for (email, error) in [
-        ("nobody@example.com", "the mail server answers 550"),
+        ("nobody@example.com", "the mail server answers 550 5.1.1"),
         ("spam@example.com", "the mail server answers 554 5.6.0"),
     ] {
         let (user, now) = (mailing.new_user(email), mailing.service.peers.now());
@@ -260,7 +260,7 @@ async fn what_is_refused_for_now_is_given_up_at_last() {
         .mail_of(user, "it was tried", |mail| mail["error"].is_string())
         .await;
     assert_eq!(first["status"], "waiting");
-    assert_eq!(first["error"], "the mail server answers 451");
+    assert_eq!(first["error"], "the mail server answers 451 4.2.1");
     let last = mailing
         .mail_of(user, "it is given up", |mail| {
             // Past any pause.
@@ -268,7 +268,7 @@ async fn what_is_refused_for_now_is_given_up_at_last() {
             mail["status"] == "failed"
         })
         .await;
-    assert_eq!(last["error"], "the mail server answers 451");
+    assert_eq!(last["error"], "the mail server answers 451 4.2.1");
     let tried = last["attempts"].as_i64().unwrap();
     assert!((30..=40).contains(&tried), "{last:#}");
     assert!(mailing.server.mails().is_empty());
