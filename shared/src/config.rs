@@ -3,8 +3,12 @@
 //! Every key has a default that suits one process on one machine. A key that does not exist is
 //! refused, so that a typing mistake does not silently leave a default in force.
 
+mod auth;
+mod billing;
 mod error;
+mod loyalty;
 mod network;
+mod notifications;
 mod url;
 mod value;
 
@@ -17,8 +21,13 @@ use iso_currency::Currency;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
+pub use auth::AuthConfig;
+pub use billing::{BillingConfig, SandboxMode};
 pub use error::ConfigError;
+use error::wrong;
+pub use loyalty::LoyaltyConfig;
 pub use network::Network;
+pub use notifications::{CLIENT_SECRET_FOR_TRYING, NotificationsConfig};
 pub(crate) use url::{is_plain_server_url, scheme_of};
 
 use crate::{bus, cache, contracts::ServiceName, db};
@@ -163,144 +172,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Accounts.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AuthConfig {
-    /// `postgres://…`; absent means a file in the data folder.
-    pub database_url: Option<SecretString>,
-    /// Where the other services reach auth: `http://auth:8080`. Absent means this process.
-    pub url: Option<String>,
-    /// The `iss` of tokens.
-    pub issuer: String,
-    /// For how long an access token is good, in seconds.
-    pub access_token_seconds: u32,
-    /// For how long a refresh token is good, in seconds: who does not come back within that logs in anew.
-    pub refresh_token_seconds: u32,
-    /// Failed logins to one account from one address within a quarter of an hour, after which that
-    /// address has to wait.
-    pub max_failed_logins: u32,
-    /// The same from one address to whatever accounts.
-    pub max_failed_logins_per_address: u32,
-    /// Registrations from one address within a quarter of an hour, whatever comes of them, after which
-    /// it has to wait.
-    pub max_registrations_per_address: u32,
-    /// Letters that are asked for from one address within a quarter of an hour, for whatever accounts,
-    /// after which it has to wait.
-    pub max_letters_per_address: u32,
-    /// Reverse proxies whose `X-Forwarded-For` is believed: addresses and networks (`10.0.0.0/8`),
-    /// in the environment separated by commas.
-    #[serde(deserialize_with = "value::networks")]
-    pub trusted_proxies: Vec<Network>,
-}
-
-impl Default for AuthConfig {
-    fn default() -> Self {
-        Self {
-            database_url: None,
-            url: None,
-            issuer: "kopeck".to_owned(),
-            access_token_seconds: 900,
-            refresh_token_seconds: 30 * 86_400,
-            max_failed_logins: 10,
-            max_failed_logins_per_address: 100,
-            max_registrations_per_address: 100,
-            max_letters_per_address: 30,
-            trusted_proxies: Vec::new(),
-        }
-    }
-}
-
-/// Promocodes.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LoyaltyConfig {
-    /// `postgres://…`; absent means a file in the data folder.
-    pub database_url: Option<SecretString>,
-}
-
-/// Wallets and purchases.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BillingConfig {
-    /// `postgres://…`; absent means a file in the data folder.
-    pub database_url: Option<SecretString>,
-    /// After how many seconds a purchase without an answer about its promocode fails.
-    pub purchase_deadline_seconds: u32,
-    /// Whether the `sandbox` payment provider, which approves at once, is on. Refused in production.
-    pub sandbox: Option<bool>,
-    /// When the `sandbox` decides.
-    pub sandbox_mode: SandboxMode,
-    /// With what the webhooks of the `sandbox` are signed; without it, it takes none.
-    pub sandbox_webhook_secret: Option<SecretString>,
-    /// How many minutes there are between two times that billing holds its own books.
-    pub reconcile_minutes: u32,
-    /// How many days before its end a user is told that a subscription ends. Of one that is no longer
-    /// than that they are not told, so it is less than any month.
-    pub ending_notice_days: u32,
-}
-
-impl Default for BillingConfig {
-    fn default() -> Self {
-        Self {
-            database_url: None,
-            purchase_deadline_seconds: 30,
-            sandbox: None,
-            sandbox_mode: SandboxMode::default(),
-            sandbox_webhook_secret: None,
-            reconcile_minutes: 60,
-            ending_notice_days: 3,
-        }
-    }
-}
-
-/// What can be guessed is no secret.
-const SHORTEST_SECRET: usize = 16;
-
-/// The shortest `notifications.client_secret`: whoever has it reads the secrets that reset passwords.
-const SHORTEST_CLIENT_SECRET: usize = 32;
-
-/// The `notifications.client_secret` that `docker compose` takes where none is set, which everybody
-/// knows.
-pub const CLIENT_SECRET_FOR_TRYING: &str = "trying-only-and-long-enough-to-be-one";
-
-/// When the `sandbox` payment provider decides about a top-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum SandboxMode {
-    /// At once.
-    #[default]
-    Immediate,
-    /// When a signed webhook says what it decides, as real providers do.
-    Asynchronous,
-}
-
-impl BillingConfig {
-    /// Whether the sandbox provider is on: as configured, else everywhere but in production.
-    #[must_use]
-    pub fn sandbox_is_on(&self, environment: Environment) -> bool {
-        self.sandbox.unwrap_or(environment == Environment::Development)
-    }
-}
-
-/// Letters.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct NotificationsConfig {
-    /// `postgres://…`; absent means a file in the data folder.
-    pub database_url: Option<SecretString>,
-    /// What notifications shows auth to learn addresses: the same for both. Where both are one process
-    /// it may be absent; then that process makes one up. Whoever has it can reset any password.
-    pub client_secret: Option<SecretString>,
-    /// Through which server letters are mailed: `smtps://USER:PASSWORD@HOST`, or
-    /// `smtp://USER:PASSWORD@HOST:587?tls=required` for STARTTLS. Absent means that nothing is mailed.
-    pub mail_url: Option<SecretString>,
-    /// From whom: `Cinema <noreply@example.com>`.
-    pub mail_from: Option<String>,
-    /// Where users reach what belongs to the links in mails: `https://example.com`.
-    pub public_url: Option<String>,
-}
-
 impl Config {
     /// Reads `file` (or [`DEFAULT_FILE`], if there is one) and the environment, which wins.
     ///
@@ -331,103 +202,14 @@ impl Config {
     /// # Errors
     /// The first that can't be used.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |key, why: &str| {
-            Err(ConfigError::Value {
-                key,
-                why: why.to_owned(),
-            })
-        };
         for (key, value) in self.texts() {
             if value.is_some_and(str::is_empty) {
                 return wrong(key, "it is empty; leave it out to have the default");
             }
         }
-        if self.environment == Environment::Production && self.billing.sandbox == Some(true) {
-            return wrong(
-                "billing.sandbox",
-                "the sandbox makes money out of nothing and is refused in production",
-            );
-        }
-        if !(1..=3_600).contains(&self.billing.purchase_deadline_seconds) {
-            return wrong("billing.purchase_deadline_seconds", "it must be from 1 to 3600");
-        }
-        let secret = self.billing.sandbox_webhook_secret.as_ref();
-        if secret.is_none() && self.billing.sandbox_mode == SandboxMode::Asynchronous {
-            return wrong(
-                "billing.sandbox_webhook_secret",
-                "the asynchronous sandbox decides by signed webhook and needs it",
-            );
-        }
-        if secret.is_some_and(|secret| secret.expose_secret().len() < SHORTEST_SECRET) {
-            return wrong(
-                "billing.sandbox_webhook_secret",
-                "it must have at least 16 characters",
-            );
-        }
-        if let Some(secret) = &self.notifications.client_secret {
-            let secret = secret.expose_secret();
-            if secret.len() < SHORTEST_CLIENT_SECRET {
-                return wrong(
-                    "notifications.client_secret",
-                    "it must have at least 32 characters, such as `openssl rand -hex 32` makes",
-                );
-            }
-            if self.environment == Environment::Production && secret == CLIENT_SECRET_FOR_TRYING {
-                return wrong(
-                    "notifications.client_secret",
-                    "it is the one for trying, which everybody knows, and is refused in production",
-                );
-            }
-        }
-        if !(1..=10_080).contains(&self.billing.reconcile_minutes) {
-            return wrong("billing.reconcile_minutes", "it must be from 1 to 10080");
-        }
-        if !(1..=27).contains(&self.billing.ending_notice_days) {
-            return wrong(
-                "billing.ending_notice_days",
-                "it must be from 1 to 27: nobody is told of what is no longer than that, as a month may be",
-            );
-        }
-        if !(10..=86_400).contains(&self.auth.access_token_seconds) {
-            return wrong("auth.access_token_seconds", "it must be from 10 to 86400");
-        }
-        if !(60..=31_536_000).contains(&self.auth.refresh_token_seconds) {
-            return wrong("auth.refresh_token_seconds", "it must be from 60 to 31536000");
-        }
-        if self.auth.max_failed_logins == 0 {
-            return wrong("auth.max_failed_logins", "it must be at least 1");
-        }
-        if self.auth.max_failed_logins_per_address == 0 {
-            return wrong("auth.max_failed_logins_per_address", "it must be at least 1");
-        }
-        if self.auth.max_registrations_per_address == 0 {
-            return wrong("auth.max_registrations_per_address", "it must be at least 1");
-        }
-        if self.auth.max_letters_per_address == 0 {
-            return wrong("auth.max_letters_per_address", "it must be at least 1");
-        }
-        if let Some(url) = &self.auth.url
-            && !(url.starts_with("http://") || url.starts_with("https://"))
-        {
-            return wrong("auth.url", "it must begin with http:// or https://");
-        }
-        if self.notifications.mail_url.is_some() {
-            if self.notifications.mail_from.is_none() {
-                return wrong("notifications.mail_from", "it must be set where mail is sent");
-            }
-            if self.notifications.public_url.is_none() {
-                return wrong("notifications.public_url", "it must be set where mail is sent");
-            }
-        }
-        if let Some(url) = &self.notifications.public_url
-            && !(url.starts_with("http://") || url.starts_with("https://"))
-        {
-            return wrong(
-                "notifications.public_url",
-                "it must begin with http:// or https://",
-            );
-        }
-        Ok(())
+        self.auth.check()?;
+        self.billing.check(self.environment)?;
+        self.notifications.check(self.environment)
     }
 
     /// What may be any text, but an empty one. An empty variable is mostly one that somebody

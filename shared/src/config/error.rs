@@ -17,6 +17,14 @@ pub enum ConfigError {
     },
 }
 
+/// `key` can't be used, and why.
+pub(super) fn wrong(key: &'static str, why: &str) -> Result<(), ConfigError> {
+    Err(ConfigError::Value {
+        key,
+        why: why.to_owned(),
+    })
+}
+
 impl From<config::ConfigError> for ConfigError {
     fn from(error: config::ConfigError) -> Self {
         Self::Unusable(describe(&error))

@@ -7,6 +7,14 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{Environment, LogFormat, Network, SandboxMode};
 
+/// What is to be said of an address that is none of the web.
+pub(super) const NOT_HTTP: &str = "it must begin with http:// or https://";
+
+/// Whether it is an address of the web.
+pub(super) fn is_http(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
+}
+
 impl TryFrom<String> for Environment {
     type Error = String;
 
