@@ -104,7 +104,8 @@ pub async fn run(
 
 /// Lets what follows in this transaction take so long.
 async fn allow(transaction: &impl ConnectionTrait, patience: Duration) -> Result<(), DbErr> {
-    let bound = format!("SET LOCAL statement_timeout = {}", patience.as_millis());
+    // For the server 0 is no bound at all.
+    let bound = format!("SET LOCAL statement_timeout = {}", patience.as_millis().max(1));
     transaction.execute_unprepared(&bound).await.map(drop)
 }
 

@@ -10,6 +10,9 @@ use shared::{
 
 use crate::app::tell_of_grants::{anybody_to_tell, tell_of_grants};
 
+/// Transactions of one run, which are over well before a job may take no longer.
+const AT_ONCE: usize = 20;
+
 /// The periodic job.
 pub(crate) struct TellOfGrants(pub Db);
 
@@ -25,7 +28,10 @@ impl Job for TellOfGrants {
 
     async fn run(&self) -> Result<(), JobError> {
         // Most of the time there is nobody, and looking costs no write transaction.
-        while anybody_to_tell(self.0.reader()).await? {
+        for _ in 0..AT_ONCE {
+            if !anybody_to_tell(self.0.reader()).await? {
+                break;
+            }
             let told = self
                 .0
                 .write(|tx| async move { tell_of_grants(&tx).await })

@@ -145,11 +145,13 @@ pub(crate) async fn find(
     let rows = Entity::find().filter(with_keys(keys.iter().copied()));
     let mut counters = read(rows.all(conn).await?)?;
     let not_made = not_made(keys.iter(), &counters, recounted);
-    let is_made = |key: &CounterKey| match key {
-        CounterKey::User(campaign, user) => !not_made.get(campaign).is_some_and(|users| users.contains(user)),
-        _ => true,
-    };
-    take_off(&mut counters, given_back.into_iter().filter(is_made))?;
+    // Nothing is taken off a count that is not there: it is made below, or whoever asks has not heard
+    // yet of terms under which it is.
+    let of_counts: Vec<_> = given_back
+        .into_iter()
+        .filter(|key| counters.contains_key(key))
+        .collect();
+    take_off(&mut counters, of_counts)?;
     for (campaign, users) in not_made {
         let taken = redemptions::taken_by(conn, campaign, &users).await?;
         counters.extend(

@@ -50,6 +50,23 @@ fn tariff_state(tariff_id: TariffId, version: i64, price: i64, status: TariffSta
     }
 }
 
+async fn a_dry_run_by_remembered_terms_needs_no_count_that_a_change_has_ended(loyalty: Loyalty) {
+    let terms = crate::with(ten_percent_off(), &json!({"max_per_user": 2}));
+    loyalty.campaign(&terms, "CODE", None).await;
+    let (user, tariff) = (loyalty.service.new_user(), loyalty.tariff(roubles(100)).await);
+    until_known(&loyalty, user, "CODE", tariff).await;
+    let hold = loyalty.hold(user, "CODE");
+    loyalty.ask(&hold).await.held();
+    loyalty.service.peers.say(&loyalty.failed(&hold)).await;
+    assert_eq!(loyalty.rows("SELECT 1 AS one FROM returned_uses").await.len(), 1);
+    // As a limit that another replica has taken away and added again leaves it.
+    let ended = loyalty
+        .rows("DELETE FROM counters WHERE scope = 'user' RETURNING 1 AS one")
+        .await;
+    assert_eq!(ended.len(), 1);
+    loyalty.validate(user, "CODE", tariff).await.expect(200);
+}
+
 async fn a_hold_reads_nothing_that_a_dry_run_remembers(loyalty: Loyalty) {
     loyalty.campaign(&ten_percent_off(), "CODE", None).await;
     let (user, tariff) = (loyalty.service.new_user(), loyalty.tariff(roubles(100)).await);
@@ -187,6 +204,7 @@ async fn whoever_changes_something_is_looked_up_in_the_database(loyalty: Loyalty
 }
 
 on_both_databases!(
+    a_dry_run_by_remembered_terms_needs_no_count_that_a_change_has_ended,
     a_hold_reads_nothing_that_a_dry_run_remembers,
     what_is_unknown_is_not_remembered,
     a_changed_tariff_is_priced_at_once,

@@ -127,7 +127,8 @@ async fn a_pause_is_quick_though_two_copies_hold_without_a_break() {
     };
     let (_, slowest) = tokio::join!(futures::future::join_all(streams), pauses);
     println!("slowest {slowest:?}, held {}", one.count("held").await);
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    // Far from the time after which a change gives up, on whatever machine.
+    assert!(slowest < Duration::from_secs(4), "{slowest:?}");
     one.nothing_failed().await;
 }
 
@@ -168,7 +169,7 @@ async fn limits_are_added_quickly_though_very_many_uses_were_taken() {
         one.admin.patch(&path, &change).await.expect(200);
         let took = began.elapsed();
         println!("{change}: {took:?}");
-        assert!(took < Duration::from_secs(1), "{change}: {took:?}");
+        assert!(took < Duration::from_secs(4), "{change}: {took:?}");
     };
     change(json!({"max_per_user": 2})).await;
     change(json!({"max_redemptions": uses + 3})).await;

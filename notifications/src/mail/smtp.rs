@@ -73,7 +73,9 @@ impl Smtp {
         let taken = tell(&mut connection, message, at).await;
         // After a no the server waits for the next mail, unless it has closed the door: which it has
         // shows when the connection is taken again.
-        self.pool.keep(connection);
+        if taken.as_ref().err().is_none_or(Refusal::leaves_the_talk_in_step) {
+            self.pool.keep(connection);
+        }
         taken
     }
 

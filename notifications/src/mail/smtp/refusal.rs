@@ -41,8 +41,8 @@ enum Why {
     Gone,
 }
 
-/// What servers say when they want to know who we are (RFC 4954, RFC 3207), wherever they say it.
-const WHO_WE_ARE: [u16; 5] = [454, 530, 534, 535, 538];
+/// What servers say when they want to know who we are (RFC 4954), wherever they say it.
+const WHO_WE_ARE: [u16; 4] = [530, 534, 535, 538];
 /// What they say of the order and the wording of commands, and no address is to blame for.
 const PROTOCOL: [u16; 4] = [500, 502, 503, 504];
 
@@ -78,6 +78,13 @@ impl Refusal {
         Self { at, why: Why::Lacks }
     }
 
+    /// Whether the next mail can be told over the same connection: what came was an answer, whole and
+    /// understood. After anything else part of one may still be on its way, and would be taken for the
+    /// answer to what is said next.
+    pub(super) const fn leaves_the_talk_in_step(&self) -> bool {
+        matches!(self.why, Why::Answer(..) | Why::Lacks)
+    }
+
     /// What is to become of the mail. Only a refusal for good of its recipient, or of itself, ends it.
     pub(super) fn meaning(&self) -> PostError {
         let said = self.to_string();
@@ -90,9 +97,10 @@ impl Refusal {
         // Some judge the sender only here (RFC 3463, 7 and 8 of the addresses).
         let is_sender = matches!(enhanced, Some((1, 7 | 8)));
         // Security and policy: it may be us whom they refuse (relaying, sender, reputation), or this
-        // recipient or text. So it is tried again, and given up after the usual time.
-        let is_policy = matches!(enhanced, Some((7, _)));
-        if code == 421 || WHO_WE_ARE.contains(&code) || is_sender {
+        // recipient or text, while all others are taken. So it is tried again, holds up nobody else,
+        // and is given up after the usual time.
+        let is_policy = matches!(enhanced, Some((7, _))) || WHO_WE_ARE.contains(&code);
+        if is_sender {
             PostError::Unavailable(said)
         } else if (500..600).contains(&code) && !PROTOCOL.contains(&code) && !is_policy {
             PostError::Permanent(said)
@@ -174,6 +182,9 @@ mod tests {
             (At::Recipient, "554 5.7.1 Relay access denied"),
             (At::Message, "550 5.7.26 Unauthenticated"),
             (At::Recipient, "503 Authenticate first"),
+            (At::Recipient, "454 4.7.1 Relay access denied"),
+            (At::Recipient, "530 Log in"),
+            (At::Message, "421 Bye"),
         ] {
             let meaning = answer(at, words);
             assert!(
@@ -198,14 +209,23 @@ mod tests {
                 assert!(matches!(meaning, PostError::Unavailable(_)), "{at:?}: {meaning}");
             }
         }
-        for words in [
-            "530 5.7.0 Log in",
-            "550 5.1.8 Sender unknown",
-            "553 5.1.7 Bad sender",
-            "421 Bye",
-        ] {
+        for words in ["550 5.1.8 Sender unknown", "553 5.1.7 Bad sender"] {
             let meaning = answer(At::Recipient, words);
             assert!(matches!(meaning, PostError::Unavailable(_)), "{words}: {meaning}");
+        }
+    }
+
+    #[test]
+    fn only_behind_a_whole_answer_the_next_mail_is_told_over_the_same_connection() {
+        let at = At::Recipient;
+        for (why, in_step) in [
+            (Why::Answer(550, None), true),
+            (Why::Lacks, true),
+            (Why::Gone, false),
+            (Why::TooSlow, false),
+            (Why::Tls, false),
+        ] {
+            assert_eq!(Refusal { at, why }.leaves_the_talk_in_step(), in_step);
         }
     }
 
