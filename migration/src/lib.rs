@@ -32,6 +32,7 @@ const LOCK: i64 = 0x6b6f_7065_636b;
 const TABLE_LOCK: &str = "4s";
 /// For how long it is tried again.
 const PATIENCE: Duration = Duration::from_secs(300);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Whether one migration was applied.
@@ -43,17 +44,18 @@ pub struct Applied {
     pub applied: bool,
 }
 
-/// Brings the database of `service` up to date. All or nothing, and safe to run in several
-/// processes at once, and beside replicas at work: where a table is in use for long it lets go of all
-/// others, so that nobody has to wait behind it, and tries again for some minutes. A database that
-/// lacks nothing is left alone, also if a newer program has migrated it further.
+/// Brings the database of `service` up to date: a new one in one transaction, another one migration by
+/// migration, so that a long one keeps nobody from what an earlier one has changed. Safe to run in
+/// several processes at once, and beside replicas at work: where a table is in use for long it lets go
+/// of all others, so that nobody has to wait behind it, and tries again for some minutes. A database
+/// that lacks nothing is left alone, also if a newer program has migrated it further.
 ///
 /// # Errors
 /// When the database refuses, or was migrated by another line of programs than this one; then it
-/// is as it was.
+/// is as the last migration left it that was done.
 pub async fn up(service: ServiceName, conn: &DatabaseConnection) -> Result<(), DbErr> {
     let deadline = Instant::now() + PATIENCE;
-    let mut pause = Duration::from_millis(250);
+    let mut pause = FIRST_PAUSE;
     loop {
         match up_once(service, conn).await {
             Err(error) if in_the_way(&error) && Instant::now() < deadline => {
@@ -61,7 +63,8 @@ pub async fn up(service: ServiceName, conn: &DatabaseConnection) -> Result<(), D
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            done => return done,
+            Ok(lacks_more) if lacks_more => pause = FIRST_PAUSE,
+            done => return done.map(drop),
         }
     }
 }
@@ -71,7 +74,8 @@ fn in_the_way(error: &DbErr) -> bool {
     db::lost_a_race(error) || db::is_locked_out(error)
 }
 
-async fn up_once(service: ServiceName, conn: &DatabaseConnection) -> Result<(), DbErr> {
+/// One step; whether there is another one.
+async fn up_once(service: ServiceName, conn: &DatabaseConnection) -> Result<bool, DbErr> {
     let sqlite = conn.get_database_backend() == DbBackend::Sqlite;
     let options = TransactionOptions {
         sqlite_transaction_mode: sqlite.then_some(SqliteTransactionMode::Immediate),
@@ -89,22 +93,27 @@ async fn up_once(service: ServiceName, conn: &DatabaseConnection) -> Result<(), 
             .await?;
     }
     // Looked at under the lock: another replica may have just done it.
-    if status(service, &transaction)
-        .await?
-        .iter()
-        .any(|migration| !migration.applied)
-    {
-        apply(service, &transaction).await?;
+    let status = status(service, &transaction).await?;
+    let pending = status.iter().filter(|migration| !migration.applied).count();
+    // Nobody works on a new database yet.
+    let steps = if pending == status.len() { None } else { Some(1) };
+    if pending > 0 {
+        apply(service, &transaction, steps).await?;
     }
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(pending > 1 && steps.is_some())
 }
 
-async fn apply(service: ServiceName, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+async fn apply(
+    service: ServiceName,
+    transaction: &DatabaseTransaction,
+    steps: Option<u32>,
+) -> Result<(), DbErr> {
     match service {
-        ServiceName::Auth => auth::Migrator::up(transaction, None).await,
-        ServiceName::Loyalty => loyalty::Migrator::up(transaction, None).await,
-        ServiceName::Billing => billing::Migrator::up(transaction, None).await,
-        ServiceName::Notifications => notifications::Migrator::up(transaction, None).await,
+        ServiceName::Auth => auth::Migrator::up(transaction, steps).await,
+        ServiceName::Loyalty => loyalty::Migrator::up(transaction, steps).await,
+        ServiceName::Billing => billing::Migrator::up(transaction, steps).await,
+        ServiceName::Notifications => notifications::Migrator::up(transaction, steps).await,
     }
 }
 

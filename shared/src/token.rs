@@ -7,7 +7,13 @@ mod service;
 mod verifier;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{
+        IntoDeserializer as _,
+        value::{Error as ValueError, StrDeserializer},
+    },
+};
 
 pub use ring_provider::install as install_crypto;
 pub use service::{ServiceTokenError, ServiceTokens};
@@ -44,8 +50,20 @@ pub struct Claims {
     pub jti: uuid::Uuid,
     /// The roles its owner had when it was issued; for people, not for decisions.
     pub roles: Vec<String>,
-    /// What it allows.
+    /// What it allows. What this program does not know yet allows nothing here.
+    #[serde(deserialize_with = "known_permissions")]
     pub permissions: Vec<Permission>,
+}
+
+/// Without those that a newer program has added: its tokens are to be good for all else here, too, while
+/// both are at work.
+fn known_permissions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Permission>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let known = |name: &String| {
+        let name: StrDeserializer<'_, ValueError> = name.as_str().into_deserializer();
+        Permission::deserialize(name).ok()
+    };
+    Ok(names.iter().filter_map(known).collect())
 }
 
 /// One public key of the set that auth publishes (RFC 7517).
@@ -83,4 +101,29 @@ pub fn sign(claims: &Claims, kid: &str, pkcs8: &[u8]) -> Result<String, jsonwebt
     header.typ = Some(TOKEN_TYPE.to_owned());
     header.kid = Some(kid.to_owned());
     jsonwebtoken::encode(&header, claims, &EncodingKey::from_ed_der(pkcs8))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_permission_that_is_not_known_yet_allows_nothing_and_spoils_nothing() {
+        let id = "01920000-0000-7000-8000-000000000000";
+        let claims = |permissions: serde_json::Value| {
+            let claims = json!({
+                "iss": "kopeck", "aud": AUDIENCE, "sub": id, "sid": id, "iat": 0, "nbf": 0, "exp": 1,
+                "jti": id, "roles": [], "permissions": permissions,
+            });
+            serde_json::from_value::<Claims>(claims).map(|claims| claims.permissions)
+        };
+        let known = Permission::ALL[0];
+        let read = claims(json!([known, "what.comes.later"])).unwrap();
+        assert_eq!(read, [known]);
+        for wrong in [json!(null), json!("a"), json!([1])] {
+            assert!(claims(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
 }

@@ -85,23 +85,20 @@ pub async fn forgot_password(
     if let Some(throttled) = throttle::check(db.reader(), Counted::Letter, client, limits, db.now()).await? {
         return Err(RequestMailError::Throttled(throttled));
     }
-    db.write(|tx| async move {
+    // That it was one too many is kept, too, and told when it is.
+    let counted = db.write(|tx| async move {
         // Before anything is counted: who resets the password locks in that order too.
         let user = lock_owner(&tx, email).await?;
-        count(
-            &tx,
-            MailPurpose::ResetPassword,
-            &account_hash(email),
-            limits,
-            client,
-        )
-        .await?;
-        if let Some(user) = user {
+        let account = account_hash(email);
+        let throttled = count(&tx, MailPurpose::ResetPassword, &account, limits, client).await?;
+        if let (None, Some(user)) = (throttled, user) {
             request_mail(&tx, &user, MailPurpose::ResetPassword).await?;
         }
-        Ok(())
-    })
-    .await
+        Ok::<_, RequestMailError>(throttled)
+    });
+    counted
+        .await?
+        .map_or(Ok(()), |throttled| Err(RequestMailError::Throttled(throttled)))
 }
 
 /// Sends a user another letter with which they can confirm their address.
@@ -109,11 +106,23 @@ pub async fn forgot_password(
 /// # Errors
 /// See [`RequestMailError`].
 pub async fn resend_confirmation(
-    tx: &Tx,
+    db: &Db,
     limits: Limits,
     user: UserId,
     client: &Client,
 ) -> Result<(), RequestMailError> {
+    let counted = db.write(|tx| async move { confirm_again(&tx, limits, user, client).await });
+    counted
+        .await?
+        .map_or(Ok(()), |throttled| Err(RequestMailError::Throttled(throttled)))
+}
+
+async fn confirm_again(
+    tx: &Tx,
+    limits: Limits,
+    user: UserId,
+    client: &Client,
+) -> Result<Option<Throttled>, RequestMailError> {
     let user = store::user::lock(tx.conn(), &[user])
         .await?
         .remove(&user)
@@ -126,8 +135,11 @@ pub async fn resend_confirmation(
         return Err(RequestMailError::Confirmed);
     }
     let account = account_hash(user.email.normal());
-    count(tx, MailPurpose::ConfirmEmail, &account, limits, client).await?;
-    Ok(request_mail(tx, &user, MailPurpose::ConfirmEmail).await?)
+    let throttled = count(tx, MailPurpose::ConfirmEmail, &account, limits, client).await?;
+    if throttled.is_none() {
+        request_mail(tx, &user, MailPurpose::ConfirmEmail).await?;
+    }
+    Ok(throttled)
 }
 
 /// Locks whoever has this address.
@@ -146,18 +158,16 @@ async fn lock_owner(tx: &Tx, email: &str) -> Result<Option<User>, DbErr> {
         .filter(|user| user.email.normal() == email.normal()))
 }
 
-/// Counts a letter from one address and to one account.
+/// Counts a letter from one address and to one account; says if it is one too many, which counts all
+/// the same.
 async fn count(
     tx: &Tx,
     purpose: MailPurpose,
     account: &str,
     limits: Limits,
     client: &Client,
-) -> Result<(), RequestMailError> {
+) -> Result<Option<Throttled>, DbErr> {
     let of_address = throttle::count(tx, Counted::Letter, client, limits).await?;
     let of_account = throttle::count_letter(tx, purpose, account).await?;
-    match of_address.max(of_account) {
-        None => Ok(()),
-        Some(throttled) => Err(RequestMailError::Throttled(throttled)),
-    }
+    Ok(of_address.max(of_account))
 }

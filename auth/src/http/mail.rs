@@ -121,11 +121,7 @@ pub(super) async fn resend_confirmation(
     caller: Caller,
     FromClient(client): FromClient,
 ) -> Result<StatusCode, Problem> {
-    let (limits, user, client) = (state.limits, caller.user_id, &client);
-    state
-        .db
-        .write(|tx| async move { app::resend_confirmation(&tx, limits, user, client).await })
-        .await?;
+    app::resend_confirmation(&state.db, state.limits, caller.user_id, &client).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

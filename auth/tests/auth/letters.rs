@@ -218,6 +218,30 @@ async fn an_address_that_asks_for_many_letters_has_to_wait() {
     }
 }
 
+#[tokio::test]
+async fn a_letter_too_many_to_one_account_counts_for_the_address_all_the_same() {
+    for database in DATABASES {
+        let service =
+            TestService::start_with(auth::definition(), database, Arc::new(SystemClock), |config| {
+                config.auth.max_letters_per_address = 6;
+            })
+            .await;
+        register(&service.api, "ann@example.com").await;
+        let ask = async |email: &str| forgot(&service.api, email).await;
+        for _ in 0..3 {
+            ask("ann@example.com").await.expect(202);
+        }
+        for _ in 0..3 {
+            ask("ann@example.com")
+                .await
+                .expect_problem(429, "too_many_attempts");
+        }
+        ask("nobody@example.com")
+            .await
+            .expect_problem(429, "too_many_attempts");
+    }
+}
+
 /// Who resets a password locks their account and then what was counted on it: whoever asks for a
 /// letter must not hold the counts and wait for the account.
 #[tokio::test]

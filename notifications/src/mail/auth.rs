@@ -60,7 +60,8 @@ impl Auth {
             is_about_one: error.is_decode(),
             why: error.without_url().to_string(),
         };
-        // One that auth takes no more (it has new keys, or forgot the session) is renewed once.
+        // One that auth takes no more (it has new keys, or forgot the session) is renewed once; and
+        // one that allows too little, since an auth that is older may have issued it.
         for is_last in [false, true] {
             let token = self.tokens.token().await.map_err(|error| ContactsError {
                 why: error.to_string(),
@@ -77,7 +78,7 @@ impl Auth {
             match response.status() {
                 StatusCode::OK => return response.json().await.map(Some).map_err(failed),
                 StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
-                StatusCode::UNAUTHORIZED if !is_last => self.tokens.forget().await,
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !is_last => self.tokens.forget().await,
                 other => {
                     return Err(ContactsError {
                         why: format!("it answers {other}"),

@@ -352,6 +352,11 @@ async fn whoever_auth_does_not_know_gets_nothing_and_new_keys_do_not_stop_the_ma
     mailing.auth.changes_its_keys();
     mailing.service.peers.say(&credited(known, 1, 1, now)).await;
     mailing.server.take(1).await;
+    // An upgraded auth asks for a permission that tokens of the older one lack.
+    mailing.auth.asks_for_more.store(true, Ordering::SeqCst);
+    mailing.auth.changes_its_keys();
+    mailing.service.peers.say(&credited(known, 2, 2, now)).await;
+    mailing.server.take(2).await;
     mailing.service.stop().await;
 }
 

@@ -34,6 +34,8 @@ pub struct AuthDouble {
     pub is_down: AtomicBool,
     /// Whether it never answers who asks for an address.
     pub hangs: AtomicBool,
+    /// Whether a token that it takes no more is only one that allows too little.
+    pub asks_for_more: AtomicBool,
     /// The token it takes at the moment.
     token: Mutex<String>,
 }
@@ -73,7 +75,11 @@ impl AuthDouble {
         }
         let wanted = format!("Bearer {}", self.token.lock().unwrap());
         if headers["authorization"] != wanted.as_str() {
-            return Err(StatusCode::UNAUTHORIZED);
+            return Err(if self.asks_for_more.load(Ordering::SeqCst) {
+                StatusCode::FORBIDDEN
+            } else {
+                StatusCode::UNAUTHORIZED
+            });
         }
         found.map(Json).ok_or(StatusCode::NOT_FOUND)
     }
