@@ -1,9 +1,12 @@
 //! What `docker compose` is given, as far as it can be checked where no engine runs.
 
+mod proxy;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    process::Command,
 };
 
 use serde_json::Value;
@@ -117,12 +120,115 @@ fn whatever_is_waited_for_is_there_and_can_say_that_it_is_well() {
     }
 }
 
+#[test]
+fn what_is_published_can_say_that_it_is_well() {
+    let compose = compose();
+    for (name, service) in services(&compose) {
+        if service["ports"].is_array() || service["restart"] == "unless-stopped" {
+            assert!(service["healthcheck"]["test"].is_array(), "{name}");
+        }
+    }
+}
+
+/// Two builds of one name at a time fail with some engines, and no registry has the image. Whatever is
+/// started alone has the one that builds among what it waits for.
+#[test]
+fn the_image_is_built_once_and_never_pulled() {
+    let compose = compose();
+    let services = services(&compose);
+    let building: Vec<_> = services
+        .iter()
+        .filter(|(_, service)| !service["build"].is_null())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(building, ["prepare"]);
+    let with_image = services
+        .iter()
+        .filter(|(_, service)| service["image"] == "kopeck");
+    let mut count = 0;
+    for (name, service) in with_image {
+        assert_eq!(service["pull_policy"], "never", "{name}");
+        assert!(awaited_by(services, name).contains("prepare"), "{name}");
+        count += 1;
+    }
+    assert_eq!(count, 1 + 2 * ServiceName::ALL.len());
+}
+
+/// `name`, and all that has to be there before it.
+fn awaited_by(services: &serde_json::Map<String, Value>, name: &str) -> BTreeSet<String> {
+    let mut awaited = BTreeSet::from([name.to_owned()]);
+    for other in services[name]["depends_on"]
+        .as_object()
+        .into_iter()
+        .flat_map(serde_json::Map::keys)
+    {
+        awaited.extend(awaited_by(services, other));
+    }
+    awaited
+}
+
+/// They are parts of URLs, and told to the servers as they are, which keep them for good.
+#[test]
+fn passwords_that_could_not_work_are_refused_before_a_server_keeps_them() {
+    let compose = compose();
+    let services = services(&compose);
+    for server in ["postgres", "rabbitmq", "redis"] {
+        let wanted = &services[server]["depends_on"]["prepare"]["condition"];
+        assert_eq!(wanted, "service_completed_successfully", "{server}");
+    }
+    let good = environment_of(&services["prepare"]);
+    let looked_at: BTreeSet<_> = good.iter().map(|(name, _)| name.as_str()).collect();
+    let example = text_of(".env.example");
+    let passwords: BTreeSet<_> = example
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, _)| name)
+        .filter(|name| name.ends_with("_PASSWORD"))
+        .collect();
+    assert_eq!(looked_at, passwords);
+
+    let look = |environment: &[(String, String)]| {
+        Command::new("sh")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/passwords.sh"))
+            .env_clear()
+            .envs(environment.iter().cloned())
+            .output()
+            .unwrap()
+    };
+    let output = look(&good);
+    assert!(output.status.success(), "{output:?}");
+    for password in passwords {
+        for (value, works) in [
+            ("Az09-._~", true),
+            ("", false),
+            ("a#b", false),
+            ("a/b", false),
+            ("a?b", false),
+            ("a%b", false),
+            ("a@b", false),
+            ("a:b", false),
+            ("a b", false),
+            ("a$b", false),
+            ("ключ", false),
+        ] {
+            let mut environment = good.clone();
+            environment.push((password.to_owned(), value.to_owned()));
+            let output = look(&environment);
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.success(), works, "{password} {value}: {complaint}");
+            assert_eq!(complaint.contains(password), !works, "{complaint}");
+            assert!(value.is_empty() || !complaint.contains(value), "{complaint}");
+        }
+    }
+}
+
 /// A key that does not exist is refused at the start, and so is what compose sets in vain.
 #[tokio::test]
 async fn the_program_knows_every_key_that_is_set() {
     let compose = compose();
     for (name, service) in services(&compose) {
-        if service["image"] != "kopeck" {
+        // What only looks at passwords is no program of ours.
+        if service["image"] != "kopeck" || service["entrypoint"].is_array() {
             continue;
         }
         // What reads the configuration and then fails for want of a platform.
