@@ -1,10 +1,26 @@
 //! The description of the API, and a page to browse it.
 
-use axum::{Json, Router, routing::get};
+use axum::{
+    Json, Router,
+    http::{HeaderValue, StatusCode, header},
+    middleware::map_response,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 
-use crate::{contracts::ServiceName, http::openapi};
+use crate::{
+    contracts::ServiceName,
+    http::{Problem, openapi},
+};
+
+/// What the page may load and ask: this platform. It sets styles of elements, and has pictures in its
+/// stylesheet.
+const FROM_HERE_ONLY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
 
 /// The descriptions of the services that run in this process.
 #[derive(Default)]
@@ -35,9 +51,22 @@ impl Documents {
         }
         let page = Config::new(shown)
             .try_it_out_enabled(true)
-            .persist_authorization(true);
-        router.merge(SwaggerUi::new("/docs").config(page))
+            .persist_authorization(true)
+            // Else somebody else's server is asked for a picture, and told where the platform is.
+            .validator_url("none");
+        let page = Router::from(SwaggerUi::new("/docs").config(page));
+        router.merge(page.layer(map_response(guard)))
     }
+}
+
+async fn guard(response: Response) -> Response {
+    let mut response = match response.status() {
+        StatusCode::NOT_FOUND => Problem::not_found("page").into_response(),
+        _ => response,
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, FROM_HERE_ONLY);
+    response
 }
 
 const fn path_of(service: ServiceName) -> &'static str {
@@ -51,4 +80,48 @@ const fn path_of(service: ServiceName) -> &'static str {
 
 fn serve(path: &str, document: OpenApi) -> Router {
     Router::new().route(path, get(|| async move { Json(document) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Api;
+
+    async fn served() -> Api {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Documents::default().routes();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Api::new(format!("http://{address}"))
+    }
+
+    #[tokio::test]
+    async fn the_page_asks_nobody_else() {
+        let api = served().await;
+        for path in ["/docs/", "/docs/swagger-ui.css", "/docs/swagger-initializer.js"] {
+            let answer = api.get(path).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path}");
+            let policy = answer.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+            let sources = policy
+                .split(';')
+                .flat_map(|directive| directive.split_whitespace().skip(1));
+            for source in sources {
+                let is_here = ["'none'", "'self'", "'unsafe-inline'", "data:"].contains(&source);
+                assert!(is_here, "{policy}");
+            }
+            let scripts = policy
+                .split("; ")
+                .find(|directive| directive.starts_with("script-src"));
+            assert_eq!(scripts, Some("script-src 'self'"));
+        }
+        let request = api.request(axum::http::Method::GET, "/docs/swagger-initializer.js");
+        let initializer = request.send().await.unwrap().text().await.unwrap();
+        assert!(initializer.contains(r#""validatorUrl": "none""#), "{initializer}");
+    }
+
+    #[tokio::test]
+    async fn what_the_page_has_not_is_a_problem() {
+        let answer = served().await.get("/docs/nothing.js").await;
+        answer.expect_problem(404, "not_found");
+    }
 }
