@@ -95,7 +95,15 @@ impl Postgres {
         self.daemon.kill();
     }
 
-    /// Starts the server after a kill, on the same port with the same data, and returns when it answers.
+    /// Stops the server politely: open transactions are rolled back.
+    ///
+    /// # Errors
+    /// It did not end.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        self.daemon.end("INT").await
+    }
+
+    /// Starts the server after a kill or a stop, on the same port with the same data, and returns when it answers.
     ///
     /// # Errors
     /// It did not come up.
@@ -104,12 +112,12 @@ impl Postgres {
         self.daemon.until_ready(|| self.probe()).await
     }
 
-    /// Stops the server politely (open transactions are rolled back) and starts it again.
+    /// Stops the server politely and starts it again.
     ///
     /// # Errors
     /// It did not come up.
     pub async fn restart(&self) -> anyhow::Result<()> {
-        self.daemon.end("INT").await?;
+        self.stop().await?;
         self.start_again().await
     }
 

@@ -12,6 +12,7 @@ mod database;
 mod hang_ups;
 mod late_holds;
 mod network;
+mod outage;
 mod poison;
 mod proxy;
 mod services;

@@ -261,7 +261,7 @@ fn permissions(call: &Call, operation: &Operation) -> Vec<Permission> {
     permissions
 }
 
-/// Outages are made by tests of their own.
+/// Outages are made by tests of their own: `platform::faults::outage` of every operation at once.
 fn is_an_outage(status: u16, code: &str) -> bool {
     status == 500 || (status, code) == (503, "unavailable")
 }

@@ -36,6 +36,11 @@ const HOT_USES: usize = 60;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
+/// Has the machine to itself until it is dropped.
+pub async fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().await
+}
+
 /// What the services reach through a proxy of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behind {
@@ -82,7 +87,7 @@ pub struct Arena {
 impl Arena {
     /// Everything is ready, and nobody buys yet.
     pub async fn start(behind: Behind) -> Self {
-        let turn = ONE_AT_A_TIME.lock().await;
+        let turn = turn().await;
         let servers = Servers::start(Needs::ALL).await.unwrap();
         let (mut postgres_url, mut amqp_url) = (
             servers.postgres().unwrap().url(),
