@@ -169,4 +169,35 @@ mod tests {
             "nobody listens"
         );
     }
+
+    /// As docs/architecture.md says.
+    #[tokio::test]
+    async fn what_is_no_request_yet_gets_a_bare_status() {
+        let served = served(SOON).await;
+        let long_target = |length: usize| format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(length - 1));
+        let many_headers = |count: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(count));
+        for (head, status) in [
+            (long_target(65_535), "414"),
+            (many_headers(101), "431"),
+            ("this is no HTTP\r\n\r\n".to_owned(), "400"),
+        ] {
+            let mut stream = TcpStream::connect(served.address).await.unwrap();
+            // It may be refused before it is there whole.
+            let _ = stream.write_all(head.as_bytes()).await;
+            let answer = all_from(&mut stream).await;
+            let (first, rest) = answer.split_once("\r\n").unwrap_or_default();
+            assert!(
+                first.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{status}: {answer}"
+            );
+            assert!(rest.ends_with("\r\n\r\n"), "{status} has a body: {answer}");
+        }
+        for (head, status) in [(long_target(65_534), "404"), (many_headers(100), "200")] {
+            let mut stream = TcpStream::connect(served.address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut start = [0; 12];
+            stream.read_exact(&mut start).await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&start), format!("HTTP/1.1 {status}"));
+        }
+    }
 }
