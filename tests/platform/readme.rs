@@ -23,14 +23,14 @@ fn block(file: &str, heading: &str) -> String {
     block.split_once("```").expect("its end").0.to_owned()
 }
 
-/// Has bash do what `script` says, with `platform` in the place of the one that it names.
+/// Has `sh`, whichever that is, do what `script` says, with `platform` in the place of the one that it names.
 async fn typed_in(platform: &Platform, script: &str) -> Output {
     let home = tempfile::tempdir().unwrap();
     let address = platform.api.base().trim_start_matches("http://");
     let settings = format!("connect-to = \"127.0.0.1:8080:{address}\"\nnoproxy = \"*\"\nfail-with-body\n");
     std::fs::write(home.path().join(".curlrc"), settings).unwrap();
-    let run = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", script])
+    let run = Command::new("sh")
+        .args(["-eu", "-c", script])
         .env("CURL_HOME", home.path())
         .current_dir(home.path())
         .stdin(Stdio::null())
