@@ -179,10 +179,17 @@ impl Db {
         let transaction = self.0.writer.begin_with_options(options).await?;
         self.0.counts.begin.record(asked_at.elapsed());
         let tx = Arc::new(Tx::new(transaction, self.0.service, self.0.clock.now()));
-        let value = work(Arc::clone(&tx)).await?;
-        let tx =
-            Arc::into_inner(tx).ok_or_else(|| DbErr::Custom("the transaction is still in use".to_owned()))?;
-        Ok((value, tx.commit().await?))
+        let outcome = work(Arc::clone(&tx)).await;
+        match (outcome, Arc::into_inner(tx)) {
+            (Ok(value), Some(tx)) => Ok((value, tx.commit().await?)),
+            (Ok(_), None) => Err(DbErr::Custom("the transaction is still in use".to_owned()).into()),
+            (Err(error), tx) => {
+                if let Some(tx) = tx {
+                    tx.rollback().await;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// What follows from a commit. Not in its time: it stands, however long this takes.

@@ -128,6 +128,15 @@ impl Tx {
             .clone_from(&incoming.traceparent);
     }
 
+    /// Gives up what was written, and with it every lock: whoever is told that it failed and asks again
+    /// must not meet this transaction. Dropped, it would end a moment later.
+    pub(super) async fn rollback(self) {
+        if let Err(error) = self.transaction.rollback().await {
+            // Its connection is lost, and the transaction with it.
+            tracing::debug!(service = %self.service, %error, "a transaction could not be rolled back");
+        }
+    }
+
     /// Writes what was emitted into the outbox, commits, and returns it with what is to be done
     /// now.
     pub(super) async fn commit(self) -> Result<Committed, DbErr> {

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use migration::{pending, up};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use shared::{
     clock::{Clock, SystemClock},
     contracts::{Locale, ServiceName, UserState, UserStatus},
@@ -79,6 +79,29 @@ async fn clients_that_hang_up_poison_no_connection_on_postgres() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_hang_up_poison_no_connection_on_sqlite() {
     hang_up_in_the_middle(sqlite().await).await;
+}
+
+/// Who is told "no" and asks again must not meet the locks of what was refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_failed_holds_no_lock_when_it_is_told() {
+    let test = postgres().await;
+    for round in 0..200 {
+        let is_free: Result<(), DbErr> = test
+            .db
+            .write(|tx| async move {
+                let ask = "SELECT pg_try_advisory_xact_lock(1) AS is_free".to_owned();
+                let ask = Statement::from_string(DbBackend::Postgres, ask);
+                let row = tx.conn().query_one_raw(ask).await?.unwrap();
+                let is_free: bool = row.try_get("", "is_free")?;
+                Err(DbErr::Custom(format!("is free: {is_free}")))
+            })
+            .await;
+        assert_eq!(
+            is_free.unwrap_err().to_string(),
+            "Custom Error: is free: true",
+            "in round {round}"
+        );
+    }
 }
 
 async fn set_locale(tx: &shared::db::Tx, user: UserId) -> Result<(), DbErr> {
