@@ -3,6 +3,7 @@
 pub mod account;
 pub mod adjustment;
 pub mod audit;
+pub mod buyer;
 pub mod idempotency;
 pub mod purchase;
 pub mod subscription;

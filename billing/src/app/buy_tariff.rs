@@ -12,7 +12,6 @@ use sea_orm::DbErr;
 use shared::{
     db::{self, Db, Tx},
     ids::{PurchaseId, TariffId, UserId},
-    users,
 };
 
 use super::{
@@ -173,21 +172,16 @@ async fn open<'a>(tx: &'a Tx, books: &'a Books, asked: &[BuyTariff]) -> Result<S
         .filter(|asked| asked.promocode.is_some())
         .map(|asked| asked.user_id)
         .collect();
-    let known = if with_promocode.is_empty() {
-        HashMap::new()
-    } else {
-        users::find_many(tx.conn(), with_promocode.iter().copied()).await?
-    };
     // What loyalty is told; it is read once more where it matters, over the locked wallet.
-    let purchased = store::purchase::who_has_purchased(tx.conn(), with_promocode).await?;
-    let status = |user: UserId| known.get(&user).map(|known| known.status);
+    let buyers = store::buyer::find_many(tx.conn(), with_promocode).await?;
+    let status = |user: UserId| buyers.known.get(&user).map(|known| known.status);
     let decided_now = asked
         .iter()
         .filter(|asked| asked.promocode.is_none() || !may_be_used(status(asked.user_id)))
         .map(|asked| asked.user_id)
         .collect();
     let mut settlement = Settlement::open(tx, books, &decided_now).await?;
-    settlement.also_know(known, purchased);
+    settlement.also_know(buyers);
     Ok(settlement)
 }
 

@@ -93,15 +93,11 @@ impl<'a> Settlement<'a> {
     /// Also knows these users, whose wallets are not locked, and which of them have bought before:
     /// for purchases that are not decided here. It was read before the locks, which are held no
     /// longer for it.
-    pub(super) fn also_know(
-        &mut self,
-        users: HashMap<UserId, users::entity::Model>,
-        purchased: HashSet<UserId>,
-    ) {
-        for (user, known) in users {
+    pub(super) fn also_know(&mut self, buyers: store::buyer::Buyers) {
+        for (user, known) in buyers.known {
             self.known.entry(user).or_insert(known);
         }
-        self.purchased.extend(purchased);
+        self.purchased.extend(buyers.purchased);
     }
 
     /// Also knows which of `users` have bought before, for holds that are for a first purchase only.

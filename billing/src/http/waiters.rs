@@ -30,6 +30,9 @@ pub type Look = Box<dyn Fn(Vec<PurchaseId>) -> Looking + Send + Sync>;
 /// What is found.
 pub type Looking = Pin<Box<dyn Future<Output = Result<Vec<PurchaseView>, DbErr>> + Send>>;
 
+/// What those who wait for one purchase have been told.
+type Told = watch::Sender<Option<PurchaseView>>;
+
 /// Who waits for which purchase, in this process.
 pub struct Waiters {
     look: Look,
@@ -39,7 +42,7 @@ pub struct Waiters {
 
 #[derive(Default)]
 struct State {
-    waiting: HashMap<PurchaseId, watch::Sender<Option<PurchaseView>>>,
+    waiting: HashMap<PurchaseId, Told>,
     /// Of which an outcome was said.
     woken: HashSet<PurchaseId>,
     /// Whether a task looks for those who wait.
@@ -83,10 +86,11 @@ impl Waiters {
         }
     }
 
-    /// Looks at once whether `purchase` has ended, if anybody waits for it.
+    /// Looks at once whether `purchase` has ended, if anybody waits for it who has not been told: where
+    /// it was settled here, [`tell`](Self::tell) comes first.
     pub fn wake(&self, purchase: PurchaseId) {
         let mut state = self.lock();
-        if state.waiting.contains_key(&purchase) {
+        if state.waiting.get(&purchase).is_some_and(is_open) {
             state.woken.insert(purchase);
             self.woken.notify_one();
         }
@@ -114,7 +118,8 @@ impl Waiters {
         }
     }
 
-    /// Those that were woken, or all; none if nobody waits, and then nobody looks any more.
+    /// Those that were woken, or all, without what was told meanwhile; none if nobody waits, and then
+    /// nobody looks any more.
     fn to_look_for(&self, all: bool) -> Option<Vec<PurchaseId>> {
         let mut state = self.lock();
         let woken = std::mem::take(&mut state.woken);
@@ -122,10 +127,11 @@ impl Waiters {
             state.is_looking = false;
             return None;
         }
+        let is_open = |purchase: &PurchaseId| state.waiting.get(purchase).is_some_and(is_open);
         Some(if all {
-            state.waiting.keys().copied().collect()
+            state.waiting.keys().copied().filter(is_open).collect()
         } else {
-            woken.into_iter().collect()
+            woken.into_iter().filter(is_open).collect()
         })
     }
 
@@ -142,6 +148,11 @@ impl Waiters {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether nobody who waits knows the outcome yet.
+fn is_open(told: &Told) -> bool {
+    told.borrow().is_none()
 }
 
 impl Waiting {
@@ -270,6 +281,25 @@ mod tests {
             (3..10).contains(&looks),
             "{looks} looks, not one for each who waits"
         );
+    }
+
+    /// The outcome is said when it is told already, before whoever waited has come to its turn.
+    #[tokio::test]
+    async fn nobody_looks_for_what_was_told() {
+        let looked_for: Arc<Mutex<Vec<PurchaseId>>> = Arc::default();
+        let seen = Arc::clone(&looked_for);
+        let look: Look = Box::new(move |ids| {
+            seen.lock().unwrap().extend(&ids);
+            Box::pin(std::future::ready(Ok(ids.into_iter().map(ended).collect())))
+        });
+        let waiters = Arc::new(Waiters::new(look));
+        let (told, other) = (purchase(), purchase());
+        let mut waiting = waiters.wait_for(told);
+        waiters.tell(vec![ended(told)]);
+        waiters.wake(told);
+        assert!(waiters.wait_for(other).outcome_within(LONG).await.is_some());
+        assert!(waiting.outcome_within(LONG).await.is_some());
+        assert_eq!(*looked_for.lock().unwrap(), [other]);
     }
 
     #[tokio::test]
