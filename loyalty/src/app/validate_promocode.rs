@@ -60,6 +60,8 @@ pub(crate) enum Validation {
 pub(crate) enum ValidatePromocodeError {
     #[error("there is no such tariff")]
     TariffNotFound,
+    #[error("the tariff is not sold any more")]
+    TariffNotSold,
     #[error(transparent)]
     CounterNotLoaded(#[from] CounterNotLoaded),
     #[error("the database refused")]
@@ -78,9 +80,10 @@ pub(crate) async fn validate_promocode(
         user,
         promocode,
     } = terms.find(conn, input).await?;
-    let tariff = tariff
-        .filter(|tariff| is_sold(tariff.status))
-        .ok_or(ValidatePromocodeError::TariffNotFound)?;
+    let tariff = tariff.ok_or(ValidatePromocodeError::TariffNotFound)?;
+    if !is_sold(tariff.status) {
+        return Err(ValidatePromocodeError::TariffNotSold);
+    }
     let found = promocode
         .as_ref()
         .map(|(promocode, campaign)| Found { promocode, campaign });

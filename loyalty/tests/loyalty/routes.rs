@@ -182,7 +182,7 @@ async fn grants(routes: &mut Routes<'_>, user: UserId, group: &str) {
 }
 
 /// What customers do, and what is kept of it.
-async fn customers(routes: &mut Routes<'_>, user: UserId, tariff: TariffId) {
+async fn customers(routes: &mut Routes<'_>, user: UserId, tariff: TariffId, archived: TariffId) {
     let dry_run = |code: &str, tariff: TariffId, of: UserId| {
         let body = json!({"promocode": code, "tariff_id": tariff, "user_id": of});
         Call::post("/promocodes/validate").by(user).body(body)
@@ -192,8 +192,10 @@ async fn customers(routes: &mut Routes<'_>, user: UserId, tariff: TariffId) {
     let of_another = dry_run("SUMMER", tariff, other);
     routes.refuse(of_another.clone(), 403, "forbidden").await;
     routes.succeed(of_another.privileged()).await;
-    let unsold = dry_run("SUMMER", TariffId(user.0), user);
-    routes.refuse(unsold, 404, "not_found").await;
+    let unknown = dry_run("SUMMER", TariffId(user.0), user);
+    routes.refuse(unknown, 404, "not_found").await;
+    let archived = dry_run("SUMMER", archived, user);
+    routes.refuse(archived, 409, "tariff_not_sold").await;
     let refused = dry_run("NOBODY", tariff, user);
     let refused = routes.refuse(refused, 422, "promocode_refused").await;
     assert_eq!(refused["reasons"][0]["code"], "unknown_promocode");
@@ -221,12 +223,14 @@ async fn every_route_keeps_to_its_description() {
     let user = loyalty.service.new_user();
     let tariff = loyalty.tariff(roubles(100)).await;
 
+    let archived_tariff = loyalty.archived_tariff().await;
+
     let group = groups(&mut routes, user).await;
     let campaign = campaigns(&mut routes, &whole_terms(user, &group, tariff)).await;
     promocodes(&mut routes, &campaign).await;
     archived(&mut routes).await;
     grants(&mut routes, user, &group).await;
-    customers(&mut routes, user, tariff).await;
+    customers(&mut routes, user, tariff, archived_tariff).await;
     end_groups(&mut routes, &group, user).await;
     routes.check_operation().await;
     routes.finish();
