@@ -8,6 +8,7 @@ use shared::{
     contracts::Reason,
     db::Db,
     ids::{RefusalId, TariffId, UserId},
+    users,
 };
 
 use super::{
@@ -136,10 +137,19 @@ pub(crate) async fn validate_promocode(
 }
 
 /// Keeps why a promocode was refused, so that an administrator can look it up; and counts it once
-/// it is kept, since until then the customer may be told of an error in its place.
+/// it is kept, since until then the customer may be told of an error in its place. Of what somebody
+/// typed who is deleted by now nothing is kept.
 pub(crate) async fn keep_refusal(db: &Db, refusal: &Refusal) -> Result<(), ValidatePromocodeError> {
-    db.write(|tx| async move { store::refusals::insert(tx.conn(), std::slice::from_ref(refusal)).await })
-        .await?;
+    db.write(|tx| async move {
+        if users::deleted_among(tx.conn(), [refusal.user_id])
+            .await?
+            .is_empty()
+        {
+            store::refusals::insert(tx.conn(), std::slice::from_ref(refusal)).await?;
+        }
+        Ok::<_, DbErr>(())
+    })
+    .await?;
     count_refusal(&refusal.reasons, AT);
     Ok(())
 }

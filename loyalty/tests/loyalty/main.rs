@@ -6,6 +6,7 @@ mod caching;
 mod campaigns;
 mod changes;
 mod concurrency;
+mod deleted_users;
 mod eligibility;
 mod exactness;
 mod grants;
