@@ -13,6 +13,7 @@ pub mod decide_top_up;
 pub mod fail_overdue_purchases;
 pub mod finish_top_ups;
 pub mod forfeit_wallets;
+pub mod forget_users;
 mod movements;
 pub mod open_wallets;
 pub mod read_purchase;

@@ -7,6 +7,7 @@ pub(crate) mod create_campaign;
 pub(crate) mod create_grant;
 pub(crate) mod create_promocode;
 pub(crate) mod delete_grant;
+pub(crate) mod forget_users;
 pub(crate) mod hold_promocodes;
 pub(crate) mod move_campaign;
 pub(crate) mod note_purchasers;

@@ -5,10 +5,13 @@ mod on_purchase_failed;
 mod on_purchase_paid;
 mod on_purchase_refunded;
 mod on_tariff_changed;
+mod on_user_deleted;
 
 use iso_currency::Currency;
 use shared::{
-    contracts::{HoldPromocodeV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1, TariffChangedV1},
+    contracts::{
+        HoldPromocodeV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1, TariffChangedV1, UserDeletedV1,
+    },
     inbox::Handlers,
     sessions::{self, EndedSessions},
     users,
@@ -19,6 +22,7 @@ use on_purchase_failed::OnPurchaseFailed;
 use on_purchase_paid::OnPurchasePaid;
 use on_purchase_refunded::OnPurchaseRefunded;
 use on_tariff_changed::OnTariffChanged;
+use on_user_deleted::OnUserDeleted;
 
 use crate::app::cached_terms::CachedTerms;
 
@@ -35,6 +39,8 @@ pub(crate) fn handlers(currency: Currency, terms: &CachedTerms, ended: &EndedSes
         .on::<PurchaseFailedV1>(OnPurchaseFailed)
         .on::<PurchaseRefundedV1>(OnPurchaseRefunded)
         .on::<HoldPromocodeV1>(OnHoldPromocode { currency })
+        // Last, since whoever writes down something of a user has locked campaigns and counts before.
+        .on::<UserDeletedV1>(OnUserDeleted)
 }
 
 #[cfg(test)]

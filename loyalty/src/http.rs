@@ -92,6 +92,10 @@ fn promocode_exists() -> Problem {
     .detail("Codes are compared without case and surrounding space, on the whole platform.")
 }
 
+fn user_deleted() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "user_deleted", "The account is deleted")
+}
+
 fn other_version(version: i64) -> Problem {
     Problem::new(
         StatusCode::CONFLICT,

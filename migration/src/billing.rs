@@ -5,6 +5,7 @@ mod m20261121_000011_purchases;
 mod m20261121_000030_refunds;
 mod m20261121_000031_subscriptions;
 mod m20261121_000032_adjustments;
+mod m20261127_000043_forgotten_users;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000030_refunds::Refunds),
             Box::new(m20261121_000031_subscriptions::Subscriptions),
             Box::new(m20261121_000032_adjustments::Adjustments),
+            Box::new(m20261127_000043_forgotten_users::ForgottenUsers),
         ]
     }
 }

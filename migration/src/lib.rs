@@ -9,6 +9,7 @@ pub mod loyalty;
 mod messaging;
 pub mod notifications;
 mod operation;
+mod typed;
 mod users;
 
 use std::{collections::HashSet, time::Duration};

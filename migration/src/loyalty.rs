@@ -5,6 +5,7 @@ mod m20261121_000022_eligibility;
 mod m20261127_000040_recounts;
 mod m20261127_000041_told_grants;
 mod m20261127_000042_codes_of_refusals;
+mod m20261127_000043_forgotten_users;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000040_recounts::Recounts),
             Box::new(m20261127_000041_told_grants::ToldGrants),
             Box::new(m20261127_000042_codes_of_refusals::CodesOfRefusals),
+            Box::new(m20261127_000043_forgotten_users::ForgottenUsers),
         ]
     }
 }

@@ -2,6 +2,7 @@
 
 mod m20261121_000003_letters;
 mod m20261121_000021_mails;
+mod m20261127_000043_typed;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_letters::Letters),
             Box::new(Operation),
             Box::new(m20261121_000021_mails::Mails),
+            Box::new(m20261127_000043_typed::Typed),
         ]
     }
 }

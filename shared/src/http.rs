@@ -8,6 +8,7 @@ mod idempotency;
 mod middleware;
 pub mod openapi;
 mod pagination;
+mod parameters;
 mod problem;
 
 pub use caller::{Caller, Guard, RecentCaller, UserStatuses};
@@ -17,5 +18,6 @@ pub use field::{Object, instant, present};
 pub use idempotency::Idempotency;
 pub use middleware::finish;
 pub use pagination::{Cursor, Page, PageQuery, in_range};
+pub use parameters::refuse_unknown_parameters;
 pub use problem::{FieldError, Problem};
 pub use utoipa_axum::{router::OpenApiRouter, routes};

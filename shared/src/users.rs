@@ -1,11 +1,11 @@
 //! What a service other than auth knows of users: a replica, filled by auth's events.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement,
     sea_query::{Expr, ExprTrait as _, OnConflict},
 };
 
@@ -84,6 +84,67 @@ pub async fn find_many(
 ) -> Result<HashMap<UserId, Model>, DbErr> {
     let rows = Entity::find().filter(Column::Id.is_in(users)).all(conn).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// What [`deleted_among`] does to the user `id` on PostgreSQL, for statements that lock more than that;
+/// whoever makes one reads the status after it.
+pub const SHARED_LOCK: &str = "pg_advisory_xact_lock_shared(hashtextextended('user ' || id::text, 0))";
+const LOCK: &str = "pg_advisory_xact_lock(hashtextextended('user ' || id::text, 0))";
+
+/// Those of `users` who are known to be deleted. Until the end of the transaction nobody else of them
+/// is forgotten: whoever writes down something that goes with an account asks first, and either finds
+/// its owner deleted, or is over before [`deleted_to_forget`] looks for it. Users of whom nothing is
+/// known yet, who have no row that could be locked, are no exception.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn deleted_among(
+    conn: &impl ConnectionTrait,
+    users: impl IntoIterator<Item = UserId>,
+) -> Result<BTreeSet<UserId>, DbErr> {
+    lock(conn, SHARED_LOCK, users.into_iter().collect()).await
+}
+
+/// The same for who erases what is known of them, and goes on only when nobody writes more of it down.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn deleted_to_forget(
+    conn: &impl ConnectionTrait,
+    users: impl IntoIterator<Item = UserId>,
+) -> Result<BTreeSet<UserId>, DbErr> {
+    lock(conn, LOCK, users.into_iter().collect()).await
+}
+
+/// Those of `users` who are deleted, as it is known once all of them are locked.
+async fn lock(
+    conn: &impl ConnectionTrait,
+    lock: &str,
+    users: BTreeSet<UserId>,
+) -> Result<BTreeSet<UserId>, DbErr> {
+    if users.is_empty() {
+        return Ok(users);
+    }
+    let backend = conn.get_database_backend();
+    // On SQLite one writes at a time.
+    if backend == DbBackend::Postgres {
+        let places: Vec<_> = (1..=users.len()).map(|place| format!("(${place})")).collect();
+        // In a statement of its own, so that the next one sees what was committed until then; in
+        // sorted order, so that those who lock the same wait in one direction only.
+        let sql = format!("SELECT {lock} FROM (VALUES {}) AS asked (id)", places.join(", "));
+        let values = users.iter().map(|user| (*user).into());
+        conn.execute_raw(Statement::from_sql_and_values(backend, sql, values))
+            .await?;
+    }
+    let deleted: Vec<UserId> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::Id.is_in(users))
+        .filter(Column::Status.eq(UserStatus::Deleted))
+        .into_tuple()
+        .all(conn)
+        .await?;
+    Ok(deleted.into_iter().collect())
 }
 
 /// Takes over the newest state of each user; an older one changes nothing, however late it comes.

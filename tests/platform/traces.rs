@@ -19,20 +19,31 @@ use crate::{broker::Broker, platform::Platform};
 /// Places, each with what is there.
 pub type Found = BTreeMap<String, BTreeSet<&'static str>>;
 
-/// What is searched for: what it is, and how it may be spelt, in lower case.
+/// What is searched for.
 #[derive(Default)]
-pub struct Traces(Vec<(&'static str, Vec<String>)>);
+pub struct Traces {
+    /// What it is, and how it may be spelt, in lower case.
+    sought: Vec<(&'static str, Vec<String>)>,
+    /// What messages carry, so that whoever keeps all of them has it.
+    said: BTreeSet<&'static str>,
+}
 
 impl Traces {
     pub fn add(&mut self, what: &'static str, text: &str) {
         assert!(text.len() >= 8, "{what} is found by chance: {text:?}");
-        self.0.push((what, spellings(text)));
+        self.sought.push((what, spellings(text)));
+    }
+
+    /// The same of what messages carry.
+    pub fn add_said(&mut self, what: &'static str, text: &str) {
+        self.add(what, text);
+        self.said.insert(what);
     }
 
     fn within(&self, bytes: &[u8]) -> BTreeSet<&'static str> {
         let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
         let is_there = |spellings: &[String]| spellings.iter().any(|spelling| text.contains(spelling));
-        let found = self.0.iter().filter(|(_, spellings)| is_there(spellings));
+        let found = self.sought.iter().filter(|(_, spellings)| is_there(spellings));
         found.map(|(what, _)| *what).collect()
     }
 
@@ -64,7 +75,10 @@ impl Traces {
         }
         let mut found = Found::new();
         for (place, bytes) in places {
-            let here = self.within(&bytes);
+            let mut here = self.within(&bytes);
+            if place == "queue spy" {
+                here.retain(|what| !self.said.contains(what));
+            }
             if !here.is_empty() {
                 found.entry(place).or_default().extend(here);
             }

@@ -152,7 +152,8 @@ pub async fn buy_tariffs(tx: &Tx, books: &Books, asked: &[BuyTariff]) -> Result<
             Ok(Claim::Repeat(first)) => Ok(repeated(tx, first).await?),
             Ok(Claim::First) => {
                 let begins = begin(tx, &mut settlement, &tariffs, asked, PurchaseId(operation.1.id))?;
-                if begins.is_ok() {
+                // What is kept of who is deleted has no key.
+                if begins.is_ok() && !settlement.is_deleted(asked.user_id) {
                     begun.push(*operation);
                 }
                 begins

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use sea_orm::DbErr;
 use shared::{
     clock::Instant,
-    contracts::HoldPromocodeV1,
+    contracts::{HoldPromocodeV1, UserStatus},
     db::Tx,
     ids::{SubscriptionId, TariffId, UserId},
     money::Amount,
@@ -135,6 +135,7 @@ impl<'a> Settlement<'a> {
     /// Takes in a purchase that has just come into being, and gives what will be seen of it.
     pub(super) fn begin(&mut self, started: Started) -> Result<PurchaseView, DbErr> {
         let Started { purchase, effects } = started;
+        let purchase = self.as_kept(purchase);
         self.carry_out(&purchase, &effects)?;
         self.move_wallet(&purchase)?;
         self.new.push(purchase.clone());
@@ -151,7 +152,7 @@ impl<'a> Settlement<'a> {
             self.carry_out(&purchase, &step.effects)?;
             return Ok(purchase);
         };
-        let purchase = purchase.after(change);
+        let purchase = self.as_kept(purchase.after(change));
         self.carry_out(&purchase, &step.effects)?;
         self.move_wallet(&purchase)?;
         self.settled.push(Settled {
@@ -159,6 +160,20 @@ impl<'a> Settlement<'a> {
             purchase: purchase.clone(),
         });
         Ok(purchase)
+    }
+
+    /// Without what its buyer typed, if they are deleted by now.
+    fn as_kept(&self, mut purchase: Purchase) -> Purchase {
+        if self.is_deleted(purchase.user_id) {
+            purchase.forget_what_was_typed();
+        }
+        purchase
+    }
+
+    /// Whether `user` is known to be.
+    pub(super) fn is_deleted(&self, user: UserId) -> bool {
+        let known = self.known.get(&user);
+        known.is_some_and(|known| known.status == UserStatus::Deleted)
     }
 
     /// The purchases that have ended here, as they stand now.

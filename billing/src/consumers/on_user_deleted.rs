@@ -7,15 +7,17 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use crate::app::{books::Books, forfeit_wallets::forfeit_wallets};
+use crate::app::{books::Books, forfeit_wallets::forfeit_wallets, forget_users::forget_users};
 
-/// Empties wallets.
+/// Forgets what they typed, and empties wallets.
 pub(super) struct OnUserDeleted(pub Books);
 
 #[async_trait]
 impl Handle<UserDeletedV1> for OnUserDeleted {
     async fn handle(&self, tx: &Tx, messages: &[UserDeletedV1]) -> Result<(), HandleError> {
         let users = messages.iter().map(|message| message.0.user_id);
+        // Purchases are locked before wallets, as everywhere.
+        forget_users(tx, users.clone()).await?;
         Ok(forfeit_wallets(tx, &self.0, users).await?)
     }
 }

@@ -106,7 +106,7 @@ pub struct Purchase {
     pub discount: Amount,
     /// How long what is bought runs.
     pub period: Period,
-    /// The promocode as the customer typed it.
+    /// The promocode as the customer typed it; empty if it failed and they are deleted.
     pub promocode: Option<String>,
     /// How far it has come.
     pub state: PurchaseState,
@@ -137,6 +137,15 @@ impl Purchase {
         match &self.refund {
             Some(refund) => Some((refund.balance_after, refund.refunded_at)),
             None => Some((self.balance_after?, self.settled_at?)),
+        }
+    }
+
+    /// Forgets what the customer typed, who is deleted: it may be anything, unless it was paid.
+    pub fn forget_what_was_typed(&mut self) {
+        if let (PurchaseState::Failed(_), Some(typed)) = (self.state, &mut self.promocode) {
+            typed.clear();
+            let reasons = std::mem::take(&mut self.refusal_reasons).into_iter();
+            self.refusal_reasons = reasons.map(Reason::without_what_was_typed).collect();
         }
     }
 

@@ -297,6 +297,7 @@ pub(super) struct PurchaseBody {
     tariff_id: TariffId,
     tariff_version: i64,
     tariff_name: String,
+    /// As it was typed; empty if the purchase failed and its buyer's account is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     promocode: Option<String>,

@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryFilter, Statement,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryFilter, Statement,
     sea_query::{Expr, ExprTrait as _, OnConflict},
 };
 use sha2::{Digest as _, Sha256};
-use shared::ids::UserId;
+use shared::{ids::UserId, users};
 
 use super::unreadable;
 use crate::domain::idempotency::IdempotencyKey;
@@ -50,7 +50,9 @@ use entity::{Column, Entity, Model};
 pub type Names = BTreeSet<(UserId, IdempotencyKey)>;
 
 /// Takes `names` for this transaction, without waiting; those that another transaction has at
-/// this moment are left out.
+/// this moment are left out. Until its end nobody erases what is known of their owners, as
+/// [`users::deleted_among`] has it: so a key is there when it is to be forgotten, or its owner is
+/// known to be deleted when the status is read next.
 ///
 /// On SQLite there is one writing transaction at a time, so whoever comes here has them all.
 ///
@@ -60,18 +62,29 @@ pub async fn try_lock(conn: &impl ConnectionTrait, names: Names) -> Result<Names
     if conn.get_database_backend() == DbBackend::Sqlite {
         return Ok(names);
     }
+    let owners: BTreeSet<_> = names.iter().map(|(user, _)| *user).collect();
     let mut by_number: HashMap<i64, Vec<_>> = HashMap::new();
     for name in names {
         by_number.entry(number(&name)).or_default().push(name);
     }
-    let places: Vec<_> = (1..=by_number.len()).map(|place| format!("(${place})")).collect();
+    let places = |from: usize, many: usize| {
+        let places: Vec<_> = (from..from + many).map(|place| format!("(${place})")).collect();
+        places.join(", ")
+    };
     let statement = Statement::from_sql_and_values(
         conn.get_database_backend(),
         format!(
-            "SELECT number, pg_try_advisory_xact_lock(number) AS locked FROM (VALUES {}) AS name (number)",
-            places.join(", ")
+            "WITH owned AS MATERIALIZED (SELECT {} FROM (VALUES {}) AS owner (id)) \
+             SELECT number, pg_try_advisory_xact_lock(number) AS locked FROM (VALUES {}) AS name (number) \
+             WHERE (SELECT count(*) FROM owned) > 0",
+            users::SHARED_LOCK,
+            places(by_number.len() + 1, owners.len()),
+            places(1, by_number.len()),
         ),
-        by_number.keys().map(|number| (*number).into()),
+        by_number
+            .keys()
+            .map(|number| (*number).into())
+            .chain(owners.into_iter().map(Into::into)),
     );
     let mut locked = Names::new();
     for row in conn.query_all_raw(statement).await? {
@@ -113,6 +126,18 @@ pub async fn find(
     rows.into_iter()
         .map(|row| Ok(((row.user_id, row.key.parse().map_err(unreadable)?), row)))
         .collect()
+}
+
+/// Forgets the keys of these users.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget(conn: &impl ConnectionTrait, users: &BTreeSet<UserId>) -> Result<(), DbErr> {
+    Entity::delete_many()
+        .filter(Column::UserId.is_in(users.iter().copied()))
+        .exec(conn)
+        .await?;
+    Ok(())
 }
 
 /// Remembers keys; false if somebody else was faster with one of them.

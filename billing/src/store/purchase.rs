@@ -1,5 +1,9 @@
 //! The purchases.
 
+mod typed;
+
+pub use typed::forget_what_was_typed;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::{
@@ -56,7 +60,7 @@ pub mod entity {
         pub charged: Option<Amount>,
         /// For how long, ISO 8601.
         pub period: String,
-        /// As the customer typed it.
+        /// As the customer typed it; empty if it failed and they are deleted.
         pub promocode: Option<String>,
         /// How far it has come.
         pub state: String,
@@ -207,6 +211,7 @@ pub async fn settle(conn: &impl ConnectionTrait, settled: &[Settled]) -> Result<
         .value(Column::RefundedAt, nth(11))
         .value(Column::RefundReason, nth(12))
         .value(Column::RefundBalanceAfter, nth(13))
+        .value(Column::Promocode, nth(14))
         .and_where(Expr::col((Entity, Column::Id)).eq(nth(1)))
         .and_where(Expr::col((Entity, Column::Version)).eq(nth(2)))
         .to_owned();
@@ -236,6 +241,7 @@ fn settled_values(settled: &Settled) -> Result<ValueTuple, DbErr> {
             .map(|refund| refund.reason.clone())
             .into(),
         purchase.refund.as_ref().map(|refund| refund.balance_after).into(),
+        purchase.promocode.clone().into(),
     ];
     Ok(ValueTuple::Many(values))
 }

@@ -9,6 +9,7 @@ mod deadlines;
 mod deleted_users;
 mod description;
 mod endings;
+mod forgotten_users;
 mod idempotency;
 mod input;
 mod lists;

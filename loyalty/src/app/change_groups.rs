@@ -6,6 +6,7 @@ use shared::{
     audit::{self, Deed},
     db::Tx,
     ids::{GroupId, UserId},
+    users,
 };
 
 use super::delete_grant::deletion;
@@ -23,6 +24,8 @@ pub(crate) enum ChangeGroupError {
     NotFound,
     #[error("there is no such user in the group")]
     MemberNotFound,
+    #[error("the user is deleted")]
+    UserDeleted,
     #[error("the group can't be called that")]
     Invalid(#[from] GroupNameError),
     #[error("the database refused")]
@@ -79,8 +82,8 @@ pub(crate) async fn delete_group(tx: &Tx, by: UserId, id: GroupId) -> Result<(),
     Ok(write_down(tx, by, "group.delete", id, details).await?)
 }
 
-/// Takes a user into a group; nothing changes if they are in it. Nothing is known of users here
-/// that would have to be asked first.
+/// Takes a user into a group; nothing changes if they are in it. It may be somebody of whom nothing is
+/// known here yet, and nobody who is known to be deleted.
 pub(crate) async fn add_member(
     tx: &Tx,
     by: UserId,
@@ -88,6 +91,9 @@ pub(crate) async fn add_member(
     user_id: UserId,
 ) -> Result<(), ChangeGroupError> {
     lock(tx, group_id).await?;
+    if !users::deleted_among(tx.conn(), [user_id]).await?.is_empty() {
+        return Err(ChangeGroupError::UserDeleted);
+    }
     let member = store::groups::Member {
         group_id,
         user_id,

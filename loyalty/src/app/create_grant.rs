@@ -6,6 +6,7 @@ use shared::{
     audit::{self, Deed},
     db::Tx,
     ids::{GrantId, GroupId, PromocodeId, UserId},
+    users,
 };
 
 use super::{
@@ -51,6 +52,8 @@ pub(crate) enum CreateGrantError {
     GroupNotFound,
     #[error("the campaign is archived")]
     Archived,
+    #[error("the user is deleted")]
+    UserDeleted,
     #[error("it is granted to them already")]
     GrantExists,
     #[error("the database refused")]
@@ -79,6 +82,9 @@ pub(crate) async fn create_grant(tx: &Tx, input: CreateGrant) -> Result<ShownGra
         Grantee::User(user) => (Some(user), None),
         Grantee::Group(group) => (None, Some(group)),
     };
+    if !users::deleted_among(tx.conn(), user_id).await?.is_empty() {
+        return Err(CreateGrantError::UserDeleted);
+    }
     if let Some(group) = group_id
         && store::groups::lock(tx.conn(), group).await?.is_none()
     {

@@ -10,6 +10,7 @@ use shared::{
     ids::{CampaignId, PurchaseId, RefusalId, UserId},
     money::Money,
     telemetry::metrics::{PROMOCODE_REFUSALS, REDEMPTIONS, word},
+    users,
 };
 
 use super::relations::Relations;
@@ -63,7 +64,8 @@ pub(crate) async fn hold_promocodes(
     let mut locked = store::counters::lock(tx.conn(), limits).await?;
     let decisions = decide_batch(&holds, &mut locked.counters)?;
 
-    let outcome = Outcome::of(tx, &asked.commands, &holds, &decisions);
+    let mut outcome = Outcome::of(tx, &asked.commands, &holds, &decisions);
+    outcome.forget_what_was_typed(tx).await?;
     let expected = outcome.redemptions.len() as u64;
     if store::redemptions::insert(tx.conn(), outcome.redemptions.clone()).await? != expected {
         // Decided again from the start, it finds that decision and repeats it.
@@ -237,6 +239,23 @@ impl Outcome {
             (Decision::Held(_), None) => return,
         }
         self.redemptions.push(redemption);
+    }
+
+    /// Of what users typed who are deleted by now only what is a promocode is kept and said.
+    async fn forget_what_was_typed(&mut self, tx: &Tx) -> Result<(), DbErr> {
+        let not_found = self.refusals.iter().filter(|refusal| refusal.found.is_none());
+        let deleted = users::deleted_among(tx.conn(), not_found.map(|refusal| refusal.user_id)).await?;
+        for redemption in &mut self.redemptions {
+            if redemption.promocode_id.is_none() && deleted.contains(&redemption.user_id) {
+                redemption.promocode = Some(String::new());
+            }
+        }
+        for refusal in &mut self.refusals {
+            if deleted.contains(&refusal.user_id) {
+                refusal.forget_what_was_typed();
+            }
+        }
+        Ok(())
     }
 
     /// Who was refused for having bought before.

@@ -8,6 +8,7 @@ use shared::{
     contracts::Reason,
     db::Db,
     ids::{RefusalId, TariffId, UserId},
+    users,
 };
 
 use super::{
@@ -60,6 +61,8 @@ pub(crate) enum Validation {
 pub(crate) enum ValidatePromocodeError {
     #[error("there is no such tariff")]
     TariffNotFound,
+    #[error("the tariff is not sold any more")]
+    TariffNotSold,
     #[error(transparent)]
     CounterNotLoaded(#[from] CounterNotLoaded),
     #[error("the database refused")]
@@ -78,9 +81,10 @@ pub(crate) async fn validate_promocode(
         user,
         promocode,
     } = terms.find(conn, input).await?;
-    let tariff = tariff
-        .filter(|tariff| is_sold(tariff.status))
-        .ok_or(ValidatePromocodeError::TariffNotFound)?;
+    let tariff = tariff.ok_or(ValidatePromocodeError::TariffNotFound)?;
+    if !is_sold(tariff.status) {
+        return Err(ValidatePromocodeError::TariffNotSold);
+    }
     let found = promocode
         .as_ref()
         .map(|(promocode, campaign)| Found { promocode, campaign });
@@ -133,10 +137,19 @@ pub(crate) async fn validate_promocode(
 }
 
 /// Keeps why a promocode was refused, so that an administrator can look it up; and counts it once
-/// it is kept, since until then the customer may be told of an error in its place.
+/// it is kept, since until then the customer may be told of an error in its place. Of what somebody
+/// typed who is deleted by now nothing is kept.
 pub(crate) async fn keep_refusal(db: &Db, refusal: &Refusal) -> Result<(), ValidatePromocodeError> {
-    db.write(|tx| async move { store::refusals::insert(tx.conn(), std::slice::from_ref(refusal)).await })
-        .await?;
+    db.write(|tx| async move {
+        if users::deleted_among(tx.conn(), [refusal.user_id])
+            .await?
+            .is_empty()
+        {
+            store::refusals::insert(tx.conn(), std::slice::from_ref(refusal)).await?;
+        }
+        Ok::<_, DbErr>(())
+    })
+    .await?;
     count_refusal(&refusal.reasons, AT);
     Ok(())
 }

@@ -10,7 +10,7 @@ use shared::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::{AppState, campaigns::campaign_archived, part};
+use super::{AppState, campaigns::campaign_archived, part, user_deleted};
 use crate::app::{
     create_grant::{self, CreateGrant, CreateGrantError, Grantee, ThePromocode},
     delete_grant::{self, DeleteGrantError},
@@ -93,7 +93,7 @@ pub(super) struct GrantsQuery {
     responses(
         (status = 201, body = GrantBody),
         (status = 404, description = "`not_found`: there is no such promocode or group."),
-        (status = 409, description = "`grant_exists`: it is granted to them already. `campaign_archived`: it is over for good."),
+        (status = 409, description = "`grant_exists`: it is granted to them already. `campaign_archived`: it is over for good. `user_deleted`: the account is deleted."),
     ))]
 pub(super) async fn create_grant(
     State(state): State<AppState>,
@@ -180,6 +180,7 @@ impl From<CreateGrantError> for Problem {
             CreateGrantError::PromocodeNotFound => Self::not_found("promocode"),
             CreateGrantError::GroupNotFound => Self::not_found("group"),
             CreateGrantError::Archived => campaign_archived(),
+            CreateGrantError::UserDeleted => user_deleted(),
             CreateGrantError::GrantExists => Self::new(
                 StatusCode::CONFLICT,
                 "grant_exists",

@@ -14,7 +14,7 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{AppState, part};
+use super::{AppState, part, user_deleted};
 use crate::app::{
     change_groups::{self, ChangeGroupError},
     read_groups::{self, Member, ShownGroup},
@@ -192,7 +192,8 @@ pub(super) async fn list_members(
 /// Takes a user into a group; again changes nothing.
 #[utoipa::path(put, path = "/groups/{id}/members/{user_id}",
     security(("access_token" = ["campaigns.write"])),
-    params(("id" = GroupId, Path), ("user_id" = UserId, Path)), responses((status = 204)))]
+    params(("id" = GroupId, Path), ("user_id" = UserId, Path)),
+    responses((status = 204), (status = 409, description = "`user_deleted`: the account is deleted.")))]
 pub(super) async fn add_member(
     State(state): State<AppState>,
     caller: Caller,
@@ -230,6 +231,7 @@ impl From<ChangeGroupError> for Problem {
         match error {
             ChangeGroupError::NotFound => Self::not_found("group"),
             ChangeGroupError::MemberNotFound => Self::not_found("member"),
+            ChangeGroupError::UserDeleted => user_deleted(),
             ChangeGroupError::Invalid(error) => Self::invalid(&[FieldError::new("name", error.to_string())]),
             error @ ChangeGroupError::Store(_) => Self::internal(&error),
         }

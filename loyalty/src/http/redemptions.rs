@@ -29,6 +29,8 @@ pub(super) struct RedemptionBody {
     tariff_id: TariffId,
     #[schema(value_type = RedemptionStatusSchema)]
     status: RedemptionStatus,
+    /// As it was typed where it was refused; empty if there is no such promocode and the account is
+    /// deleted of who typed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     promocode: Option<String>,

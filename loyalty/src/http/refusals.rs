@@ -61,7 +61,7 @@ pub(super) struct RefusalBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     purchase_id: Option<PurchaseId>,
-    /// As it was typed.
+    /// As it was typed; empty if there is no such promocode and the account is deleted of who typed it.
     promocode: String,
     /// Absent if there is no such promocode.
     #[serde(skip_serializing_if = "Option::is_none")]

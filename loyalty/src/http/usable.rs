@@ -53,7 +53,8 @@ pub(super) struct ValidationBody {
     request_body = ValidateBody,
     responses(
         (status = 200, body = ValidationBody),
-        (status = 404, description = "`not_found`: there is no such tariff, or it is not sold."),
+        (status = 404, description = "`not_found`: there is no such tariff."),
+        (status = 409, description = "`tariff_not_sold`: it is archived."),
         (status = 422, description = "`promocode_refused`: the promocode can't be used; `reasons` say why."),
     ))]
 pub(super) async fn validate_promocode(
@@ -176,6 +177,11 @@ impl From<ValidatePromocodeError> for Problem {
     fn from(error: ValidatePromocodeError) -> Self {
         match error {
             ValidatePromocodeError::TariffNotFound => Self::not_found("tariff"),
+            ValidatePromocodeError::TariffNotSold => Self::new(
+                StatusCode::CONFLICT,
+                "tariff_not_sold",
+                "The tariff is not sold any more",
+            ),
             error => Self::internal(&error),
         }
     }

@@ -122,6 +122,18 @@ pub(crate) async fn delete(conn: &impl ConnectionTrait, id: GrantId) -> Result<(
     Ok(())
 }
 
+/// Takes back what was granted to these users, and not to groups that they were in.
+pub(crate) async fn delete_of_users(
+    conn: &impl ConnectionTrait,
+    users: &BTreeSet<UserId>,
+) -> Result<(), DbErr> {
+    Entity::delete_many()
+        .filter(Column::UserId.is_in(users.iter().copied()))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
 /// Which grants are asked for; all where nothing is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WhichGrants {

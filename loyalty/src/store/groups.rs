@@ -148,6 +148,18 @@ pub(crate) async fn remove_member(
     Ok(removed.rows_affected == 1)
 }
 
+/// Takes these users out of all groups.
+pub(crate) async fn remove_everywhere(
+    conn: &impl ConnectionTrait,
+    users: &BTreeSet<UserId>,
+) -> Result<(), DbErr> {
+    members::Entity::delete_many()
+        .filter(members::Column::UserId.is_in(users.iter().copied()))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
 /// Who is in a group, who came last first.
 pub(crate) async fn list_members(
     conn: &impl ConnectionTrait,

@@ -1,10 +1,10 @@
 //! Redemptions: one row a purchase.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{LockBehavior, LockType, OnConflict},
+    sea_query::{Expr, LockBehavior, LockType, OnConflict},
 };
 use shared::{
     clock::Instant,
@@ -33,7 +33,8 @@ mod entity {
         pub status: String,
         pub user_id: UserId,
         pub tariff_id: TariffId,
-        /// The code; as it was typed if it was refused.
+        /// The code; as it was typed if it was refused. Empty if there is no such promocode and who
+        /// typed it is deleted.
         pub promocode: Option<String>,
         /// Of a refused one too, if there is such a promocode.
         pub promocode_id: Option<PromocodeId>,
@@ -192,6 +193,21 @@ pub(crate) async fn update(conn: &impl ConnectionTrait, rows: Vec<Redemption>) -
             .exec_without_returning(conn)
             .await?;
     }
+    Ok(())
+}
+
+/// Empties what these users typed where there is no such promocode.
+pub(crate) async fn forget_what_was_typed(
+    conn: &impl ConnectionTrait,
+    users: &BTreeSet<UserId>,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::Promocode, Expr::value(""))
+        .filter(Column::UserId.is_in(users.iter().copied()))
+        .filter(Column::Status.eq(RedemptionStatus::Refused.as_str()))
+        .filter(Column::PromocodeId.is_null())
+        .exec(conn)
+        .await?;
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! Every "no", with all its reasons.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
 };
 use shared::{
     clock::Instant,
@@ -54,13 +55,27 @@ pub(crate) struct Refusal {
     pub purchase_id: Option<PurchaseId>,
     pub user_id: UserId,
     pub tariff_id: TariffId,
-    /// As it was typed.
+    /// As it was typed; empty if there is no such promocode and who typed it is deleted.
     pub promocode: String,
     /// The promocode and its campaign, if there is such a one.
     pub found: Option<(PromocodeId, CampaignId)>,
     /// All conditions that failed: the administrators' copy.
     pub reasons: Vec<Reason>,
     pub refused_at: Instant,
+}
+
+impl Refusal {
+    /// Forgets what was typed, unless there is such a promocode.
+    pub(crate) fn forget_what_was_typed(&mut self) {
+        if self.found.is_none() {
+            self.promocode.clear();
+            self.reasons = without_what_was_typed(std::mem::take(&mut self.reasons));
+        }
+    }
+}
+
+fn without_what_was_typed(reasons: Vec<Reason>) -> Vec<Reason> {
+    reasons.into_iter().map(Reason::without_what_was_typed).collect()
 }
 
 fn read(row: Model) -> Result<Refusal, DbErr> {
@@ -140,6 +155,45 @@ pub(crate) async fn dry_runs_since(
         .all(conn)
         .await?;
     rows.into_iter().map(read).collect()
+}
+
+/// Empties what these users typed where there is no such promocode: so many refusals at a time, with
+/// a statement for each text that their reasons have without it.
+pub(crate) async fn forget_what_was_typed(
+    conn: &impl ConnectionTrait,
+    users: &BTreeSet<UserId>,
+) -> Result<(), DbErr> {
+    loop {
+        let typed: Vec<(RefusalId, String)> = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .column(Column::Reasons)
+            .filter(Column::UserId.is_in(users.iter().copied()))
+            .filter(Column::PromocodeId.is_null())
+            .filter(Column::Promocode.ne(""))
+            .limit(CHUNK as u64)
+            .into_tuple()
+            .all(conn)
+            .await?;
+        let is_last = typed.len() < CHUNK;
+        let mut by_reasons: BTreeMap<String, Vec<RefusalId>> = BTreeMap::new();
+        for (id, reasons) in typed {
+            let reasons = to_json(&without_what_was_typed(from_json(&reasons)?))?;
+            by_reasons.entry(reasons).or_default().push(id);
+        }
+        for (reasons, ids) in by_reasons {
+            Entity::update_many()
+                .col_expr(Column::Promocode, Expr::value(""))
+                .col_expr(Column::Code, Expr::value(Option::<String>::None))
+                .col_expr(Column::Reasons, Expr::value(reasons))
+                .filter(Column::Id.is_in(ids))
+                .exec(conn)
+                .await?;
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
 }
 
 /// Whether a purchase asked, or only a dry run.

@@ -105,7 +105,7 @@ async fn a_changed_tariff_is_priced_at_once(loyalty: Loyalty) {
     let archived = tariff_state(tariff, 20, 1, TariffStatus::Archived);
     peers.say(&archived).await;
     let answer = loyalty.validate(user, "CODE", tariff).await;
-    answer.expect_problem(404, "not_found");
+    answer.expect_problem(409, "tariff_not_sold");
 }
 
 async fn a_changed_campaign_changes_the_terms_of_all_its_promocodes(loyalty: Loyalty) {

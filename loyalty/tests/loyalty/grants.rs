@@ -16,10 +16,10 @@ use crate::{
     with,
 };
 
-const GROUPS: &str = "/loyalty/v1/groups";
-const GRANTS: &str = "/loyalty/v1/grants";
+pub(crate) const GROUPS: &str = "/loyalty/v1/groups";
+pub(crate) const GRANTS: &str = "/loyalty/v1/grants";
 
-async fn group(loyalty: &Loyalty, name: &str, members: &[UserId]) -> Value {
+pub(crate) async fn group(loyalty: &Loyalty, name: &str, members: &[UserId]) -> Value {
     let group = loyalty
         .admin
         .post(GROUPS, &json!({"name": name}))
@@ -31,22 +31,22 @@ async fn group(loyalty: &Loyalty, name: &str, members: &[UserId]) -> Value {
     group
 }
 
-fn member(group: &Value, user: UserId) -> String {
+pub(crate) fn member(group: &Value, user: UserId) -> String {
     format!("{GROUPS}/{}/members/{user}", group["id"].as_str().unwrap())
 }
 
-async fn put(loyalty: &Loyalty, group: &Value, user: UserId) {
+pub(crate) async fn put(loyalty: &Loyalty, group: &Value, user: UserId) {
     call(&loyalty.admin, Method::PUT, &member(group, user))
         .await
         .expect(204);
 }
 
-async fn grant(loyalty: &Loyalty, body: Value) -> Value {
+pub(crate) async fn grant(loyalty: &Loyalty, body: Value) -> Value {
     loyalty.admin.post(GRANTS, &body).await.expect(201)
 }
 
 /// Keeps everything that loyalty says from now on, whoever hears it.
-async fn keep_what_is_said(loyalty: &Loyalty) {
+pub(crate) async fn keep_what_is_said(loyalty: &Loyalty) {
     let conn = loyalty.service.db.writer();
     let trigger = match conn.get_database_backend() {
         DbBackend::Postgres => {
@@ -62,7 +62,7 @@ async fn keep_what_is_said(loyalty: &Loyalty) {
 }
 
 /// What was said of this grant, by user.
-async fn granted(loyalty: &Loyalty, grant: &Value) -> Vec<PromocodeGrantedV1> {
+pub(crate) async fn granted(loyalty: &Loyalty, grant: &Value) -> Vec<PromocodeGrantedV1> {
     let said = loyalty.rows("SELECT body FROM said").await;
     let envelopes = said.iter().map(|row| {
         let body: String = row.try_get("", "body").unwrap();

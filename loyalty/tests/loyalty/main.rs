@@ -6,6 +6,7 @@ mod caching;
 mod campaigns;
 mod changes;
 mod concurrency;
+mod deleted_users;
 mod eligibility;
 mod exactness;
 mod grants;
@@ -223,18 +224,31 @@ impl Loyalty {
     /// A tariff that loyalty has heard of.
     pub async fn tariff(&self, price: Money) -> TariffId {
         let tariff_id = TariffId::new(self.now());
+        self.hear_of_tariff(tariff_id, 1, price, TariffStatus::Active)
+            .await;
+        tariff_id
+    }
+
+    /// One that is not sold any more.
+    pub async fn archived_tariff(&self) -> TariffId {
+        let tariff_id = TariffId::new(self.now());
+        self.hear_of_tariff(tariff_id, 2, roubles(100), TariffStatus::Archived)
+            .await;
+        tariff_id
+    }
+
+    async fn hear_of_tariff(&self, tariff_id: TariffId, version: i64, price: Money, status: TariffStatus) {
         self.service
             .peers
             .say(&TariffChangedV1 {
                 tariff_id,
-                version: 1,
+                version,
                 name: "Standard".to_owned(),
                 price,
                 period: "P1M".to_owned(),
-                status: TariffStatus::Active,
+                status,
             })
             .await;
-        tariff_id
     }
 
     pub fn user_state(&self, user_id: UserId, version: i64, status: UserStatus) -> UserState {

@@ -6,7 +6,7 @@ use shared::{
     testing::{Call, Routes, TestDatabase},
 };
 
-use crate::{Loyalty, kopecks, roubles, ten_percent_off, with};
+use crate::{Loyalty, deleted_users::deleted, kopecks, roubles, ten_percent_off, with};
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap()
@@ -123,7 +123,7 @@ async fn promocodes(routes: &mut Routes<'_>, campaign: &Value) {
 }
 
 /// Makes a group with a member; its id.
-async fn groups(routes: &mut Routes<'_>, member: UserId) -> String {
+async fn groups(routes: &mut Routes<'_>, member: UserId, deleted: UserId) -> String {
     let body = json!({"name": "Friends"});
     let group = routes.check(Call::post("/groups").body(body.clone())).await;
     let id = text(&group["id"]).to_owned();
@@ -132,7 +132,9 @@ async fn groups(routes: &mut Routes<'_>, member: UserId) -> String {
     routes.check(Call::patch("/groups/{id}").id(&id).body(body)).await;
     // Who is a user, loyalty need not have heard.
     let add = Call::put("/groups/{id}/members/{user_id}").id(&id).any("user_id");
-    routes.check(add.path("user_id", member)).await;
+    routes.check(add.clone().path("user_id", member)).await;
+    let add = add.path("user_id", deleted);
+    routes.refuse(add, 409, "user_deleted").await;
     routes.check(page("/groups/{id}/members").id(&id)).await;
     id
 }
@@ -143,7 +145,7 @@ async fn end_groups(routes: &mut Routes<'_>, group: &str, member: UserId) {
     routes.check(Call::delete("/groups/{id}").id(group)).await;
 }
 
-async fn grants(routes: &mut Routes<'_>, user: UserId, group: &str) {
+async fn grants(routes: &mut Routes<'_>, user: UserId, deleted: UserId, group: &str) {
     let create = Call::post("/grants");
     let body = json!({"promocode": "SUMMER", "user_id": user});
     let grant = routes.check(create.clone().body(body.clone())).await;
@@ -165,6 +167,11 @@ async fn grants(routes: &mut Routes<'_>, user: UserId, group: &str) {
             409,
             "campaign_archived",
         ),
+        (
+            json!({"promocode": "SUMMER", "user_id": deleted}),
+            409,
+            "user_deleted",
+        ),
         (json!({"promocode": "SUMMER"}), 422, "invalid_request"),
         (json!({"user_id": user}), 422, "invalid_request"),
     ] {
@@ -182,7 +189,7 @@ async fn grants(routes: &mut Routes<'_>, user: UserId, group: &str) {
 }
 
 /// What customers do, and what is kept of it.
-async fn customers(routes: &mut Routes<'_>, user: UserId, tariff: TariffId) {
+async fn customers(routes: &mut Routes<'_>, user: UserId, tariff: TariffId, archived: TariffId) {
     let dry_run = |code: &str, tariff: TariffId, of: UserId| {
         let body = json!({"promocode": code, "tariff_id": tariff, "user_id": of});
         Call::post("/promocodes/validate").by(user).body(body)
@@ -192,8 +199,10 @@ async fn customers(routes: &mut Routes<'_>, user: UserId, tariff: TariffId) {
     let of_another = dry_run("SUMMER", tariff, other);
     routes.refuse(of_another.clone(), 403, "forbidden").await;
     routes.succeed(of_another.privileged()).await;
-    let unsold = dry_run("SUMMER", TariffId(user.0), user);
-    routes.refuse(unsold, 404, "not_found").await;
+    let unknown = dry_run("SUMMER", TariffId(user.0), user);
+    routes.refuse(unknown, 404, "not_found").await;
+    let archived = dry_run("SUMMER", archived, user);
+    routes.refuse(archived, 409, "tariff_not_sold").await;
     let refused = dry_run("NOBODY", tariff, user);
     let refused = routes.refuse(refused, 422, "promocode_refused").await;
     assert_eq!(refused["reasons"][0]["code"], "unknown_promocode");
@@ -221,12 +230,16 @@ async fn every_route_keeps_to_its_description() {
     let user = loyalty.service.new_user();
     let tariff = loyalty.tariff(roubles(100)).await;
 
-    let group = groups(&mut routes, user).await;
+    let archived_tariff = loyalty.archived_tariff().await;
+    let gone = loyalty.service.new_user();
+    loyalty.service.peers.say(&deleted(&loyalty, gone)).await;
+
+    let group = groups(&mut routes, user, gone).await;
     let campaign = campaigns(&mut routes, &whole_terms(user, &group, tariff)).await;
     promocodes(&mut routes, &campaign).await;
     archived(&mut routes).await;
-    grants(&mut routes, user, &group).await;
-    customers(&mut routes, user, tariff).await;
+    grants(&mut routes, user, gone, &group).await;
+    customers(&mut routes, user, tariff, archived_tariff).await;
     end_groups(&mut routes, &group, user).await;
     routes.check_operation().await;
     routes.finish();

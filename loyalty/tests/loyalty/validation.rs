@@ -222,7 +222,7 @@ async fn a_dry_run_that_passes_waits_for_no_writer() {
     written.await.unwrap();
 }
 
-async fn a_tariff_that_is_not_sold_is_not_found(loyalty: Loyalty) {
+async fn a_tariff_that_is_not_sold_is_refused_and_an_unknown_one_not_found(loyalty: Loyalty) {
     loyalty.campaign(&ten_percent_off(), "CODE", None).await;
     let user = loyalty.service.new_user();
     let unknown = TariffId::new(loyalty.now());
@@ -265,7 +265,7 @@ async fn a_tariff_that_is_not_sold_is_not_found(loyalty: Loyalty) {
     loyalty
         .validate(user, "CODE", tariff)
         .await
-        .expect_problem(404, "not_found");
+        .expect_problem(409, "tariff_not_sold");
 }
 
 async fn wrong_dry_runs_are_the_clients_fault(loyalty: Loyalty) {
@@ -304,7 +304,7 @@ on_both_databases!(
     a_promocode_that_nobody_made_is_unknown_whatever_was_typed,
     every_reason_is_kept_and_told_with_what_was_expected_and_found,
     one_customer_who_tries_wrong_codes_in_a_loop_does_not_fill_the_refusals,
-    a_tariff_that_is_not_sold_is_not_found,
+    a_tariff_that_is_not_sold_is_refused_and_an_unknown_one_not_found,
     wrong_dry_runs_are_the_clients_fault,
 );
 

@@ -281,6 +281,26 @@ fn a_refused_promocode_is_explained_with_every_reason() {
 }
 
 #[test]
+fn what_was_typed_as_a_promocode_is_not_repeated() {
+    let event = PurchaseFailedV1 {
+        with_promocode: true,
+        reason: FailureReason::PromocodeRefused,
+        refusal_reasons: vec![
+            reason(RefusalCode::UnknownPromocode, "There is no such promocode."),
+            reason(RefusalCode::UserBlocked, ""),
+        ],
+        ..failed()
+    };
+    assert_eq!(
+        data(&event.letter(Locale::En))["reasons"],
+        json!([
+            {"code": "unknown_promocode", "detail": "There is no such promocode.", "expected": 10},
+            {"code": "user_blocked", "detail": "", "expected": 10, "found": 10},
+        ])
+    );
+}
+
+#[test]
 fn both_outcomes_of_a_purchase_are_about_the_same() {
     let paid = paid();
     let failed = PurchaseFailedV1 {

@@ -5,7 +5,8 @@ use shared::{
     clock::Instant,
     contracts::{
         Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
-        SubscriptionEndingV1, UserRegisteredV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+        Reason, SubscriptionEndingV1, UserRegisteredV1, WalletCreditedV1, WalletDebitedV1,
+        WithdrawalFailedV1,
     },
     ids::UserId,
 };
@@ -146,7 +147,13 @@ impl Outcome for PurchaseFailedV1 {
                 cost: self.cost,
                 balance: self.balance,
                 reason: self.reason,
-                reasons: self.refusal_reasons.clone(),
+                // Letters stay when their owner is gone: nothing in them may tell of a person.
+                reasons: self
+                    .refusal_reasons
+                    .iter()
+                    .cloned()
+                    .map(Reason::without_what_was_typed)
+                    .collect(),
             },
             occurred_at: self.failed_at,
         }

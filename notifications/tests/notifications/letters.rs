@@ -1,6 +1,7 @@
 //! Every outcome has its letter.
 
 use chrono::{Duration, SubsecRound as _};
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use shared::{
     contracts::{Locale, MailPurpose, UserStatus, UserUpdatedV1},
@@ -306,4 +307,44 @@ async fn what_tells_no_time_of_its_own_is_told_as_of_when_it_is_heard() {
         assert!((before..=service.peers.now()).contains(&at), "{letter:#}");
     }
     service.stop().await;
+}
+
+/// Until letters stopped to repeat it.
+#[tokio::test]
+async fn what_an_older_program_left_in_letters_of_what_was_typed_is_cleared() {
+    for database in [TestDatabase::Sqlite, TestDatabase::Postgres] {
+        let service = start(database).await;
+        let (user, now) = (service.new_user(), service.peers.now());
+        for _ in 0..2 {
+            service.peers.say(&refused(user, 1_000, 89_000, now)).await;
+        }
+        let unknown = |found: &str| {
+            let mut reason = json!({"code": "unknown_promocode", "detail": "No.", "expected": "x"});
+            reason["found"] = json!(found);
+            reason
+        };
+        let conn = service.db.writer();
+        for (sql, rows) in [
+            (
+                "DELETE FROM seaql_migrations WHERE version LIKE '%_typed'".to_owned(),
+                1,
+            ),
+            (
+                format!(
+                    "UPDATE letters SET data = '{}'",
+                    json!({"cost": 1, "reasons": [unknown("john.doe")]})
+                ),
+                2,
+            ),
+        ] {
+            let done = conn.execute_unprepared(&sql).await.unwrap();
+            assert_eq!(done.rows_affected(), rows, "{sql}");
+        }
+        (notifications::definition().migrate)(conn).await.unwrap();
+        for letter in inbox_of(&service, user).await {
+            let expected = json!([{"code": "unknown_promocode", "detail": "No.", "expected": "x"}]);
+            assert_eq!(letter["data"], json!({"cost": 1, "reasons": expected}));
+        }
+        service.stop().await;
+    }
 }

@@ -63,6 +63,18 @@ pub struct Reason {
     pub found: Option<serde_json::Value>,
 }
 
+impl Reason {
+    /// Without what was typed where there is no such promocode: that may be anything, also
+    /// something that tells of a person.
+    #[must_use]
+    pub fn without_what_was_typed(mut self) -> Self {
+        if self.code == RefusalCode::UnknownPromocode {
+            self.found = None;
+        }
+        self
+    }
+}
+
 /// Asks loyalty to check every rule and hold one use of a promocode for a purchase.
 ///
 /// Carries the tariff as it was bought, so that loyalty prices what billing sells and needs

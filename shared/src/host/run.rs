@@ -249,6 +249,7 @@ pub async fn start_on(
             sessions,
         }));
         let (routes, document) = api.merge(operation::routes(db.clone(), guard)).split_for_parts();
+        let routes = http::refuse_unknown_parameters(routes, &document);
         documents.add(definition.name, document);
         router = router
             .merge(routes)

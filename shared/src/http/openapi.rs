@@ -17,7 +17,7 @@ use utoipa::{
     OpenApi as _, ToSchema,
     openapi::{
         Components, Content, Info, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
-        path::{Operation, ParameterIn, PathItem},
+        path::{Operation, Parameter, ParameterIn, PathItem},
         request_body::RequestBody,
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
         tag::TagBuilder,
@@ -77,12 +77,35 @@ pub fn complete(mut api: OpenApi, service: ServiceName) -> OpenApi {
     add_common(&mut components);
     api.components = Some(components);
     for item in api.paths.paths.values_mut() {
+        if let Some(get) = item.get.as_mut().filter(|get| knows_its_parameters(get)) {
+            add_refusals(get, [a_wrong_parameter()]);
+        }
         for operation in operations(item) {
             complete_operation(operation, service);
         }
     }
     api.tags = Some(vec![TagBuilder::new().name(service.as_str()).build()]);
     api
+}
+
+/// Whether `get` takes no other parameters of the query than those that it describes. What anybody may
+/// read and has none takes whatever comes.
+pub(super) fn knows_its_parameters(get: &Operation) -> bool {
+    let mut parameters = get.parameters.iter().flatten();
+    let in_query = |parameter: &RefOr<_>| matches!(parameter, RefOr::T(parameter) if is_in_query(parameter));
+    !Access::of(get).public || parameters.any(in_query)
+}
+
+fn is_in_query(parameter: &Parameter) -> bool {
+    parameter.parameter_in == ParameterIn::Query
+}
+
+fn a_wrong_parameter() -> Refusal {
+    refusal(
+        "400",
+        "invalid_query",
+        "a parameter of the query is wrong, or there is none of that name.",
+    )
 }
 
 /// One description of several services.
@@ -216,11 +239,7 @@ fn refusals_of_input(operation: &Operation) -> Vec<Refusal> {
         refusals.push(refusal("404", "not_found", when));
     }
     if has(&ParameterIn::Query) {
-        refusals.push(refusal(
-            "400",
-            "invalid_query",
-            "a parameter of the query is wrong.",
-        ));
+        refusals.push(a_wrong_parameter());
     }
     if has_named("cursor") {
         refusals.push(refusal(
@@ -283,19 +302,8 @@ fn complete_operation(operation: &mut Operation, service: ServiceName) {
         "something went wrong on our side.",
     ));
     refusals.push(refusal("503", "unavailable", "not at the moment; try again."));
+    add_refusals(operation, refusals);
     let responses = &mut operation.responses.responses;
-    for Refusal { status, code, when } in refusals {
-        let response = responses
-            .entry(status.to_owned())
-            .or_insert_with(|| RefOr::T(Response::default()));
-        if let RefOr::T(response) = response
-            && !response.description.contains(&format!("`{code}`"))
-        {
-            let before = response.description.trim_end();
-            let space = if before.is_empty() { "" } else { " " };
-            response.description = format!("{before}{space}`{code}`: {when}");
-        }
-    }
     // What a handler documents by its status and description alone is a problem too.
     for (status, response) in responses.iter_mut() {
         if let RefOr::T(response) = response
@@ -308,6 +316,23 @@ fn complete_operation(operation: &mut Operation, service: ServiceName) {
             && response.description.is_empty()
         {
             "Done.".clone_into(&mut response.description);
+        }
+    }
+}
+
+/// Adds those that the operation does not describe itself.
+fn add_refusals(operation: &mut Operation, refusals: impl IntoIterator<Item = Refusal>) {
+    let responses = &mut operation.responses.responses;
+    for Refusal { status, code, when } in refusals {
+        let response = responses
+            .entry(status.to_owned())
+            .or_insert_with(|| RefOr::T(Response::default()));
+        if let RefOr::T(response) = response
+            && !response.description.contains(&format!("`{code}`"))
+        {
+            let before = response.description.trim_end();
+            let space = if before.is_empty() { "" } else { " " };
+            response.description = format!("{before}{space}`{code}`: {when}");
         }
     }
 }

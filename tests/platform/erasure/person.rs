@@ -18,6 +18,8 @@ use crate::{
 #[derive(Clone, Copy)]
 pub struct Name {
     local: &'static str,
+    /// What they take for a promocode, and begin their idempotency keys with: nearly the former.
+    typed: &'static str,
     domain: &'static str,
     user_agent: &'static str,
     address: &'static str,
@@ -26,17 +28,22 @@ pub struct Name {
 pub const NAMES: [Name; 2] = [
     Name {
         local: "Zebedee.Quuxlington",
+        typed: "Zebedee.Quux",
         domain: "Vorpal-Post.example",
         user_agent: "Bandersnatch/9.7 (frumious)",
         address: "203.0.113.177",
     },
     Name {
         local: "busy.Mimsyborogove",
+        typed: "busy.Mimsy",
         domain: "Vorpal-Letters.example",
         user_agent: "Jubjub/12.1 (desperate)",
         address: "2001:db8:77:5eed:1234::abcd",
     },
 ];
+
+/// What people typed: their keys, and promocodes that there are not.
+pub const TYPED: &str = "what was typed";
 
 /// A person with an account, and everything secret that they have ever had in hand.
 pub struct Person {
@@ -89,6 +96,19 @@ impl Person {
 
     async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::POST, path, body).await
+    }
+
+    /// Under a key that they made up for it, a new one each time.
+    async fn post_under(&self, what: &str, path: &str, body: &Value) -> Answer {
+        let number = UserId::new(SystemClock.now());
+        let request = self
+            .api
+            .request(Method::POST, path)
+            .header("user-agent", self.about.user_agent)
+            .header("x-forwarded-for", self.about.address)
+            .header("idempotency-key", format!("{}:{what}:{number}", self.about.typed))
+            .json(body);
+        self.api.send(request).await
     }
 
     async fn read(&self, path: &str) -> Value {
@@ -200,14 +220,10 @@ impl Person {
     /// it out again.
     pub async fn buy(&self, shop: &Shop<'_>) {
         self.top_up(6_000).await;
-        for (promocode, outcome) in [
-            ("HALF", "paid"),
-            ("NO-SUCH-PROMOCODE", "failed"),
-            ("HALF", "failed"),
-        ] {
+        for (promocode, outcome) in [("HALF", "paid"), (self.about.typed, "failed"), ("HALF", "failed")] {
             let body = json!({"tariff_id": shop.tariff, "promocode": promocode});
             let before = self.ended().await;
-            self.post("/billing/v1/purchases", &body).await;
+            self.post_under("purchase", "/billing/v1/purchases", &body).await;
             eventually("the purchase ends", || async {
                 let ended = self.ended().await;
                 (ended.len() > before.len()).then_some(())
@@ -215,11 +231,16 @@ impl Person {
             .await;
             assert_eq!(self.ended().await[0], outcome, "{promocode}");
         }
+        self.post_under("top-up", "/billing/v1/balance/top-up", &rub(1))
+            .await
+            .expect(200);
         self.post("/billing/v1/balance/withdraw", &rub(100))
             .await
             .expect(200);
-        let validation = json!({"promocode": "HALF", "tariff_id": shop.tariff});
-        self.post("/loyalty/v1/promocodes/validate", &validation).await;
+        for promocode in ["HALF", self.about.typed] {
+            let validation = json!({"promocode": promocode, "tariff_id": shop.tariff});
+            self.post("/loyalty/v1/promocodes/validate", &validation).await;
+        }
     }
 
     /// How their purchases ended, the last one first.
@@ -251,6 +272,7 @@ impl Person {
     /// Everything by which they could be known.
     pub fn leave(&self, traces: &mut Traces) {
         traces.add("name", self.about.local);
+        traces.add_said(TYPED, self.about.typed);
         traces.add("domain", self.about.domain);
         traces.add("password", &self.password);
         traces.add("wrong password", &self.wrong_password);

@@ -1,5 +1,6 @@
 //! Paths, parameters and bodies that are wrong.
 
+use reqwest::Method;
 use serde_json::Value;
 
 use super::{
@@ -18,6 +19,12 @@ impl Routes<'_> {
         }
         for parameter in operation.parameters_in("query") {
             self.try_query(call, parameter).await;
+        }
+        let has_query = operation.parameters_in("query").next().is_some();
+        if call.method == Method::GET && (has_query || !operation.public) {
+            let call = call.clone().query("no_such_parameter", 1);
+            self.expect(&call, "an unknown parameter", 400, "invalid_query")
+                .await;
         }
         let mut headers = operation.parameters_in("header");
         if headers.any(|parameter| parameter.name == "Idempotency-Key") {
