@@ -61,8 +61,8 @@ fn a_top_up_names_amount_and_balance_in_both_languages() {
     let letter = event.letter(Locale::En);
     says(
         &letter,
-        "Your wallet was topped up by RUB 1000.00",
-        &["Amount: RUB 1000.00", "Balance: RUB 1234.56"],
+        "Your wallet was topped up by RUB 1,000.00",
+        &["Amount: RUB 1,000.00", "Balance: RUB 1,234.56"],
     );
     assert_eq!(letter.kind, LetterKind::WalletCredited);
     assert_eq!(letter.about, format!("wallet_credited:{}", event.transfer_id));
@@ -110,10 +110,10 @@ fn a_refused_withdrawal_names_the_reason_in_both_languages() {
     let letter = event.letter(Locale::En);
     says(
         &letter,
-        "Your withdrawal of RUB 5000.00 was refused",
+        "Your withdrawal of RUB 5,000.00 was refused",
         &[
             "Nothing left your wallet.",
-            "Amount: RUB 5000.00",
+            "Amount: RUB 5,000.00",
             "Balance: RUB 900.00",
             "Reason: there is not enough money in your wallet.",
         ],
@@ -213,7 +213,7 @@ fn a_failed_purchase_names_cost_balance_and_reason_in_both_languages() {
         "Your purchase of “Pro” failed",
         &[
             "You did not buy “Pro”; nothing was charged.",
-            "Cost: RUB 1200.00",
+            "Cost: RUB 1,200.00",
             "Balance: RUB 890.00",
             "Reason: there is not enough money in your wallet.",
         ],

@@ -158,7 +158,7 @@ fn what_an_administrator_did_with_a_wallet_says_so() {
     for (letter, subject) in [
         (
             credited.letter(Locale::En),
-            "An administrator put RUB 1000.00 into your wallet",
+            "An administrator put RUB 1,000.00 into your wallet",
         ),
         (
             credited.letter(Locale::Ru),

@@ -56,11 +56,11 @@ async fn the_whole_story(database: TestDatabase) {
             "All 10 uses are taken.",
         ],
     );
-    holds(&letters[1], &["RUB 1200.00", "RUB 890.00", "not enough money"]);
+    holds(&letters[1], &["RUB 1,200.00", "RUB 890.00", "not enough money"]);
     holds(&letters[2], &["“Basic”", "RUB 10.00", "RUB 890.00"]);
-    holds(&letters[3], &["RUB 5000.00", "RUB 900.00", "not enough money"]);
+    holds(&letters[3], &["RUB 5,000.00", "RUB 900.00", "not enough money"]);
     holds(&letters[4], &["RUB 100.00", "RUB 900.00"]);
-    holds(&letters[5], &["RUB 1000.00"]);
+    holds(&letters[5], &["RUB 1,000.00"]);
 
     assert_eq!(letters[0]["data"]["reasons"][0]["code"], "uses_exhausted");
     assert_eq!(
