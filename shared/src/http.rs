@@ -9,6 +9,7 @@ mod middleware;
 pub mod openapi;
 mod pagination;
 mod problem;
+mod single;
 
 pub use caller::{Caller, Guard, RecentCaller, UserStatuses};
 pub use client::client_address;
@@ -18,4 +19,5 @@ pub use idempotency::Idempotency;
 pub use middleware::finish;
 pub use pagination::{Cursor, Page, PageQuery, in_range};
 pub use problem::{FieldError, Problem};
+pub use single::{Repeated, single};
 pub use utoipa_axum::{router::OpenApiRouter, routes};
