@@ -59,6 +59,12 @@ async fn orders_are_paid_from_the_wallet_and_letters_tell(platform: &Platform) {
     let letters = user.letters(6).await;
     let body = letters[0]["body"].as_str().unwrap();
     assert!(body.contains("5,000.00") && body.contains("890.00"), "{body}");
+
+    user.top_up(10_013).await.expect_problem(402, "payment_declined");
+    let letters = user.letters(7).await;
+    assert_eq!(letters[0]["kind"], "top_up_failed");
+    let body = letters[0]["body"].as_str().unwrap();
+    assert!(body.contains("100.13") && body.contains("890.00"), "{body}");
 }
 
 async fn a_repeated_request_with_its_key_moves_money_once(platform: &Platform) {

@@ -24,7 +24,7 @@ use super::{
 use crate::app::{
     self,
     read_wallet::{TransferFilter, WalletTransfer},
-    top_up_wallet::{TopUp, TopUpError, TopUpState, TopUpWallet},
+    top_up_wallet::{NO_REASON, TopUp, TopUpError, TopUpState, TopUpWallet},
     withdraw_money::{WithdrawError, WithdrawMoney, WithdrawalState},
 };
 
@@ -201,9 +201,7 @@ pub(super) fn user_blocked() -> Problem {
 
 /// 402: the provider refused, and why. It is not that the wallet holds too little.
 fn declined(top_up: TopUp) -> Problem {
-    let reason = top_up
-        .decline_reason
-        .unwrap_or_else(|| "It gave no reason.".to_owned());
+    let reason = top_up.decline_reason.unwrap_or_else(|| NO_REASON.to_owned());
     Problem::new(
         StatusCode::PAYMENT_REQUIRED,
         "payment_declined",

@@ -7,12 +7,12 @@ use shared::{
     clock::Instant,
     contracts::{
         FailureReason, Locale, MailPurpose, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1,
-        PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, UserRegisteredV1,
-        UserState, UserStatus, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+        PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, TopUpFailedV1,
+        UserRegisteredV1, UserState, UserStatus, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
     },
     ids::{
-        CampaignId, GrantId, MailRequestId, PurchaseId, SubscriptionId, TariffId, TransferId, UserId,
-        WithdrawalId,
+        CampaignId, GrantId, MailRequestId, PurchaseId, SubscriptionId, TariffId, TopUpId, TransferId,
+        UserId, WithdrawalId,
     },
     money::{Amount, Money},
 };
@@ -64,6 +64,17 @@ pub fn refused_withdrawal() -> WithdrawalFailedV1 {
         amount: roubles(500_000),
         balance: roubles(90_000),
         reason: FailureReason::InsufficientFunds,
+        failed_at: now(),
+    }
+}
+
+pub fn declined() -> TopUpFailedV1 {
+    TopUpFailedV1 {
+        top_up_id: TopUpId::new(now()),
+        user_id: UserId::new(now()),
+        amount: roubles(500_000),
+        balance: roubles(90_000),
+        reason: Some("The card has expired.".to_owned()),
         failed_at: now(),
     }
 }

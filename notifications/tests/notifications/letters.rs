@@ -9,7 +9,7 @@ use shared::{
 
 use crate::{
     inbox_of, kinds, plain,
-    said::{self, credited, debited, failed, paid, refused, registered, withdrawal_failed},
+    said::{self, credited, debited, failed, paid, refused, registered, top_up_failed, withdrawal_failed},
     start,
 };
 
@@ -28,11 +28,16 @@ async fn the_whole_story(database: TestDatabase) {
     service.peers.say(&paid(user, 1_000, 89_000, at(4))).await;
     service.peers.say(&failed(user, 120_000, 89_000, at(5))).await;
     service.peers.say(&refused(user, 1_000, 89_000, at(6))).await;
+    service
+        .peers
+        .say(&top_up_failed(user, 500_000, 89_000, at(7)))
+        .await;
 
     let letters = inbox_of(&service, user).await;
     assert_eq!(
         kinds(&letters),
         [
+            "top_up_failed",
             "purchase_failed",
             "purchase_failed",
             "purchase_paid",
@@ -49,6 +54,10 @@ async fn the_whole_story(database: TestDatabase) {
     };
     holds(
         &letters[0],
+        &["RUB 5,000.00", "RUB 890.00", "Reason: The card has expired."],
+    );
+    holds(
+        &letters[1],
         &[
             "RUB 10.00",
             "RUB 890.00",
@@ -56,27 +65,27 @@ async fn the_whole_story(database: TestDatabase) {
             "All 10 uses are taken.",
         ],
     );
-    holds(&letters[1], &["RUB 1,200.00", "RUB 890.00", "not enough money"]);
-    holds(&letters[2], &["“Basic”", "RUB 10.00", "RUB 890.00"]);
-    holds(&letters[3], &["RUB 5,000.00", "RUB 900.00", "not enough money"]);
-    holds(&letters[4], &["RUB 100.00", "RUB 900.00"]);
-    holds(&letters[5], &["RUB 1,000.00"]);
+    holds(&letters[2], &["RUB 1,200.00", "RUB 890.00", "not enough money"]);
+    holds(&letters[3], &["“Basic”", "RUB 10.00", "RUB 890.00"]);
+    holds(&letters[4], &["RUB 5,000.00", "RUB 900.00", "not enough money"]);
+    holds(&letters[5], &["RUB 100.00", "RUB 900.00"]);
+    holds(&letters[6], &["RUB 1,000.00"]);
 
-    assert_eq!(letters[0]["data"]["reasons"][0]["code"], "uses_exhausted");
+    assert_eq!(letters[1]["data"]["reasons"][0]["code"], "uses_exhausted");
     assert_eq!(
-        letters[1]["data"]["cost"],
+        letters[2]["data"]["cost"],
         json!({"amount": 120_000, "currency": "RUB"})
     );
     assert_eq!(
-        letters[1]["data"]["balance"],
+        letters[2]["data"]["balance"],
         json!({"amount": 89_000, "currency": "RUB"})
     );
     assert_eq!(
-        letters[2]["data"]["cost"],
+        letters[3]["data"]["cost"],
         json!({"amount": 1_000, "currency": "RUB"})
     );
     assert_eq!(
-        letters[2]["data"]["balance"],
+        letters[3]["data"]["balance"],
         json!({"amount": 89_000, "currency": "RUB"})
     );
     for (letter, minutes) in letters.iter().rev().zip(0..) {

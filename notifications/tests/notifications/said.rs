@@ -6,13 +6,13 @@ use shared::{
     clock::Instant,
     contracts::{
         FailureReason, Locale, MailPurpose, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1,
-        PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, UserBlockedV1,
-        UserRegisteredV1, UserState, UserStatus, UserUnblockedV1, WalletCreditedV1, WalletDebitedV1,
-        WithdrawalFailedV1,
+        PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, TopUpFailedV1,
+        UserBlockedV1, UserRegisteredV1, UserState, UserStatus, UserUnblockedV1, WalletCreditedV1,
+        WalletDebitedV1, WithdrawalFailedV1,
     },
     ids::{
-        CampaignId, GrantId, MailRequestId, PurchaseId, SubscriptionId, TariffId, TransferId, UserId,
-        WithdrawalId,
+        CampaignId, GrantId, MailRequestId, PurchaseId, SubscriptionId, TariffId, TopUpId, TransferId,
+        UserId, WithdrawalId,
     },
     money::{Amount, Money},
 };
@@ -64,6 +64,17 @@ pub fn withdrawal_failed(user_id: UserId, amount: i64, balance: i64, at: Instant
         amount: roubles(amount),
         balance: roubles(balance),
         reason: FailureReason::InsufficientFunds,
+        failed_at: at,
+    }
+}
+
+pub fn top_up_failed(user_id: UserId, amount: i64, balance: i64, at: Instant) -> TopUpFailedV1 {
+    TopUpFailedV1 {
+        top_up_id: TopUpId::new(at),
+        user_id,
+        amount: roubles(amount),
+        balance: roubles(balance),
+        reason: Some("The card has expired.".to_owned()),
         failed_at: at,
     }
 }

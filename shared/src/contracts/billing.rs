@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{Reason, envelope::message};
 use crate::{
-    ids::{PurchaseId, SubscriptionId, TariffId, TransferId, UserId, WithdrawalId},
+    ids::{PurchaseId, SubscriptionId, TariffId, TopUpId, TransferId, UserId, WithdrawalId},
     money::Money,
 };
 
@@ -201,6 +201,33 @@ message!(
     BillingEvents,
     "withdrawal.failed",
     |m| m.withdrawal_id.0,
+    0
+);
+
+/// The payment provider refused a top-up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TopUpFailedV1 {
+    /// The request.
+    pub top_up_id: TopUpId,
+    /// Whose wallet.
+    pub user_id: UserId,
+    /// How much was asked for.
+    pub amount: Money,
+    /// What the wallet holds.
+    pub balance: Money,
+    /// Why, as the provider puts it for the customer; absent if it gave no reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
+    /// When.
+    pub failed_at: DateTime<Utc>,
+}
+message!(
+    TopUpFailedV1,
+    "kopeck.billing.top_up_failed.v1",
+    BillingEvents,
+    "top_up.failed",
+    |m| m.top_up_id.0,
     0
 );
 

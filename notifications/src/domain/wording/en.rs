@@ -4,8 +4,8 @@ use shared::{
     clock::Instant,
     contracts::{
         FailureReason, Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1,
-        PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, WalletCreditedV1, WalletDebitedV1,
-        WithdrawalFailedV1,
+        PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, TopUpFailedV1, WalletCreditedV1,
+        WalletDebitedV1, WithdrawalFailedV1,
     },
     money::Money,
 };
@@ -59,6 +59,22 @@ pub(super) fn withdrawal_failed(event: &WithdrawalFailedV1) -> Text {
             format!("Amount: {}", money(event.amount)),
             format!("Balance: {}", money(event.balance)),
             format!("Reason: {}.", failure(event.reason)),
+        ],
+    )
+}
+
+pub(super) fn top_up_failed(event: &TopUpFailedV1) -> Text {
+    let reason = event.reason.as_deref().map(plain);
+    text(
+        format!("Your top-up of {} was declined", money(event.amount)),
+        &[
+            "Nothing came into your wallet.".to_owned(),
+            format!("Amount: {}", money(event.amount)),
+            format!("Balance: {}", money(event.balance)),
+            format!(
+                "Reason: {}",
+                reason.as_deref().unwrap_or("the payment provider gave none.")
+            ),
         ],
     )
 }

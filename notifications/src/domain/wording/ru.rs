@@ -4,8 +4,8 @@ use shared::{
     clock::Instant,
     contracts::{
         FailureReason, Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1,
-        PurchaseRefundedV1, RefusalCode, SubscriptionEndingV1, WalletCreditedV1, WalletDebitedV1,
-        WithdrawalFailedV1,
+        PurchaseRefundedV1, RefusalCode, SubscriptionEndingV1, TopUpFailedV1, WalletCreditedV1,
+        WalletDebitedV1, WithdrawalFailedV1,
     },
     money::Money,
 };
@@ -59,6 +59,22 @@ pub(super) fn withdrawal_failed(event: &WithdrawalFailedV1) -> Text {
             format!("Сумма: {}", money(event.amount)),
             format!("Баланс: {}", money(event.balance)),
             format!("Причина: {}.", failure(event.reason)),
+        ],
+    )
+}
+
+pub(super) fn top_up_failed(event: &TopUpFailedV1) -> Text {
+    let reason = event.reason.as_deref().map(plain);
+    text(
+        format!("Пополнение на {} отклонено", money(event.amount)),
+        &[
+            "Деньги в кошелёк не поступили.".to_owned(),
+            format!("Сумма: {}", money(event.amount)),
+            format!("Баланс: {}", money(event.balance)),
+            format!(
+                "Причина: {}",
+                reason.as_deref().unwrap_or("платёжная система её не назвала.")
+            ),
         ],
     )
 }
