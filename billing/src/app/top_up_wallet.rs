@@ -314,6 +314,7 @@ async fn credit_wallet(tx: &Tx, books: &Books, top_up: TopUp) -> Result<TopUp, A
     if !is_deleted {
         tx.emit(&WalletCreditedV1 {
             by_administrator: false,
+            reason: None,
             transfer_id: moved.id,
             user_id,
             amount: books.money(approved.amount),

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::app::{
     self,
-    read_wallet::{TransferFilter, WalletTransfer},
+    read_wallet::{TransferFilter, TransferView},
     top_up_wallet::{NO_REASON, TopUp, TopUpError, TopUpState, TopUpWallet},
     withdraw_money::{WithdrawError, WithdrawMoney, WithdrawalState},
 };
@@ -173,9 +173,9 @@ pub(super) async fn list_transfers(
         limit: limit + 1,
     };
     let rows = app::read_wallet::list_transfers(state.db.reader(), &filter).await?;
-    let cursor = |row: &WalletTransfer| Cursor {
-        at: row.at,
-        id: row.id.0,
+    let cursor = |row: &TransferView| Cursor {
+        at: row.transfer.at,
+        id: row.transfer.id.0,
     };
     Ok(Json(Page::of(rows, limit, cursor, |row| {
         TransferBody::new(&state.books, row)

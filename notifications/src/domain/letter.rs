@@ -123,6 +123,9 @@ pub enum LetterData {
         balance: Money,
         /// Whether an administrator did it.
         by_administrator: bool,
+        /// Why, in the administrator's words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// Of a withdrawal that was refused.
     WithdrawalFailed {
@@ -202,6 +205,9 @@ pub enum LetterData {
         balance: Money,
         /// The subscription that ended.
         subscription_id: SubscriptionId,
+        /// Why, in the administrator's words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// Of a subscription that ends soon.
     SubscriptionEnding {

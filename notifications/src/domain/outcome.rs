@@ -55,6 +55,7 @@ impl Outcome for WalletCreditedV1 {
                 amount: self.amount,
                 balance: self.balance_after,
                 by_administrator: self.by_administrator,
+                reason: self.reason.clone(),
             },
             occurred_at: self.credited_at,
         }
@@ -76,6 +77,7 @@ impl Outcome for WalletDebitedV1 {
                 amount: self.amount,
                 balance: self.balance_after,
                 by_administrator: self.by_administrator,
+                reason: self.reason.clone(),
             },
             occurred_at: self.debited_at,
         }
@@ -223,6 +225,7 @@ impl Outcome for PurchaseRefundedV1 {
                 refunded: self.refunded,
                 balance: self.balance_after,
                 subscription_id: self.subscription_id,
+                reason: self.reason.clone(),
             },
             occurred_at: self.refunded_at,
         }

@@ -38,6 +38,7 @@ pub fn registered() -> UserRegisteredV1 {
 pub fn credited() -> WalletCreditedV1 {
     WalletCreditedV1 {
         by_administrator: false,
+        reason: None,
         transfer_id: TransferId::new(now()),
         user_id: UserId::new(now()),
         amount: roubles(100_000),
@@ -49,6 +50,7 @@ pub fn credited() -> WalletCreditedV1 {
 pub fn debited() -> WalletDebitedV1 {
     WalletDebitedV1 {
         by_administrator: false,
+        reason: None,
         transfer_id: TransferId::new(now()),
         user_id: UserId::new(now()),
         amount: roubles(10_000),
@@ -125,6 +127,7 @@ pub fn refunded() -> PurchaseRefundedV1 {
         refunded: roubles(89_000),
         balance_after: roubles(1_234_500),
         subscription_id: SubscriptionId::new(now()),
+        reason: Some("asked for by telephone".to_owned()),
         refunded_at: now(),
     }
 }

@@ -257,6 +257,7 @@ async fn what_others_do_with_a_user_s_purchases_and_account_has_its_letter() {
         let reset = said::mail_requested(user, MailPurpose::ResetPassword, now - Duration::hours(1));
         let mut by_administrator = credited(user, 5_000, 94_000, now - Duration::minutes(30));
         by_administrator.by_administrator = true;
+        by_administrator.reason = Some("paid twice".to_owned());
         let confirmation = said::mail_requested(user, MailPurpose::ConfirmEmail, now);
         for _ in 0..2 {
             peers.say(&paid).await;
@@ -280,7 +281,10 @@ async fn what_others_do_with_a_user_s_purchases_and_account_has_its_letter() {
             "each once (two grants), and none about an address to be confirmed"
         );
         assert!(plain(&letters[0]["subject"]).starts_with("An administrator put RUB 50.00"));
+        assert!(plain(&letters[0]["body"]).ends_with("Reason: paid twice"));
+        assert_eq!(letters[0]["data"]["reason"], "paid twice");
         assert_eq!(plain(&letters[4]["subject"]), "“Basic” was refunded: RUB 890.00");
+        assert!(plain(&letters[4]["body"]).ends_with("Reason: asked for by telephone"));
         assert!(!letters[1].to_string().contains("token"), "{:#}", letters[1]);
         service.stop().await;
     }

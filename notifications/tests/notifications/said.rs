@@ -38,6 +38,7 @@ pub fn registered(user_id: UserId, locale: Locale, at: Instant) -> UserRegistere
 pub fn credited(user_id: UserId, amount: i64, balance: i64, at: Instant) -> WalletCreditedV1 {
     WalletCreditedV1 {
         by_administrator: false,
+        reason: None,
         transfer_id: TransferId::new(at),
         user_id,
         amount: roubles(amount),
@@ -49,6 +50,7 @@ pub fn credited(user_id: UserId, amount: i64, balance: i64, at: Instant) -> Wall
 pub fn debited(user_id: UserId, amount: i64, balance: i64, at: Instant) -> WalletDebitedV1 {
     WalletDebitedV1 {
         by_administrator: false,
+        reason: None,
         transfer_id: TransferId::new(at),
         user_id,
         amount: roubles(amount),
@@ -147,6 +149,7 @@ pub fn refunded(user_id: UserId, amount: i64, balance: i64, at: Instant) -> Purc
         refunded: roubles(amount),
         balance_after: roubles(balance),
         subscription_id: SubscriptionId::new(at),
+        reason: Some("asked for by telephone".to_owned()),
         refunded_at: at,
     }
 }

@@ -141,6 +141,10 @@ pub struct WalletCreditedV1 {
     /// Whether an administrator did it, and not the wallet's owner.
     #[serde(default)]
     pub by_administrator: bool,
+    /// Why, in the administrator's words; absent where its owner did it, or before reasons were said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
     /// When.
     pub credited_at: DateTime<Utc>,
 }
@@ -167,6 +171,10 @@ pub struct WalletDebitedV1 {
     /// Whether an administrator did it, and not the wallet's owner.
     #[serde(default)]
     pub by_administrator: bool,
+    /// Why, in the administrator's words; absent where its owner did it, or before reasons were said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
     /// When.
     pub debited_at: DateTime<Utc>,
 }
@@ -292,6 +300,10 @@ pub struct PurchaseRefundedV1 {
     pub balance_after: Money,
     /// The subscription that ended.
     pub subscription_id: SubscriptionId,
+    /// Why, in the administrator's words; absent where it was refunded before reasons were said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
     /// When.
     pub refunded_at: DateTime<Utc>,
 }
