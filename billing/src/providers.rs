@@ -31,8 +31,8 @@ pub enum Outcome {
     Approved,
     /// There will be none.
     Declined {
-        /// Why, for the customer.
-        reason: String,
+        /// Why, for the customer, if it says so.
+        reason: Option<String>,
     },
     /// It will tell later.
     Pending,

@@ -6,6 +6,7 @@ mod on_purchase_failed;
 mod on_purchase_paid;
 mod on_purchase_refunded;
 mod on_subscription_ending;
+mod on_top_up_failed;
 mod on_user_blocked;
 mod on_user_deleted;
 mod on_user_registered;
@@ -18,7 +19,7 @@ use shared::{
     cache::Versioned,
     contracts::{
         MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
-        SubscriptionEndingV1, UserBlockedV1, UserDeletedV1, UserRegisteredV1, UserUnblockedV1,
+        SubscriptionEndingV1, TopUpFailedV1, UserBlockedV1, UserDeletedV1, UserRegisteredV1, UserUnblockedV1,
         WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
     },
     inbox::Handlers,
@@ -41,6 +42,7 @@ pub fn handlers(
         .on::<WalletCreditedV1>(on_wallet_credited::OnWalletCredited(letters))
         .on::<WalletDebitedV1>(on_wallet_debited::OnWalletDebited(letters))
         .on::<WithdrawalFailedV1>(on_withdrawal_failed::OnWithdrawalFailed(letters))
+        .on::<TopUpFailedV1>(on_top_up_failed::OnTopUpFailed(letters))
         .on::<PurchasePaidV1>(on_purchase_paid::OnPurchasePaid(letters))
         .on::<PurchaseFailedV1>(on_purchase_failed::OnPurchaseFailed(letters))
         .on::<PurchaseRefundedV1>(on_purchase_refunded::OnPurchaseRefunded(letters))

@@ -1,7 +1,7 @@
 //! What administrators did: append-only, one table in each service.
 //!
-//! An entry commits with what it tells. It names people by their ids only, so that nothing in it
-//! has to be erased with an account.
+//! An entry commits with what it tells. It names people by their ids only, and so are administrators
+//! to do in the reasons they write, so that nothing in it has to be erased with an account.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{

@@ -1,7 +1,7 @@
 //! The published language: what services say to each other, and who listens to what.
 //!
-//! Knows no service's inside. A message type is added here, never changed; a change is a new
-//! version beside the old one.
+//! Knows no service's inside. A message type is added here, never changed but by a field that
+//! may be absent; any other change is a new version beside the old one.
 
 pub mod asyncapi;
 mod auth;

@@ -10,6 +10,7 @@ pub mod openapi;
 mod pagination;
 mod parameters;
 mod problem;
+mod single;
 
 pub use caller::{Caller, Guard, RecentCaller, UserStatuses};
 pub use client::client_address;
@@ -20,4 +21,5 @@ pub use middleware::finish;
 pub use pagination::{Cursor, Page, PageQuery, in_range};
 pub use parameters::refuse_unknown_parameters;
 pub use problem::{FieldError, Problem};
+pub use single::{Repeated, single};
 pub use utoipa_axum::{router::OpenApiRouter, routes};

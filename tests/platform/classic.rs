@@ -12,7 +12,7 @@ async fn orders_are_paid_from_the_wallet_and_letters_tell(platform: &Platform) {
     assert_eq!(user.top_up(100_000).await.expect(200)["balance"], rub(100_000));
     let letters = user.letters(2).await;
     assert!(
-        letters[0]["body"].as_str().unwrap().contains("1000.00"),
+        letters[0]["body"].as_str().unwrap().contains("1,000.00"),
         "{letters:#?}"
     );
     let withdrawn = user
@@ -50,7 +50,7 @@ async fn orders_are_paid_from_the_wallet_and_letters_tell(platform: &Platform) {
     assert_eq!(user.balance().await, 89_000);
     let letters = user.letters(5).await;
     let body = letters[0]["body"].as_str().unwrap();
-    assert!(body.contains("1200.00") && body.contains("890.00"), "{body}");
+    assert!(body.contains("1,200.00") && body.contains("890.00"), "{body}");
 
     user.api
         .post("/billing/v1/balance/withdraw", &rub(500_000))
@@ -58,7 +58,13 @@ async fn orders_are_paid_from_the_wallet_and_letters_tell(platform: &Platform) {
         .expect_problem(402, "insufficient_funds");
     let letters = user.letters(6).await;
     let body = letters[0]["body"].as_str().unwrap();
-    assert!(body.contains("5000.00") && body.contains("890.00"), "{body}");
+    assert!(body.contains("5,000.00") && body.contains("890.00"), "{body}");
+
+    user.top_up(10_013).await.expect_problem(402, "payment_declined");
+    let letters = user.letters(7).await;
+    assert_eq!(letters[0]["kind"], "top_up_failed");
+    let body = letters[0]["body"].as_str().unwrap();
+    assert!(body.contains("100.13") && body.contains("890.00"), "{body}");
 }
 
 async fn a_repeated_request_with_its_key_moves_money_once(platform: &Platform) {

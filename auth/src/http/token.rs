@@ -10,7 +10,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::http::{Json, Problem, RawBody};
+use shared::http::{Json, Problem, RawBody, single};
 use utoipa::ToSchema;
 
 use super::{AppState, client::FromClient};
@@ -124,14 +124,15 @@ fn read_form(headers: &HeaderMap, body: &[u8]) -> Result<HashMap<String, String>
 /// The client's id and secret, from the header or the form but not from both.
 fn credentials(headers: &HeaderMap, form: &HashMap<String, String>) -> Result<(String, String), Problem> {
     let in_form = form.get("client_secret");
-    let Some(value) = headers.get(header::AUTHORIZATION) else {
+    let twice = || bad("invalid_request", "The client is named twice.");
+    let Some(value) = single(headers, header::AUTHORIZATION).map_err(|_| twice())? else {
         return match (form.get("client_id"), in_form) {
             (Some(id), Some(secret)) => Ok((id.clone(), secret.clone())),
             _ => Err(invalid_client()),
         };
     };
     if in_form.is_some() {
-        return Err(bad("invalid_request", "The client is named twice."));
+        return Err(twice());
     }
     value.to_str().ok().and_then(basic).ok_or_else(invalid_client)
 }

@@ -114,6 +114,18 @@ async fn what_is_wrong_is_told_as_oauth_has_it() {
         let problem = answer.expect_problem(status, error);
         assert_eq!(problem["error"], error, "{body}");
     }
+    let twice = service
+        .api
+        .request(Method::POST, "/auth/v1/token")
+        .header("content-type", FORM)
+        .body(good)
+        .basic_auth(&id, Some(&secret))
+        .basic_auth(&id, Some(&secret));
+    let problem = service.api.send(twice).await;
+    assert_eq!(
+        problem.expect_problem(400, "invalid_request")["error"],
+        "invalid_request"
+    );
     service
         .api
         .post("/auth/v1/token", &json!({"grant_type": "client_credentials"}))

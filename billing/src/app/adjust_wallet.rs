@@ -130,6 +130,7 @@ fn say(tx: &Tx, books: &Books, adjustment: &Adjustment, moved: Moved) -> Result<
     match adjustment.direction {
         StoredDirection::Credit => tx.emit(&WalletCreditedV1 {
             by_administrator: true,
+            reason: Some(adjustment.reason.clone()),
             transfer_id: moved.id,
             user_id: adjustment.user_id,
             amount,
@@ -138,6 +139,7 @@ fn say(tx: &Tx, books: &Books, adjustment: &Adjustment, moved: Moved) -> Result<
         })?,
         StoredDirection::Debit => tx.emit(&WalletDebitedV1 {
             by_administrator: true,
+            reason: Some(adjustment.reason.clone()),
             transfer_id: moved.id,
             user_id: adjustment.user_id,
             amount,

@@ -3,6 +3,7 @@
 use sea_orm::DbErr;
 use serde_json::json;
 use shared::{
+    contracts::TariffStatus,
     db::Tx,
     ids::{TariffId, UserId},
     money::Amount,
@@ -34,6 +35,9 @@ pub enum ChangeTariffError {
     /// There is no such tariff.
     #[error("there is no such tariff")]
     NotFound,
+    /// It is off sale for good.
+    #[error("the tariff is archived")]
+    Archived,
     /// Fields are wrong.
     #[error("the tariff has wrong fields")]
     Invalid(Vec<TariffError>),
@@ -45,7 +49,7 @@ pub enum ChangeTariffError {
 /// Makes the tariff's next version for the administrator `by`, and says so; a change to what it is already makes none.
 ///
 /// # Errors
-/// When there is no such tariff, or a field is wrong.
+/// When there is no such tariff, it is archived, or a field is wrong.
 pub async fn change_tariff(
     tx: &Tx,
     books: &Books,
@@ -56,6 +60,9 @@ pub async fn change_tariff(
     let old = store::tariff::lock(tx.conn(), id)
         .await?
         .ok_or(ChangeTariffError::NotFound)?;
+    if old.status == TariffStatus::Archived {
+        return Err(ChangeTariffError::Archived);
+    }
     let name = change.name.as_deref().unwrap_or(&old.name);
     let period = change.period.clone().unwrap_or_else(|| old.period.to_string());
     let checked = NewTariff::parse(name, change.price.unwrap_or(old.price), &period)

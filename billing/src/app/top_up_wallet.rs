@@ -6,11 +6,11 @@
 //!
 //! Whoever asks the provider has the top-up in hand until it has answered; nobody asks beside them.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use sea_orm::DbErr;
 use shared::{
-    contracts::{UserStatus, WalletCreditedV1},
+    contracts::{TopUpFailedV1, UserStatus, WalletCreditedV1},
     db::{Db, Tx},
     ids::{TopUpId, UserId},
     money::OutOfRange,
@@ -30,12 +30,15 @@ use crate::{
         wallet::{OperationAmount, credit, may_be_used},
     },
     providers::{Charge, Outcome, PaymentProvider, ProviderError},
-    store,
+    store::{self, account::WalletChange},
 };
 
 /// How long a request waits for the provider and the ledger: less than any request may take, so
 /// that the client gets the top-up and no error.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// What is kept where a provider declines and does not say why.
+pub const NO_REASON: &str = "It gave no reason.";
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -238,19 +241,45 @@ pub(super) async fn settle(
             Ok(put_off)
         }
         Outcome::Approved => credit_wallet(tx, books, top_up).await,
-        Outcome::Declined { reason } => {
-            let declined = TopUp {
-                state: TopUpState::Declined,
-                decline_reason: Some(reason.clone()),
-                settled_at: Some(tx.now()),
-                next_ask_at: None,
-                in_hand_until: None,
-                ..top_up
-            };
-            store::top_up::settle(tx.conn(), &declined).await?;
-            Ok(declined)
-        }
+        Outcome::Declined { reason } => Ok(decline(tx, books, top_up, reason.as_deref()).await?),
     }
+}
+
+/// Leaves the wallet as it is and says so; not to somebody who is deleted. What is said of a wallet
+/// has its order, whatever the clock does: so this takes its place among the movements.
+async fn decline(tx: &Tx, books: &Books, top_up: TopUp, reason: Option<&str>) -> Result<TopUp, DbErr> {
+    let user_id = top_up.user_id;
+    let wallets = store::account::lock_wallets(tx.conn(), &BTreeSet::from([user_id]), tx.now()).await?;
+    let wallet = wallets.get(&user_id).copied().ok_or(DbErr::RecordNotInserted)?;
+    let at = wallet.moves_at(tx.now());
+    let declined = TopUp {
+        state: TopUpState::Declined,
+        decline_reason: Some(reason.unwrap_or(NO_REASON).to_owned()),
+        settled_at: Some(at),
+        next_ask_at: None,
+        in_hand_until: None,
+        ..top_up
+    };
+    store::top_up::settle(tx.conn(), &declined).await?;
+    // After the lock, so that a deletion that was applied before this is seen.
+    let known = users::find(tx.conn(), user_id).await?;
+    if known.is_some_and(|known| known.status == UserStatus::Deleted) {
+        return Ok(declined);
+    }
+    let change = WalletChange {
+        from: wallet.balance,
+        to: wallet.moved(wallet.balance, at),
+    };
+    store::account::change(tx.conn(), &[change]).await?;
+    tx.emit(&TopUpFailedV1 {
+        top_up_id: declined.id,
+        user_id,
+        amount: books.money(declined.amount),
+        balance: books.money(wallet.balance),
+        reason: reason.map(ToOwned::to_owned),
+        failed_at: at,
+    })?;
+    Ok(declined)
 }
 
 async fn credit_wallet(tx: &Tx, books: &Books, top_up: TopUp) -> Result<TopUp, AskError> {
@@ -285,6 +314,7 @@ async fn credit_wallet(tx: &Tx, books: &Books, top_up: TopUp) -> Result<TopUp, A
     if !is_deleted {
         tx.emit(&WalletCreditedV1 {
             by_administrator: false,
+            reason: None,
             transfer_id: moved.id,
             user_id,
             amount: books.money(approved.amount),

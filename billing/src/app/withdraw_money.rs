@@ -128,6 +128,7 @@ async fn pay_out(tx: &Tx, books: &Books, entry: Entry, at: Instant) -> Result<()
     store::transfer::insert(tx.conn(), std::slice::from_ref(&new)).await?;
     tx.emit(&WalletDebitedV1 {
         by_administrator: false,
+        reason: None,
         transfer_id: new.transfer.id(),
         user_id: new.user_id,
         amount: books.money(new.transfer.amount()),

@@ -94,7 +94,8 @@ pub(super) struct PurchasesQuery {
 #[schema(as = NewRefund)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RefundRequestBody {
-    /// In the administrator's words, without control characters.
+    /// In the administrator's words, without control characters. The user reads it in a letter: it is to
+    /// tell nothing that they must not know, and nothing of who they are.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }

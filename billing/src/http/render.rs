@@ -14,7 +14,7 @@ use crate::{
     app::{
         books::Books,
         read_purchase::PurchaseView,
-        read_wallet::WalletTransfer,
+        read_wallet::TransferView,
         top_up_wallet::{TopUp, TopUpState},
     },
     domain::{ledger::Cause, purchase::PurchaseState, subscription::Subscription, tariff::Tariff},
@@ -184,6 +184,10 @@ pub(super) struct TransferBody {
     /// What caused it: the id of the top-up, the withdrawal, the purchase (also for a refund), the
     /// adjustment; for a forfeiture that of the user, or of the transfer that came after.
     cause_id: Uuid,
+    /// Why, as the administrator put it who put money in or took it out; absent for other causes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reason: Option<String>,
     /// Below zero it went out.
     amount: Money,
     /// What the wallet held after it.
@@ -192,13 +196,15 @@ pub(super) struct TransferBody {
 }
 
 impl TransferBody {
-    pub(super) fn new(books: &Books, transfer: WalletTransfer) -> Self {
+    pub(super) fn new(books: &Books, view: TransferView) -> Self {
+        let TransferView { transfer, reason } = view;
         let (_, cause_id) = transfer.cause.as_key();
         Self {
             id: transfer.id,
             user_id: transfer.user_id,
             cause: TransferCause::from(transfer.cause),
             cause_id,
+            reason,
             amount: books.money(transfer.cause.seen_by_owner(transfer.amount)),
             balance_after: books.money(transfer.balance_after),
             at: transfer.at,

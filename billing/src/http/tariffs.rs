@@ -163,8 +163,9 @@ pub(super) async fn create_tariff(
 /// Changes a tariff for purchases from now on; those that were begun keep the one they were begun with.
 #[utoipa::path(patch, path = "/tariffs/{id}",
     security(("access_token" = ["tariffs.write"])),
-    params(("id" = TariffId, Path)), request_body = ChangeBody,
-    responses((status = 200, body = TariffBody)))]
+    params(("id" = TariffId, Path)), request_body = ChangeBody, responses(
+    (status = 200, body = TariffBody),
+    (status = 409, description = "`tariff_archived`: it is off sale for good.")))]
 pub(super) async fn change_tariff(
     State(state): State<AppState>,
     caller: Caller,
@@ -222,6 +223,10 @@ impl From<ChangeTariffError> for Problem {
     fn from(error: ChangeTariffError) -> Self {
         match error {
             ChangeTariffError::NotFound => Self::not_found("tariff"),
+            ChangeTariffError::Archived => {
+                Self::new(StatusCode::CONFLICT, "tariff_archived", "The tariff is archived")
+                    .detail("It is off sale for good.")
+            }
             ChangeTariffError::Invalid(wrong) => Self::invalid(&field_errors(&wrong)),
             ChangeTariffError::Store(_) => Self::internal(&error),
         }

@@ -37,7 +37,8 @@ pub(super) struct AdjustBody {
     /// ISO 4217; the platform's own.
     #[schema(pattern = "^[A-Z]{3}$")]
     currency: String,
-    /// In the administrator's words, without control characters.
+    /// In the administrator's words, without control characters. The user reads it, in a letter and
+    /// beside the transfer: it is to tell nothing that they must not know, and nothing of who they are.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }

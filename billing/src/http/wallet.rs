@@ -23,8 +23,8 @@ use super::{
 };
 use crate::app::{
     self,
-    read_wallet::{TransferFilter, WalletTransfer},
-    top_up_wallet::{TopUp, TopUpError, TopUpState, TopUpWallet},
+    read_wallet::{TransferFilter, TransferView},
+    top_up_wallet::{NO_REASON, TopUp, TopUpError, TopUpState, TopUpWallet},
     withdraw_money::{WithdrawError, WithdrawMoney, WithdrawalState},
 };
 
@@ -173,9 +173,9 @@ pub(super) async fn list_transfers(
         limit: limit + 1,
     };
     let rows = app::read_wallet::list_transfers(state.db.reader(), &filter).await?;
-    let cursor = |row: &WalletTransfer| Cursor {
-        at: row.at,
-        id: row.id.0,
+    let cursor = |row: &TransferView| Cursor {
+        at: row.transfer.at,
+        id: row.transfer.id.0,
     };
     Ok(Json(Page::of(rows, limit, cursor, |row| {
         TransferBody::new(&state.books, row)
@@ -201,9 +201,7 @@ pub(super) fn user_blocked() -> Problem {
 
 /// 402: the provider refused, and why. It is not that the wallet holds too little.
 fn declined(top_up: TopUp) -> Problem {
-    let reason = top_up
-        .decline_reason
-        .unwrap_or_else(|| "It gave no reason.".to_owned());
+    let reason = top_up.decline_reason.unwrap_or_else(|| NO_REASON.to_owned());
     Problem::new(
         StatusCode::PAYMENT_REQUIRED,
         "payment_declined",

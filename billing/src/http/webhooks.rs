@@ -124,9 +124,7 @@ impl DecisionBody {
         match (self.decision, self.reason.as_deref().map(str::trim)) {
             (Decision::Approved, None) => Ok(Outcome::Approved),
             (Decision::Approved, Some(_)) => wrong("what is approved has no reason"),
-            (Decision::Declined, None) => Ok(Outcome::Declined {
-                reason: "It gave no reason.".to_owned(),
-            }),
+            (Decision::Declined, None) => Ok(Outcome::Declined { reason: None }),
             (Decision::Declined, Some("")) => wrong("it must not be empty; leave it out if there is none"),
             (Decision::Declined, Some(reason)) if reason.chars().count() > LONGEST_REASON => {
                 wrong("it has at most 500 characters")
@@ -135,7 +133,7 @@ impl DecisionBody {
                 wrong("it has no control characters")
             }
             (Decision::Declined, Some(reason)) => Ok(Outcome::Declined {
-                reason: reason.to_owned(),
+                reason: Some(reason.to_owned()),
             }),
         }
     }

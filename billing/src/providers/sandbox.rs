@@ -45,7 +45,7 @@ impl PaymentProvider for Sandbox {
         }
         Ok(if charge.amount.amount.0 % 100 == DECLINED_ENDING {
             Outcome::Declined {
-                reason: "The sandbox declines amounts that end in 13.".to_owned(),
+                reason: Some("The sandbox declines amounts that end in 13.".to_owned()),
             }
         } else {
             Outcome::Approved

@@ -1,6 +1,8 @@
 //! What administrators put into wallets and took out.
 
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
+use std::collections::HashMap;
+
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use shared::ids::AdjustmentId;
 
 /// Rows as the database keeps them.
@@ -54,7 +56,7 @@ pub mod entity {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-use entity::{ActiveModel, Entity, Model};
+use entity::{ActiveModel, Column, Entity, Model};
 
 /// Writes an adjustment.
 ///
@@ -73,4 +75,25 @@ pub async fn insert(conn: &impl ConnectionTrait, adjustment: Model) -> Result<()
 /// When the database does not answer.
 pub async fn find(conn: &impl ConnectionTrait, id: AdjustmentId) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id).one(conn).await
+}
+
+/// Why each of `ids` was made; a page of a list asks for few.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn reasons(
+    conn: &impl ConnectionTrait,
+    ids: &[AdjustmentId],
+) -> Result<HashMap<AdjustmentId, String>, DbErr> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(AdjustmentId, String)> = Entity::find()
+        .select_only()
+        .columns([Column::Id, Column::Reason])
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .into_tuple()
+        .all(conn)
+        .await?;
+    Ok(rows.into_iter().collect())
 }

@@ -49,13 +49,23 @@ async fn money_is_put_in_and_taken_out_told_and_written_down() {
             shown,
             [("debit".into(), rub(-2_000)), ("credit".into(), rub(5_000))]
         );
+        for transfer in &transfers {
+            assert_eq!(transfer["reason"], "paid twice");
+        }
+        customer.top_up(100).await.expect(200);
+        let moved_alone = &customer.items("transfers").await[0];
+        assert!(moved_alone.get("reason").is_none(), "absent is not null");
         let peers = &billing.service.peers;
         let told: WalletCreditedV1 = peers.hears(NOTIFICATIONS, |_| true).await;
         assert!(told.by_administrator);
+        assert_eq!(told.reason.as_deref(), Some("paid twice"));
         assert_eq!((told.amount, told.balance_after), (money(5_000), money(5_000)));
         let told: WalletDebitedV1 = peers.hears(NOTIFICATIONS, |_| true).await;
         assert!(told.by_administrator);
+        assert_eq!(told.reason.as_deref(), Some("paid twice"));
         assert_eq!((told.amount, told.balance_after), (money(2_000), money(3_000)));
+        let told = billing.said::<WalletCreditedV1>().await;
+        assert_eq!((told.len(), told[1].reason.as_deref()), (2, None));
         let log = billing
             .admin
             .get(&format!("/billing/v1/audit?subject={}", customer.id))

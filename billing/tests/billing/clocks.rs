@@ -5,7 +5,10 @@ use std::sync::Arc;
 use chrono::Duration;
 use shared::{
     clock::{Clock as _, ManualClock, SystemClock},
-    contracts::{PurchaseFailedV1, PurchasePaidV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1},
+    contracts::{
+        PurchaseFailedV1, PurchasePaidV1, TopUpFailedV1, WalletCreditedV1, WalletDebitedV1,
+        WithdrawalFailedV1,
+    },
 };
 
 use crate::{Billing, DATABASES, LOYALTY, NOTIFICATIONS, held, rub};
@@ -30,6 +33,8 @@ async fn movements_of_a_wallet_follow_one_another_though_the_clock_goes_back() {
         back();
         customer.buy(cheap).await.expect(201);
         back();
+        customer.top_up(10_013).await.expect(402);
+        back();
         customer.withdraw(20_000).await.expect(402);
         back();
         customer.buy(dear).await.expect(402);
@@ -52,6 +57,7 @@ async fn movements_of_a_wallet_follow_one_another_though_the_clock_goes_back() {
         let credited: WalletCreditedV1 = peers.hears(NOTIFICATIONS, |_| true).await;
         let debited: WalletDebitedV1 = peers.hears(NOTIFICATIONS, |_| true).await;
         let refused: WithdrawalFailedV1 = peers.hears(NOTIFICATIONS, |_| true).await;
+        let declined: TopUpFailedV1 = peers.hears(NOTIFICATIONS, |_| true).await;
         let failed: PurchaseFailedV1 = peers.hears(NOTIFICATIONS, |_| true).await;
         peers
             .hears::<PurchasePaidV1>(LOYALTY, |paid| paid.purchase_id == other.purchase_id)
@@ -65,6 +71,7 @@ async fn movements_of_a_wallet_follow_one_another_though_the_clock_goes_back() {
             credited.credited_at,
             debited.debited_at,
             paid[0],
+            declined.failed_at,
             refused.failed_at,
             failed.failed_at,
             paid[1],

@@ -22,7 +22,7 @@ async fn every_route_is_described_with_what_it_takes_and_answers() {
         ("get", "/billing/v1/tariffs", &["200", "400"][..]),
         ("post", "/billing/v1/tariffs", &["201", "422"]),
         ("get", "/billing/v1/tariffs/{id}", &["200", "404"]),
-        ("patch", "/billing/v1/tariffs/{id}", &["200", "404", "422"]),
+        ("patch", "/billing/v1/tariffs/{id}", &["200", "404", "409", "422"]),
         ("post", "/billing/v1/tariffs/{id}/archive", &["200", "404"]),
         ("get", "/billing/v1/balance", &["200", "403"]),
         (

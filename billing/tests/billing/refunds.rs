@@ -64,6 +64,7 @@ async fn a_refund_returns_the_money_ends_the_subscription_and_is_told_and_writte
         assert_eq!(told.len(), 1);
         assert_eq!((told[0].version, told[0].refunded.amount.0), (3, 1_000));
         assert_eq!(told[0].balance_after.amount.0, 10_000);
+        assert_eq!(told[0].reason.as_deref(), Some("a mistake"));
         let log = billing
             .admin
             .get(&format!("/billing/v1/audit?subject={id}"))

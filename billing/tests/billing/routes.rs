@@ -58,7 +58,10 @@ async fn tariffs(routes: &mut Routes<'_>) -> (String, String) {
         .check(Call::get("/tariffs/{id}").id(&sold).for_everybody())
         .await;
     let change = Call::patch("/tariffs/{id}").id(&sold);
-    assert_eq!(routes.check(change.body(new)).await["version"], 1);
+    assert_eq!(routes.check(change.clone().body(new.clone())).await["version"], 1);
+    routes
+        .refuse(change.id(&archived).body(new), 409, "tariff_archived")
+        .await;
     let list = page("/tariffs");
     routes.check(list.clone().query("status", "active")).await;
     for status in ["archived", "all"] {

@@ -3,7 +3,7 @@
 use sea_orm::ConnectionTrait as _;
 use shared::{
     contracts::{
-        FailureReason, PurchaseFailedV1, PurchasePaidV1, WalletCreditedV1, WalletDebitedV1,
+        FailureReason, PurchaseFailedV1, PurchasePaidV1, TopUpFailedV1, WalletCreditedV1, WalletDebitedV1,
         WithdrawalFailedV1,
     },
     testing::{TestDatabase, eventually},
@@ -116,7 +116,7 @@ async fn a_withdrawal_of_more_than_there_is_fails_and_is_told() {
 }
 
 #[tokio::test]
-async fn a_declined_top_up_moves_nothing() {
+async fn a_declined_top_up_moves_nothing_and_is_told() {
     let billing = Billing::start(TestDatabase::Sqlite).await;
     let customer = billing.customer();
     let problem = customer
@@ -135,6 +135,10 @@ async fn a_declined_top_up_moves_nothing() {
     );
     assert_eq!(customer.balance().await, 0);
     assert!(customer.items("transfers").await.is_empty());
+    let failed: TopUpFailedV1 = billing.service.peers.hears(NOTIFICATIONS, |_| true).await;
+    assert_eq!(serde_json::json!(failed.top_up_id), problem["top_up_id"]);
+    assert_eq!((failed.amount, failed.balance), (money(10_013), money(0)));
+    assert_eq!(serde_json::json!(failed.reason), shown["decline_reason"]);
     billing.finish().await;
 }
 

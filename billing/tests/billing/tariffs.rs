@@ -61,6 +61,10 @@ async fn a_tariff_is_put_on_sale_changed_and_archived_and_each_is_told() {
                 .expect(200)["items"][0]["version"],
             3
         );
+        for change in [json!({"name": "Again"}), json!({"name": "Basic"}), json!({})] {
+            let refused = billing.admin.patch(&location, &change).await;
+            refused.expect_problem(409, "tariff_archived");
+        }
         let id = location.rsplit('/').next().unwrap().parse().unwrap();
         customer.buy(id).await.expect_problem(409, "tariff_not_sold");
 

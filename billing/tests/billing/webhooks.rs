@@ -7,12 +7,12 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
     config::SandboxMode,
-    contracts::{UserDeletedV1, UserStatus, WalletCreditedV1},
+    contracts::{TopUpFailedV1, UserDeletedV1, UserStatus, WalletCreditedV1},
     ids::TopUpId,
     testing::{Answer, Api, TestDatabase},
 };
 
-use crate::{Billing, Customer, DATABASES, id_of, rub};
+use crate::{Billing, Customer, DATABASES, NOTIFICATIONS, id_of, money, rub};
 
 const SECRET: &str = "a secret of some length";
 const PATH: &str = "/billing/v1/providers/sandbox/webhook";
@@ -100,6 +100,13 @@ async fn a_declined_top_up_says_why_and_can_not_be_approved_afterwards() {
             (&json!("declined"), &json!("The card has expired."))
         );
         assert_eq!(customer.balance().await, 0);
+        let failed: TopUpFailedV1 = billing.service.peers.hears(NOTIFICATIONS, |_| true).await;
+        assert_eq!((failed.top_up_id, failed.user_id), (id, customer.id));
+        assert_eq!((failed.amount, failed.balance), (money(5_000), money(0)));
+        assert_eq!(failed.reason.as_deref(), Some("The card has expired."));
+        assert_eq!(json!(failed.failed_at), shown["settled_at"]);
+        assert_eq!(billing.said::<TopUpFailedV1>().await.len(), 1, "once");
+        assert!(billing.said::<WalletCreditedV1>().await.is_empty());
         billing.finish().await;
     }
 }
@@ -129,6 +136,9 @@ async fn of_webhooks_at_once_the_first_stands_and_money_moves_once() {
             let expected = if status["status"] == "approved" { 1_000 } else { 0 };
             assert_eq!(customer.balance().await, before + expected);
         }
+        let told = billing.said::<TopUpFailedV1>().await.len();
+        let credited = billing.said::<WalletCreditedV1>().await.len();
+        assert_eq!(told + credited, 3, "each is told one way");
         billing.finish().await;
     }
 }
@@ -218,6 +228,35 @@ async fn a_sandbox_that_decides_at_once_takes_no_webhooks_without_a_secret() {
         .await
         .expect_problem(404, "not_found");
     assert_eq!(customer.balance().await, 5_000);
+    billing.finish().await;
+}
+
+#[tokio::test]
+async fn a_decline_without_a_reason_is_told_without_one() {
+    let billing = start(TestDatabase::Sqlite).await;
+    let customer = billing.customer();
+    let id = begun(&customer, 5_000).await;
+    let body = json!({"top_up_id": id, "decision": "declined"});
+    tell(&billing, &body).await.expect(200);
+    let path = format!("/billing/v1/top-ups/{id}");
+    let shown = customer.api.get(&path).await.expect(200);
+    assert_eq!(shown["decline_reason"], "It gave no reason.");
+    let failed: TopUpFailedV1 = billing.service.peers.hears(NOTIFICATIONS, |_| true).await;
+    assert_eq!((failed.top_up_id, failed.reason), (id, None));
+    billing.finish().await;
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_told_of_no_decline() {
+    let billing = start(TestDatabase::Sqlite).await;
+    let customer = billing.customer();
+    billing.register(&customer).await;
+    let id = begun(&customer, 5_000).await;
+    let deleted = billing.user_state(customer.id, 2, UserStatus::Deleted);
+    billing.service.peers.say(&UserDeletedV1(deleted)).await;
+    let told = tell(&billing, &declined(id)).await.expect(200);
+    assert_eq!(told["status"], "declined");
+    assert!(billing.said::<TopUpFailedV1>().await.is_empty());
     billing.finish().await;
 }
 

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use shared::{
     clock::Instant,
     contracts::{FailureReason, Reason},
-    ids::{CampaignId, GrantId, PurchaseId, SubscriptionId, TariffId, TransferId, UserId, WithdrawalId},
+    ids::{
+        CampaignId, GrantId, PurchaseId, SubscriptionId, TariffId, TopUpId, TransferId, UserId, WithdrawalId,
+    },
     money::Money,
 };
 use utoipa::ToSchema;
@@ -21,6 +23,8 @@ pub enum LetterKind {
     WalletDebited,
     /// A withdrawal was refused.
     WithdrawalFailed,
+    /// The payment provider declined a top-up.
+    TopUpFailed,
     /// A purchase was paid.
     PurchasePaid,
     /// A purchase failed.
@@ -41,11 +45,12 @@ pub enum LetterKind {
 
 impl LetterKind {
     /// Every kind there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Welcome,
         Self::WalletCredited,
         Self::WalletDebited,
         Self::WithdrawalFailed,
+        Self::TopUpFailed,
         Self::PurchasePaid,
         Self::PurchaseFailed,
         Self::PurchaseRefunded,
@@ -64,6 +69,7 @@ impl LetterKind {
             Self::WalletCredited => "wallet_credited",
             Self::WalletDebited => "wallet_debited",
             Self::WithdrawalFailed => "withdrawal_failed",
+            Self::TopUpFailed => "top_up_failed",
             Self::PurchasePaid => "purchase_paid",
             Self::PurchaseFailed => "purchase_failed",
             Self::PurchaseRefunded => "purchase_refunded",
@@ -117,6 +123,9 @@ pub enum LetterData {
         balance: Money,
         /// Whether an administrator did it.
         by_administrator: bool,
+        /// Why, in the administrator's words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// Of a withdrawal that was refused.
     WithdrawalFailed {
@@ -128,6 +137,18 @@ pub enum LetterData {
         balance: Money,
         /// Why.
         reason: FailureReason,
+    },
+    /// Of a top-up that was declined.
+    TopUpFailed {
+        /// The request.
+        top_up_id: TopUpId,
+        /// How much was asked for.
+        amount: Money,
+        /// What the wallet holds.
+        balance: Money,
+        /// Why, in the payment provider's words; absent if it gave no reason.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// Of a paid purchase.
     PurchasePaid {
@@ -184,6 +205,9 @@ pub enum LetterData {
         balance: Money,
         /// The subscription that ended.
         subscription_id: SubscriptionId,
+        /// Why, in the administrator's words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// Of a subscription that ends soon.
     SubscriptionEnding {

@@ -1,13 +1,15 @@
 use chrono::Duration;
 use serde_json::json;
 use shared::contracts::{
-    FailureReason, Locale, PurchaseFailedV1, PurchasePaidV1, RefusalCode, WalletCreditedV1,
+    FailureReason, Locale, PurchaseFailedV1, PurchasePaidV1, RefusalCode, TopUpFailedV1, WalletCreditedV1,
 };
 
 use super::{
     letter::{Letter, LetterKind},
     outcome::Outcome,
-    samples::{credited, debited, failed, now, paid, reason, refused_withdrawal, registered, roubles},
+    samples::{
+        credited, debited, declined, failed, now, paid, reason, refused_withdrawal, registered, roubles,
+    },
 };
 
 fn data(letter: &Letter) -> serde_json::Value {
@@ -61,8 +63,8 @@ fn a_top_up_names_amount_and_balance_in_both_languages() {
     let letter = event.letter(Locale::En);
     says(
         &letter,
-        "Your wallet was topped up by RUB 1000.00",
-        &["Amount: RUB 1000.00", "Balance: RUB 1234.56"],
+        "Your wallet was topped up by RUB 1,000.00",
+        &["Amount: RUB 1,000.00", "Balance: RUB 1,234.56"],
     );
     assert_eq!(letter.kind, LetterKind::WalletCredited);
     assert_eq!(letter.about, format!("wallet_credited:{}", event.transfer_id));
@@ -110,10 +112,10 @@ fn a_refused_withdrawal_names_the_reason_in_both_languages() {
     let letter = event.letter(Locale::En);
     says(
         &letter,
-        "Your withdrawal of RUB 5000.00 was refused",
+        "Your withdrawal of RUB 5,000.00 was refused",
         &[
             "Nothing left your wallet.",
-            "Amount: RUB 5000.00",
+            "Amount: RUB 5,000.00",
             "Balance: RUB 900.00",
             "Reason: there is not enough money in your wallet.",
         ],
@@ -131,6 +133,50 @@ fn a_refused_withdrawal_names_the_reason_in_both_languages() {
             "Причина: в кошельке недостаточно денег.",
         ],
     );
+}
+
+#[test]
+fn a_declined_top_up_names_the_provider_s_reason_in_both_languages() {
+    let event = declined();
+    let letter = event.letter(Locale::En);
+    says(
+        &letter,
+        "Your top-up of RUB 5,000.00 was declined",
+        &[
+            "Nothing came into your wallet.",
+            "Amount: RUB 5,000.00",
+            "Balance: RUB 900.00",
+            "Reason: The card has expired.",
+        ],
+    );
+    assert_eq!(letter.kind, LetterKind::TopUpFailed);
+    assert_eq!(letter.about, format!("top_up_failed:{}", event.top_up_id));
+    assert_eq!(
+        data(&letter),
+        json!({
+            "top_up_id": event.top_up_id,
+            "amount": {"amount": 500_000, "currency": "RUB"},
+            "balance": {"amount": 90_000, "currency": "RUB"},
+            "reason": "The card has expired.",
+        })
+    );
+    let silent = TopUpFailedV1 {
+        reason: None,
+        ..event
+    };
+    says(
+        &silent.letter(Locale::Ru),
+        "Пополнение на 5000,00 ₽ отклонено",
+        &[
+            "Деньги в кошелёк не поступили.",
+            "Сумма: 5000,00 ₽",
+            "Баланс: 900,00 ₽",
+            "Причина: платёжная система её не назвала.",
+        ],
+    );
+    let letter = silent.letter(Locale::En);
+    assert!(letter.body.ends_with("Reason: the payment provider gave none."));
+    assert!(data(&letter).get("reason").is_none(), "absent is not null");
 }
 
 #[test]
@@ -213,7 +259,7 @@ fn a_failed_purchase_names_cost_balance_and_reason_in_both_languages() {
         "Your purchase of “Pro” failed",
         &[
             "You did not buy “Pro”; nothing was charged.",
-            "Cost: RUB 1200.00",
+            "Cost: RUB 1,200.00",
             "Balance: RUB 890.00",
             "Reason: there is not enough money in your wallet.",
         ],

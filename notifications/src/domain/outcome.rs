@@ -5,7 +5,7 @@ use shared::{
     clock::Instant,
     contracts::{
         Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
-        Reason, SubscriptionEndingV1, UserRegisteredV1, WalletCreditedV1, WalletDebitedV1,
+        Reason, SubscriptionEndingV1, TopUpFailedV1, UserRegisteredV1, WalletCreditedV1, WalletDebitedV1,
         WithdrawalFailedV1,
     },
     ids::UserId,
@@ -55,6 +55,7 @@ impl Outcome for WalletCreditedV1 {
                 amount: self.amount,
                 balance: self.balance_after,
                 by_administrator: self.by_administrator,
+                reason: self.reason.clone(),
             },
             occurred_at: self.credited_at,
         }
@@ -76,6 +77,7 @@ impl Outcome for WalletDebitedV1 {
                 amount: self.amount,
                 balance: self.balance_after,
                 by_administrator: self.by_administrator,
+                reason: self.reason.clone(),
             },
             occurred_at: self.debited_at,
         }
@@ -101,6 +103,27 @@ impl Outcome for WithdrawalFailedV1 {
             occurred_at: self.failed_at,
         }
         .about(self.withdrawal_id, wording::withdrawal_failed(self, locale))
+    }
+}
+
+impl Outcome for TopUpFailedV1 {
+    fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    fn letter(&self, locale: Locale) -> Letter {
+        Draft {
+            user_id: self.user_id,
+            kind: LetterKind::TopUpFailed,
+            data: LetterData::TopUpFailed {
+                top_up_id: self.top_up_id,
+                amount: self.amount,
+                balance: self.balance,
+                reason: self.reason.clone(),
+            },
+            occurred_at: self.failed_at,
+        }
+        .about(self.top_up_id, wording::top_up_failed(self, locale))
     }
 }
 
@@ -208,6 +231,7 @@ impl Outcome for PurchaseRefundedV1 {
                 refunded: self.refunded,
                 balance: self.balance_after,
                 subscription_id: self.subscription_id,
+                reason: self.reason.clone(),
             },
             occurred_at: self.refunded_at,
         }

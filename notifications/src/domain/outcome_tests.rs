@@ -1,6 +1,6 @@
 use serde_json::json;
 use shared::{
-    contracts::{Locale, PromocodeGrantedV1, WalletCreditedV1, WalletDebitedV1},
+    contracts::{Locale, PromocodeGrantedV1, PurchaseRefundedV1, WalletCreditedV1, WalletDebitedV1},
     ids::UserId,
 };
 
@@ -28,7 +28,8 @@ fn a_refund_names_what_came_back() {
         "“Basic” was refunded: RUB 890.00\n\
          Your purchase of “Basic” was given back, and its subscription has ended.\n\
          Refunded: RUB 890.00\n\
-         Balance: RUB 12,345.00"
+         Balance: RUB 12,345.00\n\
+         Reason: asked for by telephone"
     );
     assert_eq!(letter.kind, LetterKind::PurchaseRefunded);
     assert_eq!(letter.about, format!("purchase_refunded:{}", event.purchase_id));
@@ -36,13 +37,25 @@ fn a_refund_names_what_came_back() {
         data(&letter)["refunded"],
         json!({"amount": 89_000, "currency": "RUB"})
     );
+    assert_eq!(data(&letter)["reason"], "asked for by telephone");
     assert_eq!(
         said(&event.letter(Locale::Ru)),
         "Возврат за «Basic»: 890,00 ₽\n\
          Покупка «Basic» отменена, деньги возвращены, подписка завершена.\n\
          Возвращено: 890,00 ₽\n\
-         Баланс: 12 345,00 ₽"
+         Баланс: 12 345,00 ₽\n\
+         Причина: asked for by telephone"
     );
+}
+
+#[test]
+fn a_refund_that_was_said_before_reasons_were_has_its_letter() {
+    let mut said_before = json!(refunded());
+    said_before.as_object_mut().unwrap().remove("reason");
+    let event: PurchaseRefundedV1 = serde_json::from_value(said_before).unwrap();
+    let letter = event.letter(Locale::En);
+    assert!(said(&letter).ends_with("Balance: RUB 12,345.00"));
+    assert!(data(&letter).get("reason").is_none(), "absent is not null");
 }
 
 #[test]
@@ -146,19 +159,21 @@ fn a_password_that_is_asked_for_is_told_without_its_link() {
 }
 
 #[test]
-fn what_an_administrator_did_with_a_wallet_says_so() {
+fn what_an_administrator_did_with_a_wallet_says_so_and_why() {
     let credited = WalletCreditedV1 {
         by_administrator: true,
+        reason: Some("paid twice".to_owned()),
         ..credited()
     };
     let debited = WalletDebitedV1 {
         by_administrator: true,
+        reason: Some("paid twice".to_owned()),
         ..debited()
     };
     for (letter, subject) in [
         (
             credited.letter(Locale::En),
-            "An administrator put RUB 1000.00 into your wallet",
+            "An administrator put RUB 1,000.00 into your wallet",
         ),
         (
             credited.letter(Locale::Ru),
@@ -175,6 +190,12 @@ fn what_an_administrator_did_with_a_wallet_says_so() {
     ] {
         assert_eq!(letter.subject.replace('\u{a0}', " "), subject);
         assert_eq!(data(&letter)["by_administrator"], true);
+        assert_eq!(data(&letter)["reason"], "paid twice");
+        let last = letter.body.lines().last().unwrap();
+        assert!(
+            ["Reason: paid twice", "Причина: paid twice"].contains(&last),
+            "{last}"
+        );
     }
 }
 

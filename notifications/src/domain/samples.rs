@@ -7,12 +7,12 @@ use shared::{
     clock::Instant,
     contracts::{
         FailureReason, Locale, MailPurpose, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1,
-        PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, UserRegisteredV1,
-        UserState, UserStatus, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+        PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, TopUpFailedV1,
+        UserRegisteredV1, UserState, UserStatus, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
     },
     ids::{
-        CampaignId, GrantId, MailRequestId, PurchaseId, SubscriptionId, TariffId, TransferId, UserId,
-        WithdrawalId,
+        CampaignId, GrantId, MailRequestId, PurchaseId, SubscriptionId, TariffId, TopUpId, TransferId,
+        UserId, WithdrawalId,
     },
     money::{Amount, Money},
 };
@@ -38,6 +38,7 @@ pub fn registered() -> UserRegisteredV1 {
 pub fn credited() -> WalletCreditedV1 {
     WalletCreditedV1 {
         by_administrator: false,
+        reason: None,
         transfer_id: TransferId::new(now()),
         user_id: UserId::new(now()),
         amount: roubles(100_000),
@@ -49,6 +50,7 @@ pub fn credited() -> WalletCreditedV1 {
 pub fn debited() -> WalletDebitedV1 {
     WalletDebitedV1 {
         by_administrator: false,
+        reason: None,
         transfer_id: TransferId::new(now()),
         user_id: UserId::new(now()),
         amount: roubles(10_000),
@@ -64,6 +66,17 @@ pub fn refused_withdrawal() -> WithdrawalFailedV1 {
         amount: roubles(500_000),
         balance: roubles(90_000),
         reason: FailureReason::InsufficientFunds,
+        failed_at: now(),
+    }
+}
+
+pub fn declined() -> TopUpFailedV1 {
+    TopUpFailedV1 {
+        top_up_id: TopUpId::new(now()),
+        user_id: UserId::new(now()),
+        amount: roubles(500_000),
+        balance: roubles(90_000),
+        reason: Some("The card has expired.".to_owned()),
         failed_at: now(),
     }
 }
@@ -114,6 +127,7 @@ pub fn refunded() -> PurchaseRefundedV1 {
         refunded: roubles(89_000),
         balance_after: roubles(1_234_500),
         subscription_id: SubscriptionId::new(now()),
+        reason: Some("asked for by telephone".to_owned()),
         refunded_at: now(),
     }
 }

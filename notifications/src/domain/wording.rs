@@ -10,7 +10,7 @@ mod tests;
 use shared::clock::Instant;
 use shared::contracts::{
     Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
-    SubscriptionEndingV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+    SubscriptionEndingV1, TopUpFailedV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
 };
 
 use super::{
@@ -61,6 +61,8 @@ letters! {
     wallet_debited(WalletDebitedV1);
     /// A withdrawal was refused.
     withdrawal_failed(WithdrawalFailedV1);
+    /// The payment provider declined a top-up.
+    top_up_failed(TopUpFailedV1);
     /// A purchase was paid.
     purchase_paid(PurchasePaidV1);
     /// A purchase failed.

@@ -53,6 +53,7 @@ mail_preferences! {
     WalletCredited wallet_credited,
     WalletDebited wallet_debited,
     WithdrawalFailed withdrawal_failed,
+    TopUpFailed top_up_failed,
     PurchasePaid purchase_paid,
     PurchaseFailed purchase_failed,
     PurchaseRefunded purchase_refunded,

@@ -9,7 +9,7 @@ use shared::{
 
 use crate::{
     inbox_of, kinds,
-    said::{credited, debited, failed, paid, refused, registered, withdrawal_failed},
+    said::{credited, debited, failed, paid, refused, registered, top_up_failed, withdrawal_failed},
     start, unread,
 };
 
@@ -29,6 +29,7 @@ async fn no_repeat_makes_a_second_letter(database: TestDatabase) {
     said.extend(repeated(peers, &credited(user, 100, 100, now)));
     said.extend(repeated(peers, &debited(user, 50, 50, now)));
     said.extend(repeated(peers, &withdrawal_failed(user, 500, 50, now)));
+    said.extend(repeated(peers, &top_up_failed(user, 500, 50, now)));
     said.extend(repeated(peers, &paid(user, 10, 40, now)));
     said.extend(repeated(peers, &failed(user, 500, 40, now)));
     said.extend(repeated(peers, &refused(user, 10, 40, now)));
@@ -50,6 +51,7 @@ async fn no_repeat_makes_a_second_letter(database: TestDatabase) {
             "purchase_failed",
             "purchase_failed",
             "purchase_paid",
+            "top_up_failed",
             "wallet_credited",
             "wallet_debited",
             "welcome",

@@ -10,7 +10,7 @@ use shared::{
 
 use crate::{
     inbox_of, kinds, plain,
-    said::{self, credited, debited, failed, paid, refused, registered, withdrawal_failed},
+    said::{self, credited, debited, failed, paid, refused, registered, top_up_failed, withdrawal_failed},
     start,
 };
 
@@ -29,11 +29,16 @@ async fn the_whole_story(database: TestDatabase) {
     service.peers.say(&paid(user, 1_000, 89_000, at(4))).await;
     service.peers.say(&failed(user, 120_000, 89_000, at(5))).await;
     service.peers.say(&refused(user, 1_000, 89_000, at(6))).await;
+    service
+        .peers
+        .say(&top_up_failed(user, 500_000, 89_000, at(7)))
+        .await;
 
     let letters = inbox_of(&service, user).await;
     assert_eq!(
         kinds(&letters),
         [
+            "top_up_failed",
             "purchase_failed",
             "purchase_failed",
             "purchase_paid",
@@ -50,6 +55,10 @@ async fn the_whole_story(database: TestDatabase) {
     };
     holds(
         &letters[0],
+        &["RUB 5,000.00", "RUB 890.00", "Reason: The card has expired."],
+    );
+    holds(
+        &letters[1],
         &[
             "RUB 10.00",
             "RUB 890.00",
@@ -57,27 +66,27 @@ async fn the_whole_story(database: TestDatabase) {
             "All 10 uses are taken.",
         ],
     );
-    holds(&letters[1], &["RUB 1200.00", "RUB 890.00", "not enough money"]);
-    holds(&letters[2], &["“Basic”", "RUB 10.00", "RUB 890.00"]);
-    holds(&letters[3], &["RUB 5000.00", "RUB 900.00", "not enough money"]);
-    holds(&letters[4], &["RUB 100.00", "RUB 900.00"]);
-    holds(&letters[5], &["RUB 1000.00"]);
+    holds(&letters[2], &["RUB 1,200.00", "RUB 890.00", "not enough money"]);
+    holds(&letters[3], &["“Basic”", "RUB 10.00", "RUB 890.00"]);
+    holds(&letters[4], &["RUB 5,000.00", "RUB 900.00", "not enough money"]);
+    holds(&letters[5], &["RUB 100.00", "RUB 900.00"]);
+    holds(&letters[6], &["RUB 1,000.00"]);
 
-    assert_eq!(letters[0]["data"]["reasons"][0]["code"], "uses_exhausted");
+    assert_eq!(letters[1]["data"]["reasons"][0]["code"], "uses_exhausted");
     assert_eq!(
-        letters[1]["data"]["cost"],
+        letters[2]["data"]["cost"],
         json!({"amount": 120_000, "currency": "RUB"})
     );
     assert_eq!(
-        letters[1]["data"]["balance"],
+        letters[2]["data"]["balance"],
         json!({"amount": 89_000, "currency": "RUB"})
     );
     assert_eq!(
-        letters[2]["data"]["cost"],
+        letters[3]["data"]["cost"],
         json!({"amount": 1_000, "currency": "RUB"})
     );
     assert_eq!(
-        letters[2]["data"]["balance"],
+        letters[3]["data"]["balance"],
         json!({"amount": 89_000, "currency": "RUB"})
     );
     for (letter, minutes) in letters.iter().rev().zip(0..) {
@@ -249,6 +258,7 @@ async fn what_others_do_with_a_user_s_purchases_and_account_has_its_letter() {
         let reset = said::mail_requested(user, MailPurpose::ResetPassword, now - Duration::hours(1));
         let mut by_administrator = credited(user, 5_000, 94_000, now - Duration::minutes(30));
         by_administrator.by_administrator = true;
+        by_administrator.reason = Some("paid twice".to_owned());
         let confirmation = said::mail_requested(user, MailPurpose::ConfirmEmail, now);
         for _ in 0..2 {
             peers.say(&paid).await;
@@ -272,7 +282,10 @@ async fn what_others_do_with_a_user_s_purchases_and_account_has_its_letter() {
             "each once (two grants), and none about an address to be confirmed"
         );
         assert!(plain(&letters[0]["subject"]).starts_with("An administrator put RUB 50.00"));
+        assert!(plain(&letters[0]["body"]).ends_with("Reason: paid twice"));
+        assert_eq!(letters[0]["data"]["reason"], "paid twice");
         assert_eq!(plain(&letters[4]["subject"]), "“Basic” was refunded: RUB 890.00");
+        assert!(plain(&letters[4]["body"]).ends_with("Reason: asked for by telephone"));
         assert!(!letters[1].to_string().contains("token"), "{:#}", letters[1]);
         service.stop().await;
     }

@@ -75,6 +75,22 @@ async fn a_letter_is_mailed_once() {
 }
 
 #[tokio::test]
+async fn a_reason_of_any_length_is_mailed_as_it_was_put() {
+    let mailing = Mailing::start(TestDatabase::Sqlite).await;
+    let (user, now) = (mailing.new_user("anna@example.com"), mailing.service.peers.now());
+    let peers = &mailing.service.peers;
+    // More bytes than a line of a mail may have.
+    let reason = format!("<b>Дважды</b> & {}", "ы".repeat(500));
+    let mut credited = credited(user, 100, 100, now);
+    credited.by_administrator = true;
+    credited.reason = Some(reason.clone());
+    peers.say(&credited).await;
+    let mails = mailing.server.take(1).await;
+    assert!(mails[0].body.contains(&format!("Reason: {reason}")), "{mails:?}");
+    mailing.service.stop().await;
+}
+
+#[tokio::test]
 async fn a_secret_link_goes_into_the_mail_alone() {
     for database in BOTH {
         let mailing = Mailing::start(database).await;

@@ -6,13 +6,13 @@ use shared::{
     clock::Instant,
     contracts::{
         FailureReason, Locale, MailPurpose, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1,
-        PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, UserBlockedV1,
-        UserRegisteredV1, UserState, UserStatus, UserUnblockedV1, WalletCreditedV1, WalletDebitedV1,
-        WithdrawalFailedV1,
+        PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, TopUpFailedV1,
+        UserBlockedV1, UserRegisteredV1, UserState, UserStatus, UserUnblockedV1, WalletCreditedV1,
+        WalletDebitedV1, WithdrawalFailedV1,
     },
     ids::{
-        CampaignId, GrantId, MailRequestId, PurchaseId, SubscriptionId, TariffId, TransferId, UserId,
-        WithdrawalId,
+        CampaignId, GrantId, MailRequestId, PurchaseId, SubscriptionId, TariffId, TopUpId, TransferId,
+        UserId, WithdrawalId,
     },
     money::{Amount, Money},
 };
@@ -38,6 +38,7 @@ pub fn registered(user_id: UserId, locale: Locale, at: Instant) -> UserRegistere
 pub fn credited(user_id: UserId, amount: i64, balance: i64, at: Instant) -> WalletCreditedV1 {
     WalletCreditedV1 {
         by_administrator: false,
+        reason: None,
         transfer_id: TransferId::new(at),
         user_id,
         amount: roubles(amount),
@@ -49,6 +50,7 @@ pub fn credited(user_id: UserId, amount: i64, balance: i64, at: Instant) -> Wall
 pub fn debited(user_id: UserId, amount: i64, balance: i64, at: Instant) -> WalletDebitedV1 {
     WalletDebitedV1 {
         by_administrator: false,
+        reason: None,
         transfer_id: TransferId::new(at),
         user_id,
         amount: roubles(amount),
@@ -64,6 +66,17 @@ pub fn withdrawal_failed(user_id: UserId, amount: i64, balance: i64, at: Instant
         amount: roubles(amount),
         balance: roubles(balance),
         reason: FailureReason::InsufficientFunds,
+        failed_at: at,
+    }
+}
+
+pub fn top_up_failed(user_id: UserId, amount: i64, balance: i64, at: Instant) -> TopUpFailedV1 {
+    TopUpFailedV1 {
+        top_up_id: TopUpId::new(at),
+        user_id,
+        amount: roubles(amount),
+        balance: roubles(balance),
+        reason: Some("The card has expired.".to_owned()),
         failed_at: at,
     }
 }
@@ -136,6 +149,7 @@ pub fn refunded(user_id: UserId, amount: i64, balance: i64, at: Instant) -> Purc
         refunded: roubles(amount),
         balance_after: roubles(balance),
         subscription_id: SubscriptionId::new(at),
+        reason: Some("asked for by telephone".to_owned()),
         refunded_at: at,
     }
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{Reason, envelope::message};
 use crate::{
-    ids::{PurchaseId, SubscriptionId, TariffId, TransferId, UserId, WithdrawalId},
+    ids::{PurchaseId, SubscriptionId, TariffId, TopUpId, TransferId, UserId, WithdrawalId},
     money::Money,
 };
 
@@ -141,6 +141,10 @@ pub struct WalletCreditedV1 {
     /// Whether an administrator did it, and not the wallet's owner.
     #[serde(default)]
     pub by_administrator: bool,
+    /// Why, in the administrator's words; absent where its owner did it, or before reasons were said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
     /// When.
     pub credited_at: DateTime<Utc>,
 }
@@ -167,6 +171,10 @@ pub struct WalletDebitedV1 {
     /// Whether an administrator did it, and not the wallet's owner.
     #[serde(default)]
     pub by_administrator: bool,
+    /// Why, in the administrator's words; absent where its owner did it, or before reasons were said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
     /// When.
     pub debited_at: DateTime<Utc>,
 }
@@ -201,6 +209,33 @@ message!(
     BillingEvents,
     "withdrawal.failed",
     |m| m.withdrawal_id.0,
+    0
+);
+
+/// The payment provider refused a top-up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TopUpFailedV1 {
+    /// The request.
+    pub top_up_id: TopUpId,
+    /// Whose wallet.
+    pub user_id: UserId,
+    /// How much was asked for.
+    pub amount: Money,
+    /// What the wallet holds.
+    pub balance: Money,
+    /// Why, as the provider puts it for the customer; absent if it gave no reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
+    /// When.
+    pub failed_at: DateTime<Utc>,
+}
+message!(
+    TopUpFailedV1,
+    "kopeck.billing.top_up_failed.v1",
+    BillingEvents,
+    "top_up.failed",
+    |m| m.top_up_id.0,
     0
 );
 
@@ -265,6 +300,10 @@ pub struct PurchaseRefundedV1 {
     pub balance_after: Money,
     /// The subscription that ended.
     pub subscription_id: SubscriptionId,
+    /// Why, in the administrator's words; absent where it was refunded before reasons were said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
     /// When.
     pub refunded_at: DateTime<Utc>,
 }

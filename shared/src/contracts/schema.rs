@@ -12,8 +12,9 @@ use utoipa::{
 use super::{
     CampaignChangedV1, Envelope, Exchange, HoldPromocodeV1, MailRequestedV1, Message, PromocodeGrantedV1,
     PromocodeHeldV1, PromocodeRefusedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
-    ReportPurchaseV1, SessionEndedV1, SubscriptionEndingV1, TariffChangedV1, UserBlockedV1, UserDeletedV1,
-    UserRegisteredV1, UserUnblockedV1, UserUpdatedV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+    ReportPurchaseV1, SessionEndedV1, SubscriptionEndingV1, TariffChangedV1, TopUpFailedV1, UserBlockedV1,
+    UserDeletedV1, UserRegisteredV1, UserUnblockedV1, UserUpdatedV1, WalletCreditedV1, WalletDebitedV1,
+    WithdrawalFailedV1,
 };
 
 /// Where utoipa's references lead.
@@ -170,6 +171,7 @@ schemas!(
     WalletCreditedV1,
     WalletDebitedV1,
     WithdrawalFailedV1,
+    TopUpFailedV1,
     TariffChangedV1,
     ReportPurchaseV1,
 );

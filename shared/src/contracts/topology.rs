@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 use super::{
     CampaignChangedV1, HoldPromocodeV1, MailRequestedV1, Message, PromocodeGrantedV1, PromocodeHeldV1,
     PromocodeRefusedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1, ReportPurchaseV1,
-    SessionEndedV1, SubscriptionEndingV1, TariffChangedV1, UserBlockedV1, UserDeletedV1, UserRegisteredV1,
-    UserUnblockedV1, UserUpdatedV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+    SessionEndedV1, SubscriptionEndingV1, TariffChangedV1, TopUpFailedV1, UserBlockedV1, UserDeletedV1,
+    UserRegisteredV1, UserUnblockedV1, UserUpdatedV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
 };
 
 /// A service of the platform.
@@ -200,6 +200,7 @@ pub static QUEUES: &[Queue] = &[
             on::<WalletCreditedV1>(),
             on::<WalletDebitedV1>(),
             on::<WithdrawalFailedV1>(),
+            on::<TopUpFailedV1>(),
             on::<PurchasePaidV1>(),
             on::<PurchaseFailedV1>(),
             on::<PurchaseRefundedV1>(),
@@ -272,6 +273,7 @@ pub static MESSAGES: &[Binding] = &[
     on::<WalletCreditedV1>(),
     on::<WalletDebitedV1>(),
     on::<WithdrawalFailedV1>(),
+    on::<TopUpFailedV1>(),
     on::<TariffChangedV1>(),
     on::<ReportPurchaseV1>(),
 ];

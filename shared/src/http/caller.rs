@@ -9,7 +9,7 @@ use axum::{
 };
 use sea_orm::DbErr;
 
-use super::Problem;
+use super::{Problem, single};
 use crate::{
     contracts::{Permission, UserStatus},
     ids::{SessionId, UserId},
@@ -116,7 +116,14 @@ where
 impl Guard {
     /// Whoever calls, if they may act.
     async fn let_in(&self, parts: &Parts, changes_nothing: bool) -> Result<Caller, Problem> {
-        let header = parts.headers.get(header::AUTHORIZATION).ok_or_else(|| {
+        let header = single(&parts.headers, header::AUTHORIZATION).map_err(|_| {
+            unauthorized(
+                "invalid_token",
+                "The access token is not valid",
+                "Send `Authorization` once.",
+            )
+        })?;
+        let header = header.ok_or_else(|| {
             unauthorized(
                 "unauthenticated",
                 "An access token is needed",

@@ -5,7 +5,7 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 
-use super::Problem;
+use super::{Problem, single};
 
 const LONGEST: usize = 255;
 
@@ -41,14 +41,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(header) = parts.headers.get("idempotency-key") else {
+        let invalid = |title| Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", title);
+        let header = single(&parts.headers, "idempotency-key")
+            .map_err(|_| invalid("The Idempotency-Key must not come more than once"))?;
+        let Some(header) = header else {
             return Ok(Self(None));
         };
         match header.to_str() {
             Ok(key) if !key.is_empty() && key.len() <= LONGEST => Ok(Self(Some(key.to_owned()))),
-            _ => Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "invalid_idempotency_key",
+            _ => Err(invalid(
                 "The Idempotency-Key must be 1 to 255 visible ASCII characters",
             )),
         }

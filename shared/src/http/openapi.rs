@@ -253,7 +253,7 @@ fn refusals_of_input(operation: &Operation) -> Vec<Refusal> {
             refusal(
                 "400",
                 "invalid_idempotency_key",
-                "it has not 1 to 255 visible ASCII characters.",
+                "it has not 1 to 255 visible ASCII characters, or comes more than once.",
             ),
             refusal(
                 "409",

@@ -83,6 +83,7 @@ fn say_refunded(tx: &Tx, books: &Books, purchase: &Purchase, given: &Subscriptio
         refunded: books.money(purchase.cost()),
         balance_after: books.money(balance_after),
         subscription_id: given.id,
+        reason: purchase.refund.as_ref().map(|refund| refund.reason.clone()),
         refunded_at,
     })?;
     Ok(())

@@ -4,8 +4,8 @@ use shared::{
     clock::Instant,
     contracts::{
         FailureReason, Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1,
-        PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, WalletCreditedV1, WalletDebitedV1,
-        WithdrawalFailedV1,
+        PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, TopUpFailedV1, WalletCreditedV1,
+        WalletDebitedV1, WithdrawalFailedV1,
     },
     money::Money,
 };
@@ -30,10 +30,7 @@ pub(super) fn wallet_credited(event: &WalletCreditedV1) -> Text {
         } else {
             format!("Your wallet was topped up by {}", money(event.amount))
         },
-        &[
-            format!("Amount: {}", money(event.amount)),
-            format!("Balance: {}", money(event.balance_after)),
-        ],
+        &movement(event.amount, event.balance_after, event.reason.as_deref()),
     )
 }
 
@@ -44,11 +41,17 @@ pub(super) fn wallet_debited(event: &WalletDebitedV1) -> Text {
         } else {
             format!("{} left your wallet", money(event.amount))
         },
-        &[
-            format!("Amount: {}", money(event.amount)),
-            format!("Balance: {}", money(event.balance_after)),
-        ],
+        &movement(event.amount, event.balance_after, event.reason.as_deref()),
     )
+}
+
+fn movement(amount: Money, balance: Money, why: Option<&str>) -> Vec<String> {
+    let mut lines = vec![
+        format!("Amount: {}", money(amount)),
+        format!("Balance: {}", money(balance)),
+    ];
+    lines.extend(why.map(reason));
+    lines
 }
 
 pub(super) fn withdrawal_failed(event: &WithdrawalFailedV1) -> Text {
@@ -59,6 +62,23 @@ pub(super) fn withdrawal_failed(event: &WithdrawalFailedV1) -> Text {
             format!("Amount: {}", money(event.amount)),
             format!("Balance: {}", money(event.balance)),
             format!("Reason: {}.", failure(event.reason)),
+        ],
+    )
+}
+
+pub(super) fn top_up_failed(event: &TopUpFailedV1) -> Text {
+    text(
+        format!("Your top-up of {} was declined", money(event.amount)),
+        &[
+            "Nothing came into your wallet.".to_owned(),
+            format!("Amount: {}", money(event.amount)),
+            format!("Balance: {}", money(event.balance)),
+            reason(
+                event
+                    .reason
+                    .as_deref()
+                    .unwrap_or("the payment provider gave none."),
+            ),
         ],
     )
 }
@@ -107,13 +127,15 @@ pub(super) fn purchase_failed(event: &PurchaseFailedV1) -> Text {
 
 pub(super) fn purchase_refunded(event: &PurchaseRefundedV1) -> Text {
     let tariff = plain(&event.tariff_name);
+    let mut lines = vec![
+        format!("Your purchase of “{tariff}” was given back, and its subscription has ended."),
+        format!("Refunded: {}", money(event.refunded)),
+        format!("Balance: {}", money(event.balance_after)),
+    ];
+    lines.extend(event.reason.as_deref().map(reason));
     text(
         format!("“{tariff}” was refunded: {}", money(event.refunded)),
-        &[
-            format!("Your purchase of “{tariff}” was given back, and its subscription has ended."),
-            format!("Refunded: {}", money(event.refunded)),
-            format!("Balance: {}", money(event.balance_after)),
-        ],
+        &lines,
     )
 }
 
@@ -195,6 +217,10 @@ pub(super) fn reset_password_mail(link: &str, expires_at: Instant) -> Text {
 
 fn instant(at: Instant) -> String {
     format::instant(at, Locale::En)
+}
+
+fn reason(why: &str) -> String {
+    format!("Reason: {}", plain(why))
 }
 
 fn money(money: Money) -> String {

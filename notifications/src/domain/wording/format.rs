@@ -6,9 +6,6 @@ use shared::{clock::Instant, contracts::Locale, money::Money};
 /// Keeps together what must not be parted at the end of a line.
 const SPACE: char = '\u{a0}';
 
-/// From as many digits on they are written in groups of three.
-const GROUPED_FROM: usize = 5;
-
 const EN_MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -39,16 +36,39 @@ const RU_MONTHS: [&str; 12] = [
     "декабря",
 ];
 
-/// `RUB 12,345.60`; `12 345,60 ₽`. With as many decimals as ISO 4217 gives the currency.
+/// How a language writes digits.
+struct Digits {
+    /// From as many on they are parted into groups of three.
+    grouped_from: usize,
+    /// Between groups.
+    group: char,
+    /// Before decimals.
+    point: char,
+}
+
+const EN_DIGITS: Digits = Digits {
+    grouped_from: 4,
+    group: ',',
+    point: '.',
+};
+
+/// Four digits stand together in Russian.
+const RU_DIGITS: Digits = Digits {
+    grouped_from: 5,
+    group: SPACE,
+    point: ',',
+};
+
+/// `RUB 1,234.50`; `1234,50 ₽`. With as many decimals as ISO 4217 gives the currency.
 pub(super) fn money(money: Money, locale: Locale) -> String {
     let sign = if money.amount.is_negative() { "-" } else { "" };
     let code = money.currency.code();
     match locale {
-        Locale::En => format!("{sign}{code}{SPACE}{}", decimal(money, ',', '.')),
+        Locale::En => format!("{sign}{code}{SPACE}{}", decimal(money, &EN_DIGITS)),
         Locale::Ru => {
             // People know the sign of their own currency, and take others' for one another.
             let unit = if code == "RUB" { "₽" } else { code };
-            format!("{sign}{}{SPACE}{unit}", decimal(money, SPACE, ','))
+            format!("{sign}{}{SPACE}{unit}", decimal(money, &RU_DIGITS))
         }
     }
 }
@@ -65,25 +85,25 @@ pub(super) fn instant(at: Instant, locale: Locale) -> String {
 }
 
 /// The amount without its sign.
-fn decimal(money: Money, group: char, point: char) -> String {
+fn decimal(money: Money, written: &Digits) -> String {
     let minor = money.amount.0.unsigned_abs();
     let exponent = u32::from(money.currency.exponent().unwrap_or(0));
     let unit = 10_u64.pow(exponent);
-    let major = grouped(&(minor / unit).to_string(), group);
+    let major = grouped(&(minor / unit).to_string(), written);
     match usize::try_from(exponent) {
-        Ok(width) if width > 0 => format!("{major}{point}{:0width$}", minor % unit),
+        Ok(width) if width > 0 => format!("{major}{}{:0width$}", written.point, minor % unit),
         _ => major,
     }
 }
 
-fn grouped(digits: &str, group: char) -> String {
-    if digits.len() < GROUPED_FROM {
+fn grouped(digits: &str, written: &Digits) -> String {
+    if digits.len() < written.grouped_from {
         return digits.to_owned();
     }
     let mut text = String::with_capacity(digits.len() * 2);
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(group);
+            text.push(written.group);
         }
         text.push(digit);
     }
@@ -102,7 +122,10 @@ mod tests {
     fn money_is_written_as_its_readers_do() {
         for (amount, currency, en, ru) in [
             (89_000, Currency::RUB, "RUB 890.00", "890,00 ₽"),
-            (100_000, Currency::RUB, "RUB 1000.00", "1000,00 ₽"),
+            (99_999, Currency::RUB, "RUB 999.99", "999,99 ₽"),
+            (100_000, Currency::RUB, "RUB 1,000.00", "1000,00 ₽"),
+            (190_000, Currency::RUB, "RUB 1,900.00", "1900,00 ₽"),
+            (1_000_000, Currency::RUB, "RUB 10,000.00", "10 000,00 ₽"),
             (1_234_567, Currency::RUB, "RUB 12,345.67", "12 345,67 ₽"),
             (-5, Currency::RUB, "-RUB 0.05", "-0,05 ₽"),
             (123_456_789, Currency::JPY, "JPY 123,456,789", "123 456 789 JPY"),

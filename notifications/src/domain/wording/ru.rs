@@ -4,8 +4,8 @@ use shared::{
     clock::Instant,
     contracts::{
         FailureReason, Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1,
-        PurchaseRefundedV1, RefusalCode, SubscriptionEndingV1, WalletCreditedV1, WalletDebitedV1,
-        WithdrawalFailedV1,
+        PurchaseRefundedV1, RefusalCode, SubscriptionEndingV1, TopUpFailedV1, WalletCreditedV1,
+        WalletDebitedV1, WithdrawalFailedV1,
     },
     money::Money,
 };
@@ -30,10 +30,7 @@ pub(super) fn wallet_credited(event: &WalletCreditedV1) -> Text {
         } else {
             format!("Кошелёк пополнен на {}", money(event.amount))
         },
-        &[
-            format!("Сумма: {}", money(event.amount)),
-            format!("Баланс: {}", money(event.balance_after)),
-        ],
+        &movement(event.amount, event.balance_after, event.reason.as_deref()),
     )
 }
 
@@ -44,11 +41,17 @@ pub(super) fn wallet_debited(event: &WalletDebitedV1) -> Text {
         } else {
             format!("С кошелька списано {}", money(event.amount))
         },
-        &[
-            format!("Сумма: {}", money(event.amount)),
-            format!("Баланс: {}", money(event.balance_after)),
-        ],
+        &movement(event.amount, event.balance_after, event.reason.as_deref()),
     )
+}
+
+fn movement(amount: Money, balance: Money, why: Option<&str>) -> Vec<String> {
+    let mut lines = vec![
+        format!("Сумма: {}", money(amount)),
+        format!("Баланс: {}", money(balance)),
+    ];
+    lines.extend(why.map(reason));
+    lines
 }
 
 pub(super) fn withdrawal_failed(event: &WithdrawalFailedV1) -> Text {
@@ -59,6 +62,23 @@ pub(super) fn withdrawal_failed(event: &WithdrawalFailedV1) -> Text {
             format!("Сумма: {}", money(event.amount)),
             format!("Баланс: {}", money(event.balance)),
             format!("Причина: {}.", failure(event.reason)),
+        ],
+    )
+}
+
+pub(super) fn top_up_failed(event: &TopUpFailedV1) -> Text {
+    text(
+        format!("Пополнение на {} отклонено", money(event.amount)),
+        &[
+            "Деньги в кошелёк не поступили.".to_owned(),
+            format!("Сумма: {}", money(event.amount)),
+            format!("Баланс: {}", money(event.balance)),
+            reason(
+                event
+                    .reason
+                    .as_deref()
+                    .unwrap_or("платёжная система её не назвала."),
+            ),
         ],
     )
 }
@@ -107,13 +127,15 @@ pub(super) fn purchase_failed(event: &PurchaseFailedV1) -> Text {
 
 pub(super) fn purchase_refunded(event: &PurchaseRefundedV1) -> Text {
     let tariff = plain(&event.tariff_name);
+    let mut lines = vec![
+        format!("Покупка «{tariff}» отменена, деньги возвращены, подписка завершена."),
+        format!("Возвращено: {}", money(event.refunded)),
+        format!("Баланс: {}", money(event.balance_after)),
+    ];
+    lines.extend(event.reason.as_deref().map(reason));
     text(
         format!("Возврат за «{tariff}»: {}", money(event.refunded)),
-        &[
-            format!("Покупка «{tariff}» отменена, деньги возвращены, подписка завершена."),
-            format!("Возвращено: {}", money(event.refunded)),
-            format!("Баланс: {}", money(event.balance_after)),
-        ],
+        &lines,
     )
 }
 
@@ -195,6 +217,10 @@ pub(super) fn reset_password_mail(link: &str, expires_at: Instant) -> Text {
 
 fn instant(at: Instant) -> String {
     format::instant(at, Locale::Ru)
+}
+
+fn reason(why: &str) -> String {
+    format!("Причина: {}", plain(why))
 }
 
 fn money(money: Money) -> String {

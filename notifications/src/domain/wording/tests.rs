@@ -1,10 +1,13 @@
 use proptest::prelude::*;
-use shared::contracts::{FailureReason, Locale, PurchaseFailedV1, PurchasePaidV1, Reason, RefusalCode};
+use shared::contracts::{
+    FailureReason, Locale, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode,
+    TopUpFailedV1, WalletCreditedV1, WalletDebitedV1,
+};
 
 use super::format::money;
 use crate::domain::{
     outcome::Outcome,
-    samples::{failed, paid, reason, roubles},
+    samples::{credited, debited, declined, failed, paid, reason, refunded, roubles},
 };
 
 const FAILURES: [FailureReason; 5] = [
@@ -79,6 +82,26 @@ proptest! {
             prop_assert!(!letter.subject.chars().any(char::is_control));
             prop_assert_eq!(letter.body.split('\n').count(), 5);
             prop_assert!(!letter.body.replace('\n', "").chars().any(char::is_control));
+        }
+    }
+
+    #[test]
+    fn nobody_s_reason_breaks_a_line(reason in any::<String>()) {
+        let reason = Some(format!("a\r\n{reason}\0"));
+        let credited = WalletCreditedV1 { reason: reason.clone(), ..credited() };
+        let debited = WalletDebitedV1 { reason: reason.clone(), ..debited() };
+        let refunded = PurchaseRefundedV1 { reason: reason.clone(), ..refunded() };
+        let declined = TopUpFailedV1 { reason, ..declined() };
+        for locale in [Locale::En, Locale::Ru] {
+            for (letter, lines) in [
+                (credited.letter(locale), 3),
+                (debited.letter(locale), 3),
+                (refunded.letter(locale), 4),
+                (declined.letter(locale), 4),
+            ] {
+                prop_assert_eq!(letter.body.split('\n').count(), lines);
+                prop_assert!(!letter.body.replace('\n', "").chars().any(char::is_control));
+            }
         }
     }
 

@@ -33,6 +33,12 @@ impl Routes<'_> {
                 let code = "invalid_idempotency_key";
                 self.expect(&call, "a wrong key", 400, code).await;
             }
+            let twice = call
+                .clone()
+                .header("Idempotency-Key", "one")
+                .header("idempotency-key", "one");
+            self.expect(&twice, "two keys", 400, "invalid_idempotency_key")
+                .await;
         }
         match (&operation.body, &call.body) {
             (Some(schema), Some(body)) => self.try_bodies(call, schema, body).await,

@@ -68,6 +68,11 @@ impl Routes<'_> {
             let answer = self.send_as(call, authorization, what).await;
             self.compare(&call.operation(), what, &answer, 401, code);
         }
+        let token = format!("Bearer {}", self.service.token(user, &permissions));
+        let twice = call.clone().header("authorization", &token);
+        let (what, code) = ("a token that comes twice", "invalid_token");
+        let answer = self.send_as(&twice, Some(token), what).await;
+        self.compare(&call.operation(), what, &answer, 401, code);
     }
 
     async fn try_status(&mut self, call: &Call, operation: &Operation) {
