@@ -11,6 +11,7 @@ mod keys;
 mod letters;
 mod logins;
 mod own_account;
+mod refreshing;
 mod replicas;
 mod roles;
 mod routes;
