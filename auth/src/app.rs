@@ -64,7 +64,9 @@ pub use read_contacts::{find_contact, read_mail};
 pub use read_keys::read_keys;
 pub use read_roles::{find_role, list_roles};
 pub use read_sessions::{Login, Session, list_logins, list_sessions};
-pub use read_users::{ListUsers, UserFilter, UserPosition, UserSort, find_user, list_users, status_of};
+pub use read_users::{
+    ListUsers, UserFilter, UserPosition, UserSort, find_user, is_user, list_users, status_of,
+};
 pub use refresh_session::{RefreshSession, RefreshSessionError, Refreshed, refresh_session};
 pub use register_user::{RegisterUser, RegisterUserError, register_user};
 pub use request_mail::{RequestMailError, forgot_password, resend_confirmation};

@@ -4,7 +4,6 @@
 //! instant and the balance, in the transaction that writes what is decided.
 
 pub mod idempotency;
-pub mod justification;
 pub mod ledger;
 pub mod period;
 pub mod purchase;

@@ -12,6 +12,7 @@ pub mod host;
 pub mod http;
 pub mod ids;
 pub mod inbox;
+pub mod justification;
 pub mod money;
 mod operation;
 pub mod outbox;

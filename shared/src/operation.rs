@@ -4,15 +4,15 @@
 use axum::extract::{FromRef, State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    audit::{self, AuditEntry, AuditFilter, Deed},
+    audit::{self, AuditEntry, AuditFilter},
     contracts::Permission,
-    db::{Db, Tx},
+    db::Db,
     http::{Caller, Cursor, Guard, Json, Page, PageQuery, Path, Problem, Query, in_range},
     ids::{MessageId, UserId},
     inbox::{self, Decision, Failed, Which},
@@ -192,12 +192,18 @@ async fn decide(
     verdict: Verdict,
 ) -> Result<Json<FailedMessage>, Problem> {
     caller.require(Permission::ParkedWrite)?;
-    let by = caller.user_id;
-    let decision = state
+    let by = Some(caller.user_id);
+    let decisions = state
         .db
-        .write(|tx| async move { carry_out(&tx, by, id, verdict).await })
+        .write(|tx| async move {
+            match verdict {
+                Verdict::Replay => inbox::replay(&tx, by, &[id]).await,
+                Verdict::Drop => inbox::drop_parked(&tx, by, &[id]).await,
+            }
+        })
         .await?;
-    match decision {
+    let decision = decisions.into_iter().next();
+    match decision.map_or(Decision::Unknown, |(_, decision)| decision) {
         Decision::Done(_) => {
             let message = inbox::find_failed(state.db.reader(), id).await?;
             let message = message.ok_or_else(|| Problem::not_found("message"))?;
@@ -211,27 +217,6 @@ async fn decide(
         .detail(format!("It is `{}`.", status.as_str()))),
         Decision::Unknown => Err(Problem::not_found("message")),
     }
-}
-
-async fn carry_out(tx: &Tx, by: UserId, id: MessageId, verdict: Verdict) -> Result<Decision, sea_orm::DbErr> {
-    let (action, decisions) = match verdict {
-        Verdict::Replay => ("parked.replay", inbox::replay(tx, &[id]).await?),
-        Verdict::Drop => ("parked.drop", inbox::drop_parked(tx, &[id]).await?),
-    };
-    let decision = decisions
-        .into_iter()
-        .next()
-        .map_or(Decision::Unknown, |(_, decision)| decision);
-    if let Decision::Done(before) = &decision {
-        let deed = Deed {
-            actor: Some(by),
-            action,
-            subject: id.0,
-            details: json!({"type": before.message_type, "attempts": before.attempts}),
-        };
-        audit::record(tx, deed).await?;
-    }
-    Ok(decision)
 }
 
 /// Which entries of the audit log a list shows.

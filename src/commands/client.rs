@@ -70,7 +70,10 @@ pub(super) async fn client(config: &Config, action: Client) -> anyhow::Result<Ex
         }
         Client::Disable { name } => {
             auth::disable_client(&database, &name).await?;
-            println!("{name} gets no tokens any more; those that it has expire by themselves.");
+            println!(
+                "{name} gets no tokens any more. Those that it has are refused by auth at once, and by the \
+                 other services when they expire."
+            );
         }
     }
     database.close().await;

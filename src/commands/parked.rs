@@ -160,8 +160,8 @@ impl Verdict {
     ) -> Result<Vec<(MessageId, Decision)>, sea_orm::DbErr> {
         db.write(|tx| async move {
             match self {
-                Self::Replay => inbox::replay(&tx, ids).await,
-                Self::Drop => inbox::drop_parked(&tx, ids).await,
+                Self::Replay => inbox::replay(&tx, None, ids).await,
+                Self::Drop => inbox::drop_parked(&tx, None, ids).await,
             }
         })
         .await

@@ -118,6 +118,7 @@ async fn nothing_of_a_deleted_person_is_found(platform: &Platform, server: &mut 
     reachable.delete_the_account().await;
     let path = format!("/auth/v1/users/{}", busy.id);
     let request = platform.admin.request(reqwest::Method::DELETE, &path);
+    let request = request.json(&json!({"confirm": true}));
     platform.admin.send(request).await.expect(204);
     for person in [&reachable, &busy] {
         is_gone_everywhere(platform, person.id).await;

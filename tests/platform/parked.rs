@@ -123,6 +123,20 @@ async fn a_poisonous_message_is_shown_replayed_and_dropped() {
         "{whole}"
     );
 
+    // Each service keeps who decided: nobody but the command line.
+    let log = platform
+        .admin
+        .get(&format!("/billing/v1/audit?subject={id}"))
+        .await
+        .expect(200);
+    let log = log["items"].as_array().unwrap();
+    let told: Vec<_> = log
+        .iter()
+        .map(|entry| (&entry["action"], entry.get("actor")))
+        .collect();
+    let (replayed, dropped) = (json!("parked.replay"), json!("parked.drop"));
+    assert_eq!(told, [(&dropped, None), (&replayed, None)]);
+
     // The same again, and behind it somebody who is let in.
     broker.say(&poison).await;
     let (message, user) = stranger();

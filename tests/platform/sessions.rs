@@ -71,6 +71,7 @@ async fn an_ended_session_is_over_in_every_service(platform: &Platform) {
 async fn a_deleted_user_is_gone_everywhere(platform: &Platform, user: &User) {
     let path = format!("/auth/v1/users/{}", user.id);
     let request = platform.admin.request(reqwest::Method::DELETE, &path);
+    let request = request.json(&json!({"confirm": true}));
     platform.admin.send(request).await.expect(204);
     is_over_everywhere(&user.api).await;
 }

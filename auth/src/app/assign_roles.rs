@@ -38,13 +38,11 @@ pub struct AssignRoles {
 pub async fn assign_roles(tx: &Tx, input: &AssignRoles) -> Result<User, RoleError> {
     let mut accounts = store::user::lock_with_administrators(tx.conn(), &[input.user, input.by]).await?;
     let held = held_by(tx, input.by, &accounts, Permission::RolesWrite).await?;
-    let before = accounts
-        .get(&input.user)
-        .map(|account| &account.user)
-        .filter(|user| user.status != UserStatus::Deleted)
-        .ok_or(RoleError::UserNotFound)?
-        .roles
-        .clone();
+    let user = &accounts.get(&input.user).ok_or(RoleError::UserNotFound)?.user;
+    if user.status == UserStatus::Deleted {
+        return Err(RoleError::UserDeleted);
+    }
+    let before = user.roles.clone();
     let known = role::lock(tx.conn(), before.union(&input.roles)).await?;
     let missing: Vec<_> = input
         .roles

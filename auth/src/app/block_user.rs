@@ -1,12 +1,13 @@
 //! Blocks a user everywhere.
 
 use sea_orm::DbErr;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
     audit::{self, Deed},
-    contracts::{Permission, UserBlockedV1},
+    contracts::{Permission, UserBlockedV1, UserStatus},
     db::Tx,
     ids::UserId,
+    justification::Justification,
     sessions::EndedSessions,
 };
 
@@ -20,20 +21,25 @@ use crate::{
 };
 
 /// Whom, and who does it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct BlockUser {
     /// Whom.
     pub user: UserId,
     /// The administrator, or a program.
     pub by: UserId,
+    /// Why, if they say it.
+    pub reason: Option<Justification>,
 }
 
 /// Why nothing is changed.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockUserError {
-    /// There is no such user, or no longer.
+    /// There is no such user.
     #[error("there is no such user")]
     NotFound,
+    /// The account is gone.
+    #[error("the account is deleted")]
+    Deleted,
     /// They are who does it.
     #[error("nobody can block themselves")]
     Oneself,
@@ -53,10 +59,13 @@ pub enum BlockUserError {
 ///
 /// # Errors
 /// See [`BlockUserError`].
-pub async fn block_user(tx: &Tx, ended: &EndedSessions, input: BlockUser) -> Result<User, BlockUserError> {
+pub async fn block_user(tx: &Tx, ended: &EndedSessions, input: &BlockUser) -> Result<User, BlockUserError> {
     let mut accounts = store::user::lock_with_administrators(tx.conn(), &[input.user, input.by]).await?;
     let held = held_by(tx, input.by, &accounts, Permission::UsersBlock).await?;
     let user = accounts.get(&input.user).ok_or(BlockUserError::NotFound)?;
+    if user.user.status == UserStatus::Deleted {
+        return Err(BlockUserError::Deleted);
+    }
     outranks(tx, &held, &user.user).await?;
     // Whoever blocks need not be an administrator.
     let is_last = is_last_administrator(input.user, accounts.values().map(|account| &account.user));
@@ -66,7 +75,7 @@ pub async fn block_user(tx: &Tx, ended: &EndedSessions, input: BlockUser) -> Res
     let mut user = accounts.remove(&input.user).ok_or(BlockUserError::NotFound)?.user;
     let change = user.block(input.by).map_err(|error| match error {
         StatusError::Oneself => BlockUserError::Oneself,
-        StatusError::Deleted => BlockUserError::NotFound,
+        StatusError::Deleted => BlockUserError::Deleted,
     })?;
     if change == Change::Made {
         store::user::update_state(tx.conn(), &user).await?;
@@ -76,9 +85,14 @@ pub async fn block_user(tx: &Tx, ended: &EndedSessions, input: BlockUser) -> Res
             actor: Some(input.by),
             action: "user.block",
             subject: user.id.0,
-            details: json!({}),
+            details: why(input.reason.as_ref()),
         };
         audit::record(tx, deed).await?;
     }
     Ok(user)
+}
+
+/// What the audit log keeps of the reason for a block, or for its end.
+pub(super) fn why(reason: Option<&Justification>) -> Value {
+    reason.map_or_else(|| json!({}), |reason| json!({"reason": reason.as_str()}))
 }

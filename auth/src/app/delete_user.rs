@@ -4,7 +4,7 @@ use sea_orm::DbErr;
 use serde_json::json;
 use shared::{
     audit::{self, Deed},
-    contracts::Permission,
+    contracts::{Permission, UserStatus},
     db::Tx,
     ids::UserId,
     sessions::EndedSessions,
@@ -23,14 +23,22 @@ pub struct DeleteUser {
     pub user: UserId,
     /// The administrator, or a program.
     pub by: UserId,
+    /// Whether they know that what is left in the wallet is lost.
+    pub confirmed: bool,
 }
 
 /// Why nothing is changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteUserError {
-    /// There is no such user, or no longer.
+    /// There is no such user.
     #[error("there is no such user")]
     NotFound,
+    /// The account is gone already.
+    #[error("the account is deleted")]
+    Deleted,
+    /// They have not said that they know what is lost.
+    #[error("the deletion is not confirmed")]
+    Unconfirmed,
     /// They are who does it; their own account is deleted with their password.
     #[error("nobody can delete themselves so")]
     Oneself,
@@ -57,7 +65,13 @@ pub async fn delete_user(tx: &Tx, ended: &EndedSessions, input: DeleteUser) -> R
         return Err(DeleteUserError::Oneself);
     }
     let user = accounts.get(&input.user).ok_or(DeleteUserError::NotFound)?;
+    if user.user.status == UserStatus::Deleted {
+        return Err(DeleteUserError::Deleted);
+    }
     outranks(tx, &held, &user.user).await?;
+    if !input.confirmed {
+        return Err(DeleteUserError::Unconfirmed);
+    }
     if is_last_administrator(input.user, accounts.values().map(|account| &account.user)) {
         return Err(DeleteUserError::LastAdministrator);
     }
@@ -66,7 +80,7 @@ pub async fn delete_user(tx: &Tx, ended: &EndedSessions, input: DeleteUser) -> R
         .ok_or(DeleteUserError::NotFound)?
         .user;
     if !erase_user(tx, ended, user).await? {
-        return Err(DeleteUserError::NotFound);
+        return Err(DeleteUserError::Deleted);
     }
     let deed = Deed {
         actor: Some(input.by),

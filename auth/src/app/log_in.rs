@@ -249,7 +249,12 @@ mod tests {
             if email.starts_with("bob") {
                 db.write(|tx| async move {
                     let ended = EndedSessions::default();
-                    block_user(&tx, &ended, BlockUser { user, by: admin }).await
+                    let input = BlockUser {
+                        user,
+                        by: admin,
+                        reason: None,
+                    };
+                    block_user(&tx, &ended, &input).await
                 })
                 .await
                 .unwrap();

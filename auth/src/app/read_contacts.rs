@@ -44,7 +44,7 @@ pub async fn find_contact(db: &Db, user: UserId) -> Result<Option<User>, DbErr> 
 }
 
 /// What to write in the letter of this id; nothing if its secret was used, has expired, or its
-/// reader is gone.
+/// reader is blocked or gone: they could do nothing with it.
 ///
 /// # Errors
 /// When the database refuses.
@@ -52,8 +52,8 @@ pub async fn read_mail(db: &Db, key: &MailKey, id: MailRequestId) -> Result<Opti
     let Some(request) = mail_request::find_good(db.reader(), id, db.now()).await? else {
         return Ok(None);
     };
-    let user = find_contact(db, request.user_id).await?;
-    Ok(user.map(|user| MailContents {
+    let user = store::user::find(db.reader(), request.user_id).await?;
+    Ok(user.filter(User::is_active).map(|user| MailContents {
         user,
         purpose: request.purpose,
         secret: key.secret(&request),

@@ -40,6 +40,14 @@ pub async fn list_users(conn: &impl ConnectionTrait, input: &ListUsers) -> Resul
     store::user::list(conn, &input.filter, input.sort, order, after, input.limit).await
 }
 
+/// Whether this is the id of somebody with an account, be it a deleted one, and not of a program.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn is_user(conn: &impl ConnectionTrait, id: UserId) -> Result<bool, DbErr> {
+    Ok(store::user::status(conn, id).await?.is_some())
+}
+
 /// The status of whoever has this id: a user, or a program, which is deleted if it was disabled. An
 /// id that nobody has is that of a deleted user: here, unlike in the other services, everybody is
 /// known.

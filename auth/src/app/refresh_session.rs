@@ -12,7 +12,8 @@ use super::{
 use crate::{
     domain::{Again, User, Verdict, judge},
     store::{
-        self, refresh_token,
+        self,
+        refresh_token::{self, RefreshToken},
         session::{self, Session},
     },
 };
@@ -90,16 +91,22 @@ pub async fn refresh_session(
     if refresh_token::consume(tx.conn(), &hash, tx.now()).await? {
         return go_on(tx, &user, session, terms, &input.client).await;
     }
-    match look_again(tx, &hash, &session, &input.client).await? {
-        None | Some(Verdict::Stale) => Ok(Refreshed::Invalid),
-        Some(Verdict::InFlight) => Ok(Refreshed::InFlight),
-        Some(Verdict::LostAnswer) => {
-            if refresh_token::supersede(tx.conn(), &hash, session.id, tx.now()).await? {
+    let Some(again) = look_again(tx, &hash, &session, &input.client).await? else {
+        return Ok(Refreshed::Invalid);
+    };
+    match again.verdict {
+        Verdict::Stale => Ok(Refreshed::Invalid),
+        Verdict::InFlight => Ok(Refreshed::InFlight),
+        Verdict::LostAnswer => {
+            let (token, now) = (&again.token, tx.now());
+            if let Some(successor) = &again.successor
+                && refresh_token::supersede(tx.conn(), token, successor, now).await?
+            {
                 return go_on(tx, &user, session, terms, &input.client).await;
             }
-            Ok(Refreshed::InFlight)
+            Ok(Refreshed::Invalid)
         }
-        Some(Verdict::Stolen) => {
+        Verdict::Stolen => {
             tracing::warn!(session = %session.id, "a refresh token came twice; its session is ended");
             end_of_locked(tx, ended, user.id, Which::One(session.id)).await?;
             Ok(Refreshed::Invalid)
@@ -114,26 +121,48 @@ async fn session_of(tx: &Tx, hash: &str) -> Result<Option<Session>, DbErr> {
     }
 }
 
+/// A token that comes again.
+struct CameAgain {
+    token: RefreshToken,
+    /// What it was replaced by when it was used, unless that is forgotten.
+    successor: Option<RefreshToken>,
+    verdict: Verdict,
+}
+
 /// What to think of a token that could not be used; nothing of one that has expired.
 async fn look_again(
     tx: &Tx,
     hash: &str,
     session: &Session,
     client: &Client,
-) -> Result<Option<Verdict>, DbErr> {
+) -> Result<Option<CameAgain>, DbErr> {
     let Some(token) = refresh_token::find(tx.conn(), hash).await? else {
         return Ok(None);
     };
     let Some(used_at) = token.used_at.filter(|_| token.expires_at > tx.now()) else {
         return Ok(None);
     };
+    let successor = refresh_token::find_successor(tx.conn(), &token).await?;
+    let (mut answered_at, mut last) = (used_at, successor.clone());
+    if let Some(replaced) = last.take_if(|successor| successor.superseded) {
+        // Its client was answered a second time, with what this was replaced by in its turn.
+        answered_at = replaced.used_at.unwrap_or(used_at);
+        last = refresh_token::find_successor(tx.conn(), &replaced).await?;
+    }
     let again = Again {
         used_at,
         superseded: token.superseded,
         retried: token.retried,
+        answered_at,
+        went_on: last.is_none_or(|last| last.used_at.is_some()),
         same_client: session.user_agent == client.user_agent() && session.address == client.address(),
     };
-    Ok(Some(judge(again, tx.now())))
+    let verdict = judge(again, tx.now());
+    Ok(Some(CameAgain {
+        token,
+        successor,
+        verdict,
+    }))
 }
 
 async fn go_on(

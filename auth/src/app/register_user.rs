@@ -1,7 +1,9 @@
 //! Opens an account.
 
 use sea_orm::DbErr;
+use serde_json::json;
 use shared::{
+    audit::{self, Deed},
     contracts::{Locale, MailPurpose, UserRegisteredV1},
     db::{Db, Tx},
     ids::UserId,
@@ -110,6 +112,15 @@ async fn insert(tx: &Tx, input: &RegisterUser, role: &str, hash: &str) -> Result
         return Err(RegisterUserError::EmailTaken);
     }
     tx.emit(&UserRegisteredV1(user.state()))?;
+    if role == ADMIN {
+        let deed = Deed {
+            actor: None,
+            action: "admin.create",
+            subject: user.id.0,
+            details: json!({}),
+        };
+        audit::record(tx, deed).await?;
+    }
     if !user.email_confirmed {
         request_mail(tx, &user, MailPurpose::ConfirmEmail).await?;
     }

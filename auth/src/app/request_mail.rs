@@ -71,8 +71,9 @@ pub enum RequestMailError {
     Store(#[from] DbErr),
 }
 
-/// Sends the owner of `email` a letter with which they can choose a new password. Whoever asks is
-/// not told whether there is somebody, neither by the answer nor by the time that it takes.
+/// Sends the owner of `email` a letter with which they can choose a new password, unless they are
+/// blocked. Whoever asks is not told whether there is somebody, neither by the answer nor by the time
+/// that it takes.
 ///
 /// # Errors
 /// See [`RequestMailError`].
@@ -91,7 +92,8 @@ pub async fn forgot_password(
         let user = lock_owner(&tx, email).await?;
         let account = account_hash(email);
         let throttled = count(&tx, MailPurpose::ResetPassword, &account, limits, client).await?;
-        if let (None, Some(user)) = (throttled, user) {
+        // Who is blocked could do nothing with it.
+        if let (None, Some(user)) = (throttled, user.filter(User::is_active)) {
             request_mail(&tx, &user, MailPurpose::ResetPassword).await?;
         }
         Ok::<_, RequestMailError>(throttled)

@@ -14,9 +14,12 @@ pub enum RoleError {
     /// There is no such role.
     #[error("there is no such role")]
     NotFound,
-    /// There is no such user, or no longer.
+    /// There is no such user.
     #[error("there is no such user")]
     UserNotFound,
+    /// The account is gone.
+    #[error("the account is deleted")]
+    UserDeleted,
     /// There is one of that name.
     #[error("there is a role of that name")]
     Exists,

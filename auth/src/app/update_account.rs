@@ -24,7 +24,7 @@ pub struct UpdateAccount {
 /// Why nothing is changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateAccountError {
-    /// There is no such user, or no longer.
+    /// There is no such user: it is a program.
     #[error("there is no such user")]
     NotFound,
     /// The account was blocked in the meantime.

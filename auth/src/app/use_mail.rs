@@ -28,6 +28,9 @@ pub enum UseMailError {
     /// The secret is none, was used, or has expired.
     #[error("the secret is good for nothing")]
     Invalid,
+    /// Who got it is blocked; it stays good for when that is over.
+    #[error("the account is blocked")]
+    Blocked,
     /// Too many were wrong.
     #[error("too many wrong secrets")]
     Throttled(#[source] Throttled),
@@ -76,6 +79,11 @@ async fn look(
         return Err(UseMailError::Throttled(throttled));
     }
     if let Some(request) = find(db.reader(), key, &input.secret, purpose, db.now()).await? {
+        // Before a password is hashed: a secret that is not used up could have that done again and again.
+        let status = store::user::status(db.reader(), request.user_id).await?;
+        if status == Some(UserStatus::Blocked) {
+            return Err(UseMailError::Blocked);
+        }
         return Ok(request);
     }
     let throttled = db
@@ -140,8 +148,12 @@ async fn lock_reader(tx: &Tx, request: &MailRequest) -> Result<String, UseMailEr
     let account = store::user::lock(tx.conn(), &[request.user_id])
         .await?
         .remove(&request.user_id)
-        .filter(|account| account.user.status != UserStatus::Deleted)
         .ok_or(UseMailError::Invalid)?;
+    match account.user.status {
+        UserStatus::Active => {}
+        UserStatus::Blocked => return Err(UseMailError::Blocked),
+        UserStatus::Deleted => return Err(UseMailError::Invalid),
+    }
     if !mail_request::consume(tx.conn(), request.id, tx.now()).await? {
         return Err(UseMailError::Invalid);
     }

@@ -19,6 +19,10 @@ pub struct Again {
     pub superseded: bool,
     /// Its client has said so already of what this one was replaced by.
     pub retried: bool,
+    /// When its client was given what it was replaced by last.
+    pub answered_at: Instant,
+    /// Whether that was used: then the answer had come.
+    pub went_on: bool,
     /// Whether who sends it now is who used it, as far as can be seen.
     pub same_client: bool,
 }
@@ -32,7 +36,7 @@ pub enum Verdict {
     LostAnswer,
     /// It was replaced a moment ago, by another request of the same client most likely.
     Stale,
-    /// Two have it who are not the same: one of them has stolen it.
+    /// Two have it who are not the same, or somebody has kept it: it may be stolen.
     Stolen,
 }
 
@@ -51,10 +55,17 @@ pub fn judge(again: Again, now: Instant) -> Verdict {
     if !again.same_client || age > GRACE {
         return Verdict::Stolen;
     }
-    if age < IN_FLIGHT || again.retried {
+    if now - again.answered_at < IN_FLIGHT {
         return Verdict::InFlight;
     }
-    Verdict::LostAnswer
+    if again.went_on {
+        return Verdict::Stolen;
+    }
+    if again.retried {
+        Verdict::InFlight
+    } else {
+        Verdict::LostAnswer
+    }
 }
 
 #[cfg(test)]
@@ -68,7 +79,19 @@ mod tests {
             used_at: now - Duration::seconds(seconds),
             superseded: false,
             retried: false,
+            answered_at: now - Duration::seconds(seconds),
+            went_on: false,
             same_client: true,
+        };
+        let retried = |seconds: i64, ago: i64, went_on: bool| Again {
+            retried: true,
+            answered_at: now - Duration::seconds(ago),
+            went_on,
+            ..again(seconds)
+        };
+        let went_on = |seconds: i64| Again {
+            went_on: true,
+            ..again(seconds)
         };
         for (again, expected) in [
             (again(0), Verdict::InFlight),
@@ -76,20 +99,14 @@ mod tests {
             (again(2), Verdict::LostAnswer),
             (again(10), Verdict::LostAnswer),
             (again(11), Verdict::Stolen),
-            (
-                Again {
-                    retried: true,
-                    ..again(5)
-                },
-                Verdict::InFlight,
-            ),
-            (
-                Again {
-                    retried: true,
-                    ..again(11)
-                },
-                Verdict::Stolen,
-            ),
+            (went_on(1), Verdict::InFlight),
+            (went_on(2), Verdict::Stolen),
+            (went_on(10), Verdict::Stolen),
+            (retried(5, 1, false), Verdict::InFlight),
+            (retried(5, 1, true), Verdict::InFlight),
+            (retried(5, 2, false), Verdict::InFlight),
+            (retried(5, 2, true), Verdict::Stolen),
+            (retried(11, 1, false), Verdict::Stolen),
             (
                 Again {
                     same_client: false,

@@ -13,7 +13,12 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{AppState, client::FromClient, user::UserView};
+use super::{
+    AppState,
+    client::{FromClient, Owner},
+    problems::no_account,
+    user::UserView,
+};
 use crate::{
     app::{self, ChangePassword, DeleteAccount, RegisterUser, UpdateAccount},
     domain::{Email, Password},
@@ -78,12 +83,11 @@ pub(super) async fn register(
 /// The caller's own account.
 #[utoipa::path(get, path = "/me", responses(
     (status = 200, body = UserView),
-    (status = 404, description = "`not_found`: the caller is a program and has no account."),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
 ))]
 pub(super) async fn get_me(State(state): State<AppState>, caller: Caller) -> Result<Json<UserView>, Problem> {
     let user = app::find_user(state.db.reader(), caller.user_id).await?;
-    let user = user.ok_or_else(|| Problem::not_found("user"))?;
-    Ok(Json(user.into()))
+    Ok(Json(user.ok_or_else(no_account)?.into()))
 }
 
 /// What becomes of an account; what is absent stays.
@@ -100,7 +104,7 @@ pub(super) struct UpdateBody {
 /// Changes the caller's own account.
 #[utoipa::path(patch, path = "/me", request_body = UpdateBody, responses(
     (status = 200, body = UserView),
-    (status = 404, description = "`not_found`: the caller is a program and has no account."),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
 ))]
 pub(super) async fn update_me(
     State(state): State<AppState>,
@@ -136,13 +140,13 @@ pub(super) struct DeleteBody {
 /// caller is erased; the e-mail address can be registered anew.
 #[utoipa::path(delete, path = "/me", request_body = DeleteBody, responses(
     (status = 204),
-    (status = 403, description = "`wrong_password`: that is not the account's password."),
+    (status = 403, description = "`wrong_password`: that is not the account's password. `forbidden`: the caller is a program, which has no account."),
     (status = 409, description = "`confirmation_required`: `confirm` was not true. `last_administrator`: nobody could then administer the platform."),
     (status = 429, description = "`too_many_attempts`: too many passwords were wrong; `Retry-After` says for how long to wait."),
 ))]
 pub(super) async fn delete_me(
     State(state): State<AppState>,
-    caller: Caller,
+    Owner(caller): Owner,
     FromClient(client): FromClient,
     Json(body): Json<DeleteBody>,
 ) -> Result<StatusCode, Problem> {
@@ -170,12 +174,12 @@ pub(super) struct ChangePasswordBody {
 /// Changes the caller's password, and ends their other sessions in every service.
 #[utoipa::path(post, path = "/me/password", request_body = ChangePasswordBody, responses(
     (status = 204),
-    (status = 403, description = "`wrong_password`: that is not the current password."),
+    (status = 403, description = "`wrong_password`: that is not the current password. `forbidden`: the caller is a program, which has no account."),
     (status = 429, description = "`too_many_attempts`: too many passwords were wrong; `Retry-After` says for how long to wait."),
 ))]
 pub(super) async fn change_password(
     State(state): State<AppState>,
-    caller: Caller,
+    Owner(caller): Owner,
     FromClient(client): FromClient,
     Json(body): Json<ChangePasswordBody>,
 ) -> Result<StatusCode, Problem> {

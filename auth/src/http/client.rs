@@ -1,4 +1,4 @@
-//! The client behind a request.
+//! Who and what is behind a request.
 
 use std::convert::Infallible;
 
@@ -6,10 +6,26 @@ use axum::{
     extract::FromRequestParts,
     http::{header, request::Parts},
 };
-use shared::http::client_address;
+use shared::http::{Caller, Problem, client_address};
 
-use super::AppState;
-use crate::app::Client;
+use super::{AppState, problems::no_account};
+use crate::app::{self, Client};
+
+/// The caller of what is about one's own account: somebody who has one, and no program.
+pub(super) struct Owner(pub(super) Caller);
+
+impl FromRequestParts<AppState> for Owner {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        if app::is_user(state.db.reader(), caller.user_id).await? {
+            Ok(Self(caller))
+        } else {
+            Err(no_account())
+        }
+    }
+}
 
 /// The client behind a request; its address only if the server was started so that it is known.
 pub(super) struct FromClient(pub(super) Client);

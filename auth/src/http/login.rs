@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     AppState,
-    client::FromClient,
+    client::{FromClient, Owner},
     problems::{blocked, invalid_refresh_token, refresh_in_flight},
 };
 use crate::app::{self, IssuedTokens, LogIn, RefreshSession, Refreshed, Which};
@@ -90,7 +90,8 @@ pub(super) struct RefreshBody {
 /// Replaces a refresh token by the next tokens.
 ///
 /// It is good once: if it comes again, its session is ended, since somebody may have stolen it.
-/// A client that has lost the answer may ask again with the same token, two to ten seconds later.
+/// A client that has lost the answer may ask again with the same token, two to ten seconds later, as
+/// long as nobody has used what the answer held.
 #[utoipa::path(post, path = "/refresh", security(()), request_body = RefreshBody, responses(
     (status = 200, body = TokensView),
     (status = 401, description = "`invalid_refresh_token`: it is none, or good no more."),
@@ -120,17 +121,26 @@ pub(super) async fn refresh(
 }
 
 /// Ends the session of the access token, in every service.
-#[utoipa::path(post, path = "/logout", responses((status = 204)))]
-pub(super) async fn log_out(State(state): State<AppState>, caller: Caller) -> Result<StatusCode, Problem> {
+#[utoipa::path(post, path = "/logout", responses(
+    (status = 204),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
+))]
+pub(super) async fn log_out(
+    State(state): State<AppState>,
+    Owner(caller): Owner,
+) -> Result<StatusCode, Problem> {
     end(&state, &caller, Which::One(caller.session_id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Ends all sessions of the caller, this one included, in every service.
-#[utoipa::path(post, path = "/logout-all", responses((status = 204)))]
+#[utoipa::path(post, path = "/logout-all", responses(
+    (status = 204),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
+))]
 pub(super) async fn log_out_everywhere(
     State(state): State<AppState>,
-    caller: Caller,
+    Owner(caller): Owner,
 ) -> Result<StatusCode, Problem> {
     end(&state, &caller, Which::All).await?;
     Ok(StatusCode::NO_CONTENT)

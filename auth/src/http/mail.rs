@@ -28,7 +28,7 @@ pub(super) struct ForgotBody {
 /// The answer, and the time that it takes, say nothing about which accounts there are. For one
 /// address, whether or not it has an account, there are three such letters in a quarter of an hour.
 #[utoipa::path(post, path = "/forgot-password", security(()), request_body = ForgotBody, responses(
-    (status = 202, description = "If the address has an account, a letter is on its way."),
+    (status = 202, description = "If the address has an account that is not blocked, a letter is on its way."),
     (status = 429, description = "`too_many_attempts`: too many letters were asked for, for this account or from one address; `Retry-After` says for how long to wait."),
 ))]
 pub(super) async fn forgot_password(
@@ -54,6 +54,7 @@ pub(super) struct ResetBody {
 /// Gives an account another password, by letter, and ends all its sessions in every service.
 #[utoipa::path(post, path = "/reset-password", security(()), request_body = ResetBody, responses(
     (status = 204),
+    (status = 403, description = "`user_blocked`: the account is blocked; the token stays good for when that is over."),
     (status = 422, description = "`invalid_mail_token`: it is none, was used, or has expired. `invalid_request`: the password can't be chosen."),
     (status = 429, description = "`too_many_attempts`: `Retry-After` says for how long to wait."),
 ))]
@@ -93,6 +94,7 @@ pub(super) struct ConfirmBody {
 /// Shows that an e-mail address is its owner's, by the letter that came with the registration.
 #[utoipa::path(post, path = "/confirm-email", security(()), request_body = ConfirmBody, responses(
     (status = 204),
+    (status = 403, description = "`user_blocked`: the account is blocked; the token stays good for when that is over."),
     (status = 422, description = "`invalid_mail_token`: it is none, was used, or has expired."),
     (status = 429, description = "`too_many_attempts`: `Retry-After` says for how long to wait."),
 ))]
@@ -112,7 +114,7 @@ pub(super) async fn confirm_email(
 /// Sends the caller another letter with which they can confirm their address.
 #[utoipa::path(post, path = "/me/resend-confirmation", responses(
     (status = 202, description = "A letter is on its way."),
-    (status = 404, description = "`not_found`: the caller is a program and has no account."),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
     (status = 409, description = "`email_confirmed`: the address is confirmed already."),
     (status = 429, description = "`too_many_attempts`: too many letters were asked for; `Retry-After` says for how long to wait."),
 ))]
@@ -142,7 +144,7 @@ pub(super) struct MailView {
 /// What to write in a letter that was asked for; for the platform's own service that mails.
 ///
 /// It takes `mail_requests.read`, which no role allows and no program can be given. Gone when its
-/// token was used or has expired.
+/// token was used or has expired, and as long as its reader is blocked.
 #[utoipa::path(get, path = "/mail-requests/{id}",
     security(("access_token" = ["mail_requests.read"])),
     params(("id" = inline(MailRequestId), Path)),

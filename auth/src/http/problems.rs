@@ -96,15 +96,7 @@ impl From<ChangePasswordError> for Problem {
 impl From<DeleteAccountError> for Problem {
     fn from(error: DeleteAccountError) -> Self {
         match error {
-            DeleteAccountError::Unconfirmed => Self::new(
-                StatusCode::CONFLICT,
-                "confirmation_required",
-                "The deletion must be confirmed",
-            )
-            .detail(
-                "What is left in the wallet is forfeited and nothing can be restored. Send `\"confirm\": true` \
-                 to delete the account all the same.",
-            ),
+            DeleteAccountError::Unconfirmed => unconfirmed(),
             DeleteAccountError::Check(error) => error.into(),
             DeleteAccountError::LastAdministrator => last_administrator(),
             DeleteAccountError::Store(error) => error.into(),
@@ -116,6 +108,8 @@ impl From<DeleteUserError> for Problem {
     fn from(error: DeleteUserError) -> Self {
         match error {
             DeleteUserError::NotFound => Self::not_found("user"),
+            DeleteUserError::Deleted => deleted(),
+            DeleteUserError::Unconfirmed => unconfirmed(),
             DeleteUserError::Oneself => Self::new(
                 StatusCode::CONFLICT,
                 "own_account",
@@ -132,7 +126,7 @@ impl From<DeleteUserError> for Problem {
 impl From<UpdateAccountError> for Problem {
     fn from(error: UpdateAccountError) -> Self {
         match error {
-            UpdateAccountError::NotFound => Self::not_found("user"),
+            UpdateAccountError::NotFound => no_account(),
             UpdateAccountError::NotActive => blocked(),
             UpdateAccountError::Store(error) => error.into(),
         }
@@ -143,6 +137,7 @@ impl From<BlockUserError> for Problem {
     fn from(error: BlockUserError) -> Self {
         match error {
             BlockUserError::NotFound => Self::not_found("user"),
+            BlockUserError::Deleted => deleted(),
             BlockUserError::Oneself => {
                 Self::new(StatusCode::CONFLICT, "own_account", "Nobody can block themselves")
             }
@@ -157,6 +152,7 @@ impl From<UnblockUserError> for Problem {
     fn from(error: UnblockUserError) -> Self {
         match error {
             UnblockUserError::NotFound => Self::not_found("user"),
+            UnblockUserError::Deleted => deleted(),
             UnblockUserError::Actor(error) => error.into(),
             UnblockUserError::Store(error) => error.into(),
         }
@@ -172,7 +168,7 @@ impl From<RequestMailError> for Problem {
                 "email_confirmed",
                 "The e-mail address is confirmed already",
             ),
-            RequestMailError::NotFound => Self::not_found("user"),
+            RequestMailError::NotFound => no_account(),
             RequestMailError::NotActive => blocked(),
             RequestMailError::Store(error) => error.into(),
         }
@@ -188,6 +184,7 @@ impl From<UseMailError> for Problem {
                 "The link is not valid",
             )
             .detail("It was used before, or has expired; ask for another letter."),
+            UseMailError::Blocked => blocked(),
             UseMailError::Throttled(throttled) => throttled.into(),
             UseMailError::Hash(error) => error.into(),
             UseMailError::Store(error) => error.into(),
@@ -227,6 +224,7 @@ impl From<RoleError> for Problem {
         match error {
             RoleError::NotFound => Self::not_found("role"),
             RoleError::UserNotFound => Self::not_found("user"),
+            RoleError::UserDeleted => deleted(),
             RoleError::Exists => conflict("role_exists", "There is a role of that name"),
             RoleError::BuiltIn => conflict("built_in_role", "The role belongs to the platform"),
             RoleError::InUse => conflict("role_in_use", "Somebody has the role"),
@@ -246,6 +244,31 @@ impl From<RoleError> for Problem {
 /// 403: they may do nothing.
 pub(super) fn blocked() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "user_blocked", "The account is blocked")
+}
+
+/// 403: it is about the caller's own account, and the caller is a program.
+pub(super) fn no_account() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed").detail(
+        "This is about one's own account and sessions; a program has none. Its tokens expire by themselves.",
+    )
+}
+
+/// 409: nothing can be done with the account any more.
+fn deleted() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "user_deleted", "The account is deleted")
+}
+
+/// 409: whoever deletes an account must say that they know what is lost.
+fn unconfirmed() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "confirmation_required",
+        "The deletion must be confirmed",
+    )
+    .detail(
+        "What is left in the wallet is forfeited and nothing can be restored. Send `\"confirm\": true` \
+         to delete the account all the same.",
+    )
 }
 
 /// 409: somebody must be able to administer the platform.

@@ -258,7 +258,7 @@ pub(super) struct AssignBody {
     responses(
         (status = 200, body = UserView),
         (status = 403, description = "`forbidden`: the token does not allow it. `permission_not_held`: the caller may not do what they would give or take."),
-        (status = 409, description = "`last_administrator`: nobody could then administer the platform."),
+        (status = 409, description = "`user_deleted`: the account is deleted. `last_administrator`: nobody could then administer the platform."),
     ))]
 pub(super) async fn assign_roles(
     State(state): State<AppState>,

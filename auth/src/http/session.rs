@@ -4,13 +4,13 @@ use axum::{extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
-    http::{Caller, Cursor, Json, Page, PageQuery, Path, Problem, Query},
+    http::{Cursor, Json, Page, PageQuery, Path, Problem, Query},
     ids::SessionId,
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{AppState, login::end};
+use super::{AppState, client::Owner, login::end};
 use crate::app::{self, Login, Session, Which};
 
 /// A login that can go on.
@@ -53,10 +53,13 @@ impl SessionView {
 
 /// The caller's sessions that can go on, the newest first.
 #[utoipa::path(get, path = "/me/sessions", params(PageQuery),
-    responses((status = 200, body = Page<SessionView>)))]
+    responses(
+        (status = 200, body = Page<SessionView>),
+        (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
+    ))]
 pub(super) async fn list_sessions(
     State(state): State<AppState>,
-    caller: Caller,
+    Owner(caller): Owner,
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<SessionView>>, Problem> {
     let limit = page.limit()?;
@@ -74,10 +77,13 @@ pub(super) async fn list_sessions(
 
 /// Ends one of the caller's sessions, in every service.
 #[utoipa::path(delete, path = "/me/sessions/{id}", params(("id" = SessionId, Path)),
-    responses((status = 204)))]
+    responses(
+        (status = 204),
+        (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
+    ))]
 pub(super) async fn end_session(
     State(state): State<AppState>,
-    caller: Caller,
+    Owner(caller): Owner,
     Path(session): Path<SessionId>,
 ) -> Result<StatusCode, Problem> {
     match end(&state, &caller, Which::One(session)).await? {
@@ -119,10 +125,13 @@ impl From<Login> for LoginView {
 
 /// Who logged in to the caller's account, and who tried, in the last 90 days; the newest first.
 #[utoipa::path(get, path = "/me/logins", params(PageQuery),
-    responses((status = 200, body = Page<LoginView>)))]
+    responses(
+        (status = 200, body = Page<LoginView>),
+        (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
+    ))]
 pub(super) async fn list_logins(
     State(state): State<AppState>,
-    caller: Caller,
+    Owner(caller): Owner,
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<LoginView>>, Problem> {
     let limit = page.limit()?;

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
     contracts::{Locale, Permission, UserStatus},
-    http::{Caller, Json, Page, PageQuery, Path, Problem, Query, in_range},
+    http::{Caller, Json, Page, PageQuery, Path, Problem, Query, in_range, justification, present},
     ids::UserId,
+    justification::Justification,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -177,23 +178,45 @@ pub(super) async fn get_user(
     Ok(Json(user.into()))
 }
 
-/// Blocks a user, and ends their sessions in every service. The caller may do all that the user may.
+/// Why a user is blocked, or is no longer.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = BlockReason)]
+pub(super) struct ReasonBody {
+    /// In the administrator's words, without control characters; kept in the audit log.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 500)]
+    reason: Option<String>,
+}
+
+impl ReasonBody {
+    fn parse(body: Option<Json<Self>>) -> Result<Option<Justification>, Problem> {
+        let reason = body.and_then(|Json(body)| body.reason);
+        reason.as_deref().map(justification).transpose()
+    }
+}
+
+/// Blocks a user, and ends their sessions in every service.
+///
+/// The caller may do all that the user may. Nothing changes for one who is blocked already.
 #[utoipa::path(post, path = "/users/{id}/block",
     security(("access_token" = ["users.block"])),
-    params(("id" = UserId, Path)), responses(
+    params(("id" = UserId, Path)), request_body = Option<ReasonBody>, responses(
     (status = 200, body = UserView),
     (status = 403, description = "`higher_rank`: the user may do what the caller may not; `permissions` says what."),
-    (status = 409, description = "`own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
+    (status = 409, description = "`user_deleted`: the account is deleted. `own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
 ))]
 pub(super) async fn block_user(
     State(state): State<AppState>,
     caller: Caller,
     Path(user): Path<UserId>,
+    body: Option<Json<ReasonBody>>,
 ) -> Result<Json<UserView>, Problem> {
     caller.require(Permission::UsersBlock)?;
-    let input = BlockUser {
+    let input = &BlockUser {
         user,
         by: caller.user_id,
+        reason: ReasonBody::parse(body)?,
     };
     let sessions = state.sessions();
     let user = state
@@ -203,22 +226,27 @@ pub(super) async fn block_user(
     Ok(Json(user.into()))
 }
 
-/// Lifts a user's block. They have to log in anew. The caller may do all that the user may.
+/// Lifts a user's block. They have to log in anew.
+///
+/// The caller may do all that the user may.
 #[utoipa::path(post, path = "/users/{id}/unblock",
     security(("access_token" = ["users.block"])),
-    params(("id" = UserId, Path)), responses(
+    params(("id" = UserId, Path)), request_body = Option<ReasonBody>, responses(
     (status = 200, body = UserView),
     (status = 403, description = "`higher_rank`: the user may do what the caller may not; `permissions` says what."),
+    (status = 409, description = "`user_deleted`: the account is deleted."),
 ))]
 pub(super) async fn unblock_user(
     State(state): State<AppState>,
     caller: Caller,
     Path(user): Path<UserId>,
+    body: Option<Json<ReasonBody>>,
 ) -> Result<Json<UserView>, Problem> {
     caller.require(Permission::UsersBlock)?;
-    let input = UnblockUser {
+    let input = &UnblockUser {
         user,
         by: caller.user_id,
+        reason: ReasonBody::parse(body)?,
     };
     let user = state
         .db
@@ -227,24 +255,38 @@ pub(super) async fn unblock_user(
     Ok(Json(user.into()))
 }
 
-/// Deletes a user for good: everything that tells of them is erased, and what is left in their
-/// wallet is forfeited. The caller may do all that the user may.
+/// Whoever deletes a user says that they know what is lost.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = UserDeletion)]
+pub(super) struct DeleteBody {
+    /// `true` says: what is left in the wallet may be forfeited, and nothing can be restored.
+    #[serde(default)]
+    confirm: bool,
+}
+
+/// Deletes a user for good.
+///
+/// What is left in their wallet is forfeited; so it wants `confirm`. Everything that tells of them is
+/// erased. The caller may do all that the user may.
 #[utoipa::path(delete, path = "/users/{id}",
     security(("access_token" = ["users.delete"])),
-    params(("id" = UserId, Path)), responses(
+    params(("id" = UserId, Path)), request_body = Option<DeleteBody>, responses(
     (status = 204),
     (status = 403, description = "`higher_rank`: the user may do what the caller may not; `permissions` says what."),
-    (status = 409, description = "`own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
+    (status = 409, description = "`confirmation_required`: `confirm` was not true. `user_deleted`: the account is deleted already. `own_account`: it is the caller's own. `last_administrator`: nobody could then administer the platform."),
 ))]
 pub(super) async fn delete_user(
     State(state): State<AppState>,
     caller: Caller,
     Path(user): Path<UserId>,
+    body: Option<Json<DeleteBody>>,
 ) -> Result<StatusCode, Problem> {
     caller.require(Permission::UsersDelete)?;
     let input = DeleteUser {
         user,
         by: caller.user_id,
+        confirmed: body.is_some_and(|Json(body)| body.confirm),
     };
     let sessions = state.sessions();
     state

@@ -1,7 +1,8 @@
 //! The table of refresh tokens: their hashes, never themselves.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    sea_query::Expr,
 };
 use shared::{clock::Instant, ids::SessionId};
 
@@ -37,10 +38,13 @@ mod entity {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-use entity::{ActiveModel, Column, Entity};
+use entity::{ActiveModel, Column, Entity, Model};
 
 /// A refresh token, as far as it is kept.
+#[derive(Clone, Debug)]
 pub struct RefreshToken {
+    /// SHA-256 of the token, base64url.
+    pub hash: String,
     /// Which login goes on with it.
     pub session_id: SessionId,
     /// From when on it is good for nothing.
@@ -51,6 +55,19 @@ pub struct RefreshToken {
     pub superseded: bool,
     /// Its client has said so of what this one was replaced by.
     pub retried: bool,
+}
+
+impl From<Model> for RefreshToken {
+    fn from(row: Model) -> Self {
+        Self {
+            hash: row.hash,
+            session_id: row.session_id,
+            expires_at: row.expires_at,
+            used_at: row.used_at,
+            superseded: row.superseded,
+            retried: row.retried,
+        }
+    }
 }
 
 /// Adds one.
@@ -83,13 +100,30 @@ pub async fn insert(
 /// When the database refuses.
 pub async fn find(conn: &impl ConnectionTrait, hash: &str) -> Result<Option<RefreshToken>, DbErr> {
     let row = Entity::find().filter(Column::Hash.eq(hash)).one(conn).await?;
-    Ok(row.map(|row| RefreshToken {
-        session_id: row.session_id,
-        expires_at: row.expires_at,
-        used_at: row.used_at,
-        superseded: row.superseded,
-        retried: row.retried,
-    }))
+    Ok(row.map(Into::into))
+}
+
+/// What this one was replaced by, if it was: the one of its session that was given out in the
+/// transaction in which it was used, and so at the same instant.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find_successor(
+    conn: &impl ConnectionTrait,
+    token: &RefreshToken,
+) -> Result<Option<RefreshToken>, DbErr> {
+    let Some(used_at) = token.used_at else {
+        return Ok(None);
+    };
+    let row = Entity::find()
+        .filter(Column::SessionId.eq(token.session_id))
+        .filter(Column::CreatedAt.eq(used_at))
+        .filter(Column::Hash.ne(&token.hash))
+        // Where the clock stood still there may be several: one that was used is not to be missed.
+        .order_by_desc(Column::UsedAt.is_not_null())
+        .one(conn)
+        .await?;
+    Ok(row.map(Into::into))
 }
 
 /// Uses it up; false if somebody else has, or it has expired.
@@ -107,21 +141,21 @@ pub async fn consume(conn: &impl ConnectionTrait, hash: &str, now: Instant) -> R
     Ok(used.rows_affected == 1)
 }
 
-/// Uses up what the one with this hash was replaced by, in the place of a client that has not got
-/// it; false if the client has, since it was used.
+/// Uses up what a token was replaced by, in the place of a client that has not got it; false if
+/// somebody has, since it was used, or if it has expired.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn supersede(
     conn: &impl ConnectionTrait,
-    hash: &str,
-    session: SessionId,
+    token: &RefreshToken,
+    successor: &RefreshToken,
     now: Instant,
 ) -> Result<bool, DbErr> {
     let superseded = Entity::update_many()
         .col_expr(Column::UsedAt, Expr::value(now))
         .col_expr(Column::Superseded, Expr::value(true))
-        .filter(Column::SessionId.eq(session))
+        .filter(Column::Hash.eq(&successor.hash))
         .filter(Column::UsedAt.is_null())
         .filter(Column::ExpiresAt.gt(now))
         .exec(conn)
@@ -131,7 +165,7 @@ pub async fn supersede(
     }
     Entity::update_many()
         .col_expr(Column::Retried, Expr::value(true))
-        .filter(Column::Hash.eq(hash))
+        .filter(Column::Hash.eq(&token.hash))
         .exec(conn)
         .await?;
     Ok(true)

@@ -1,7 +1,8 @@
 //! Blocked users can do nothing.
 
 use futures::future::join_all;
-use serde_json::{Value, json};
+use reqwest::{Method, header::CONTENT_TYPE};
+use serde_json::json;
 use shared::{
     contracts::{Permission, ServiceName, UserBlockedV1, UserStatus, UserUnblockedV1},
     ids::UserId,
@@ -11,12 +12,12 @@ use shared::{
 use crate::{DATABASES, PASSWORD, admin, log_in, program, staff, start, user};
 
 async fn block(api: &Api, user: UserId) -> Answer {
-    api.post(&format!("/auth/v1/users/{user}/block"), &Value::Null)
+    api.post(&format!("/auth/v1/users/{user}/block"), &json!({}))
         .await
 }
 
 async fn unblock(api: &Api, user: UserId) -> Answer {
-    api.post(&format!("/auth/v1/users/{user}/unblock"), &Value::Null)
+    api.post(&format!("/auth/v1/users/{user}/unblock"), &json!({}))
         .await
 }
 
@@ -184,7 +185,7 @@ async fn who_does_not_exist_cannot_be_blocked() {
     for id in [service.new_user().to_string(), "nonsense".to_owned()] {
         for verb in ["block", "unblock"] {
             let answer = admin
-                .post(&format!("/auth/v1/users/{id}/{verb}"), &Value::Null)
+                .post(&format!("/auth/v1/users/{id}/{verb}"), &json!({}))
                 .await;
             answer.expect_problem(404, "not_found");
         }
@@ -193,7 +194,8 @@ async fn who_does_not_exist_cannot_be_blocked() {
 
 async fn delete(api: &Api, user: UserId) -> Answer {
     let path = format!("/auth/v1/users/{user}");
-    api.send(api.request(reqwest::Method::DELETE, &path)).await
+    let request = api.request(Method::DELETE, &path);
+    api.send(request.json(&json!({"confirm": true}))).await
 }
 
 /// Else whoever may block, as those who answer customers may, could lock an administrator out.
@@ -240,7 +242,7 @@ async fn nobody_blocks_unblocks_or_deletes_who_may_do_more() {
         block(&desk, peer).await.expect(200);
         unblock(&desk, peer).await.expect(200);
         delete(&desk, peer).await.expect(204);
-        delete(&desk, peer).await.expect_problem(404, "not_found");
+        delete(&desk, peer).await.expect_problem(409, "user_deleted");
     }
 }
 
@@ -298,5 +300,120 @@ async fn a_program_blocks_and_deletes_and_the_audit_log_names_it() {
         );
         auth::disable_client(&service.db, "bot").await.unwrap();
         block(&api, bot).await.expect_problem(401, "invalid_token");
+    }
+}
+
+#[tokio::test]
+async fn why_somebody_is_blocked_stands_in_the_audit_log() {
+    for database in DATABASES {
+        let service = start(database).await;
+        let (_, root) = admin(&service, "root@example.com").await;
+        let (ann, _) = user(&service, "ann@example.com").await;
+        let path = |verb: &str| format!("/auth/v1/users/{ann}/{verb}");
+        let (block, unblock) = (path("block"), path("unblock"));
+        for path in [&block, &unblock] {
+            for body in [
+                json!({"reason": "fraud", "nonsense": 1}),
+                json!({"reason": null}),
+                json!({"reason": ""}),
+                json!({"reason": "a\nb"}),
+                json!({"reason": "x".repeat(501)}),
+                json!(null),
+            ] {
+                root.post(path, &body)
+                    .await
+                    .expect_problem(422, "invalid_request");
+            }
+            let request = root.request(Method::POST, path);
+            let request = request.header(CONTENT_TYPE, "application/json").body("{bad json");
+            root.send(request).await.expect_problem(400, "malformed_json");
+        }
+        for (path, reason) in [(&block, " fraud "), (&unblock, "a mistake")] {
+            root.post(path, &json!({"reason": reason})).await.expect(200);
+        }
+        // Nobody has to say why, nor to send anything.
+        root.send(root.request(Method::POST, &block)).await.expect(200);
+        root.post(&unblock, &json!({})).await.expect(200);
+        let log = root
+            .get(&format!("/auth/v1/audit?subject={ann}"))
+            .await
+            .expect(200);
+        let told: Vec<_> = log["items"].as_array().unwrap().iter().collect();
+        let told: Vec<_> = told
+            .iter()
+            .map(|entry| (entry["action"].as_str().unwrap(), &entry["details"]))
+            .collect();
+        let (nothing, fraud, mistake) = (
+            json!({}),
+            json!({"reason": "fraud"}),
+            json!({"reason": "a mistake"}),
+        );
+        assert_eq!(
+            told,
+            [
+                ("user.unblock", &nothing),
+                ("user.block", &nothing),
+                ("user.unblock", &mistake),
+                ("user.block", &fraud)
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_is_deleted_by_an_administrator_is_so_only_when_that_is_confirmed() {
+    for database in DATABASES {
+        let service = start(database).await;
+        let (_, root) = admin(&service, "root@example.com").await;
+        let (ann, api) = user(&service, "ann@example.com").await;
+        let path = format!("/auth/v1/users/{ann}");
+        let request = || root.request(Method::DELETE, &path);
+        for request in [
+            request(),
+            request().json(&json!({})),
+            request().json(&json!({"confirm": false})),
+        ] {
+            let problem = root
+                .send(request)
+                .await
+                .expect_problem(409, "confirmation_required");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(
+                detail.contains("wallet") && detail.contains("confirm"),
+                "{detail}"
+            );
+        }
+        for body in [json!({"confirm": null}), json!({"confirm": true, "force": 1})] {
+            let answer = root.send(request().json(&body)).await;
+            answer.expect_problem(422, "invalid_request");
+        }
+        api.get("/auth/v1/me").await.expect(200);
+        root.send(request().json(&json!({"confirm": true})))
+            .await
+            .expect(204);
+        assert_eq!(root.get(&path).await.expect(200)["status"], "deleted");
+        api.get("/auth/v1/me").await.expect_problem(401, "invalid_token");
+    }
+}
+
+/// As billing says of their wallet; that they are there, though deleted, everybody who may can see.
+#[tokio::test]
+async fn nothing_can_be_done_with_who_is_deleted() {
+    let service = start(TestDatabase::Sqlite).await;
+    let (_, root) = admin(&service, "root@example.com").await;
+    let (ann, _) = user(&service, "ann@example.com").await;
+    delete(&root, ann).await.expect(204);
+    let path = format!("/auth/v1/users/{ann}");
+    assert_eq!(root.get(&path).await.expect(200)["status"], "deleted");
+    let roles = root.request(Method::PUT, &format!("{path}/roles"));
+    let roles = roles.json(&json!({"roles": ["user"]}));
+    for answer in [
+        block(&root, ann).await,
+        unblock(&root, ann).await,
+        delete(&root, ann).await,
+        root.send(root.request(Method::DELETE, &path)).await,
+        root.send(roles).await,
+    ] {
+        answer.expect_problem(409, "user_deleted");
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{DATABASES, id_of, register, start, tokens::claims_of};
+use crate::{DATABASES, PASSWORD, id_of, program, register, start, tokens::claims_of};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -65,7 +65,6 @@ async fn a_program_gets_a_token_for_what_it_may_do() {
             let api = service.api.with_token(token);
             api.get("/auth/v1/users").await.expect(200);
             api.get("/auth/v1/audit").await.expect_problem(403, "forbidden");
-            api.get("/auth/v1/me").await.expect_problem(404, "not_found");
         }
     }
 }
@@ -169,9 +168,12 @@ async fn a_disabled_program_can_do_nothing() {
         api.get("/auth/v1/users").await.expect(200);
         auth::disable_client(&service.db, "shop").await.unwrap();
         assert!(auth::disable_client(&service.db, "shop").await.is_err(), "once");
-        api.get("/auth/v1/users")
+        let problem = api
+            .get("/auth/v1/users")
             .await
             .expect_problem(401, "invalid_token");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("program was disabled"), "{detail}");
         ask(
             &service.api,
             "grant_type=client_credentials",
@@ -182,6 +184,41 @@ async fn a_disabled_program_can_do_nothing() {
         let again = auth::create_client(&service.db, "shop", BTreeSet::new()).await;
         assert!(again.is_err(), "a name is one client's for good");
         assert_eq!(auth::list_clients(&service.db).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_program_has_no_account_and_no_session_to_end() {
+    for database in DATABASES {
+        let service = start(database).await;
+        let (_, api) = program(&service, "shop", &[Permission::UsersRead]).await;
+        let nobody = format!("/auth/v1/me/sessions/{}", service.new_user());
+        let passwords = json!({"current_password": PASSWORD, "new_password": PASSWORD});
+        for (method, path, body) in [
+            (Method::POST, "/auth/v1/logout", None),
+            (Method::POST, "/auth/v1/logout-all", None),
+            (Method::GET, "/auth/v1/me", None),
+            (Method::PATCH, "/auth/v1/me", Some(json!({"locale": "ru"}))),
+            (
+                Method::DELETE,
+                "/auth/v1/me",
+                Some(json!({"password": PASSWORD, "confirm": true})),
+            ),
+            (Method::POST, "/auth/v1/me/password", Some(passwords)),
+            (Method::POST, "/auth/v1/me/resend-confirmation", None),
+            (Method::GET, "/auth/v1/me/sessions", None),
+            (Method::DELETE, &nobody, None),
+            (Method::GET, "/auth/v1/me/logins", None),
+        ] {
+            let mut request = api.request(method, path);
+            if let Some(body) = body {
+                request = request.json(&body);
+            }
+            let problem = api.send(request).await.expect_problem(403, "forbidden");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("a program has none"), "{path}: {detail}");
+        }
+        api.get("/auth/v1/users").await.expect(200);
     }
 }
 

@@ -32,12 +32,12 @@ pub async fn requests(db: &Db, user: UserId, purpose: &str) -> Vec<MailRequestId
         .collect()
 }
 
-async fn contents(admin: &Api, id: MailRequestId) -> Answer {
+pub async fn contents(admin: &Api, id: MailRequestId) -> Answer {
     admin.get(&format!("/auth/v1/mail-requests/{id}")).await
 }
 
 /// The secret in the last letter to `user`.
-async fn secret(service: &TestService, admin: &Api, user: UserId, purpose: &str) -> String {
+pub async fn secret(service: &TestService, admin: &Api, user: UserId, purpose: &str) -> String {
     let id = *requests(&service.db, user, purpose)
         .await
         .last()
@@ -46,17 +46,17 @@ async fn secret(service: &TestService, admin: &Api, user: UserId, purpose: &str)
     mail["token"].as_str().unwrap().to_owned()
 }
 
-async fn forgot(api: &Api, email: &str) -> Answer {
+pub async fn forgot(api: &Api, email: &str) -> Answer {
     api.post("/auth/v1/forgot-password", &json!({"email": email}))
         .await
 }
 
-async fn reset(api: &Api, token: &str, password: &str) -> Answer {
+pub async fn reset(api: &Api, token: &str, password: &str) -> Answer {
     let body = json!({"token": token, "new_password": password});
     api.post("/auth/v1/reset-password", &body).await
 }
 
-async fn confirm(api: &Api, token: &str) -> Answer {
+pub async fn confirm(api: &Api, token: &str) -> Answer {
     api.post("/auth/v1/confirm-email", &json!({"token": token})).await
 }
 

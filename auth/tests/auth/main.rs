@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)] // a test fails by panicking
 
 mod accounts;
+mod blocked_letters;
 mod blocking;
 mod clients;
 mod document;
@@ -11,6 +12,7 @@ mod keys;
 mod letters;
 mod logins;
 mod own_account;
+mod refreshing;
 mod replicas;
 mod roles;
 mod routes;

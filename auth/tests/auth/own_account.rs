@@ -60,9 +60,12 @@ async fn an_owner_changes_the_language_and_everybody_hears_of_it() {
             json!({"locale": null}),
             json!({"email": "a@b"}),
         ] {
-            api.patch("/auth/v1/me", &body)
+            let problem = api
+                .patch("/auth/v1/me", &body)
                 .await
                 .expect_problem(422, "invalid_request");
+            let accepted = problem.to_string().contains("`en` or `ru`");
+            assert_eq!(accepted, body.get("locale").is_some(), "{problem}");
         }
         service
             .api
@@ -223,9 +226,9 @@ async fn a_deleted_account_leaves_its_id_and_nothing_else() {
         let again = register(&service.api, "ann@example.com").await;
         assert_ne!(id_of(&again), ann, "the address is free");
         for verb in ["block", "unblock"] {
-            root.post(&format!("/auth/v1/users/{ann}/{verb}"), &Value::Null)
+            root.post(&format!("/auth/v1/users/{ann}/{verb}"), &json!({}))
                 .await
-                .expect_problem(404, "not_found");
+                .expect_problem(409, "user_deleted");
         }
     }
 }
@@ -237,18 +240,19 @@ async fn administrators_delete_others_and_it_is_written_down() {
         let (root, api_of_root) = admin(&service, "root@example.com").await;
         let (ann, api) = user(&service, "ann@example.com").await;
         let path = format!("/auth/v1/users/{ann}");
-        delete(&api, &path, &Value::Null)
+        let confirmed = json!({"confirm": true});
+        delete(&api, &path, &confirmed)
             .await
             .expect_problem(403, "forbidden");
-        delete(&service.api, &path, &Value::Null)
+        delete(&service.api, &path, &confirmed)
             .await
             .expect_problem(401, "unauthenticated");
-        delete(&api_of_root, &path, &Value::Null).await.expect(204);
-        delete(&api_of_root, &path, &Value::Null)
+        delete(&api_of_root, &path, &confirmed).await.expect(204);
+        delete(&api_of_root, &path, &confirmed)
             .await
-            .expect_problem(404, "not_found");
+            .expect_problem(409, "user_deleted");
         api.get("/auth/v1/me").await.expect_problem(401, "invalid_token");
-        delete(&api_of_root, &format!("/auth/v1/users/{root}"), &Value::Null)
+        delete(&api_of_root, &format!("/auth/v1/users/{root}"), &confirmed)
             .await
             .expect_problem(409, "own_account");
         let entries = api_of_root

@@ -88,6 +88,11 @@ async fn an_administrator_is_made_beside_a_running_service() {
             .hears::<UserRegisteredV1>(ServiceName::Notifications, |_| true)
             .await;
         assert_eq!((event.0.user_id, event.0.version), (id, 1));
+        let log = api.get("/auth/v1/audit?action=admin.create").await.expect(200);
+        let log = log["items"].as_array().unwrap();
+        assert_eq!(log.len(), 1, "{log:#?}");
+        assert_eq!(log[0]["subject"], serde_json::json!(id));
+        assert!(log[0].get("actor").is_none(), "the command line did it");
     }
 }
 

@@ -115,7 +115,10 @@ async fn a_role_is_made_given_changed_taken_and_removed() {
         assign(&root, ann, json!(["user"])).await.expect(200);
         delete(&root, "auditor").await.expect(204);
         delete(&root, "auditor").await.expect_problem(404, "not_found");
-        let log = root.get("/auth/v1/audit").await.expect(200);
+        let log = root
+            .get(&format!("/auth/v1/audit?actor={root_id}"))
+            .await
+            .expect(200);
         let actions: Vec<_> = log["items"]
             .as_array()
             .unwrap()

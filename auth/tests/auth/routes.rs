@@ -52,7 +52,7 @@ async fn people(service: &TestService) -> (People, Cast) {
     let (blocked, _) = user(service, "blocked@example.com").await;
     let (deleted, of_deleted) = user(service, "deleted@example.com").await;
     let (program, _) = program(service, "program", &[Permission::UsersRead]).await;
-    api.post(&format!("/auth/v1/users/{blocked}/block"), &Value::Null)
+    api.post(&format!("/auth/v1/users/{blocked}/block"), &json!({}))
         .await
         .expect(200);
     letters::delete_me(&of_deleted).await;
@@ -153,11 +153,18 @@ async fn own_account(routes: &mut Routes<'_>, service: &TestService, people: &Pe
     let update = Call::patch("/me").by(people.anna).body(json!({"locale": "ru"}));
     routes.check(update.clone()).await;
     for call in [
+        Call::post("/logout"),
+        Call::post("/logout-all"),
         Call::get("/me"),
         Call::patch("/me").body(json!({})),
+        Call::delete("/me"),
+        Call::post("/me/password"),
         Call::post("/me/resend-confirmation"),
+        Call::get("/me/sessions"),
+        Call::delete("/me/sessions/{id}").id(people.program),
+        Call::get("/me/logins"),
     ] {
-        routes.refuse(call.by(people.program), 404, "not_found").await;
+        routes.refuse(call.by(people.program), 403, "forbidden").await;
     }
 
     let change = |current: &str| {
@@ -206,11 +213,17 @@ async fn by_letter(routes: &mut Routes<'_>, service: &TestService, people: &Peop
         secrets.push(mail["token"].clone());
     }
     let confirm = Call::post("/confirm-email").body(json!({"token": secrets[0]}));
+    let body = json!({"token": secrets[1], "new_password": PASSWORD});
+    let reset = Call::post("/reset-password").body(body);
+    let set = |template: &'static str| Call::post(template).id(people.anna);
+    routes.succeed(set("/users/{id}/block")).await;
+    for call in [confirm.clone(), reset.clone()] {
+        routes.refuse(call, 403, "user_blocked").await;
+    }
+    routes.succeed(set("/users/{id}/unblock")).await;
     routes.check(confirm.clone()).await;
     routes.refuse(confirm, 422, "invalid_mail_token").await;
     routes.refuse(resend, 409, "email_confirmed").await;
-    let body = json!({"token": secrets[1], "new_password": PASSWORD});
-    let reset = Call::post("/reset-password").body(body);
     routes.check(reset.clone()).await;
     routes.refuse(reset, 422, "invalid_mail_token").await;
 
@@ -233,9 +246,9 @@ async fn users(routes: &mut Routes<'_>, service: &TestService, people: &People) 
     routes.check(Call::get("/users/{id}").id(people.anna)).await;
 
     let (block, unblock, delete) = (
-        || Call::post("/users/{id}/block"),
-        || Call::post("/users/{id}/unblock"),
-        || Call::delete("/users/{id}"),
+        || Call::post("/users/{id}/block").body(json!({"reason": "fraud"})),
+        || Call::post("/users/{id}/unblock").body(json!({"reason": "a mistake"})),
+        || Call::delete("/users/{id}").body(json!({"confirm": true})),
     );
     for call in [block(), unblock(), delete()] {
         let call = call.id(people.root);
@@ -252,8 +265,14 @@ async fn users(routes: &mut Routes<'_>, service: &TestService, people: &People) 
             .await;
     }
     let brief = id_of(&register(&service.api, "brief@example.com").await);
+    let unconfirmed = Call::delete("/users/{id}").id(brief);
+    routes.refuse(unconfirmed, 409, "confirmation_required").await;
     for call in [block(), unblock(), delete()] {
         routes.check(call.id(brief)).await;
+    }
+    let assign = Call::put("/users/{id}/roles").body(json!({"roles": ["user"]}));
+    for call in [block(), unblock(), delete(), assign] {
+        routes.refuse(call.id(brief), 409, "user_deleted").await;
     }
 }
 

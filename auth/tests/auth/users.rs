@@ -1,6 +1,6 @@
 //! Users, as administrators see them.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::testing::{Api, TestDatabase};
 
 use crate::{DATABASES, admin, register, start, user};
@@ -25,9 +25,7 @@ async fn customers_cannot_look_at_users_or_block_them() {
             .await
             .expect_problem(403, "forbidden");
         for verb in ["block", "unblock"] {
-            let answer = api
-                .post(&format!("/auth/v1/users/{id}/{verb}"), &Value::Null)
-                .await;
+            let answer = api.post(&format!("/auth/v1/users/{id}/{verb}"), &json!({})).await;
             answer.expect_problem(403, "forbidden");
         }
     }
@@ -93,7 +91,7 @@ async fn users_are_found_by_address_and_status() {
         admin
             .post(
                 &format!("/auth/v1/users/{}/block", bob.as_str().unwrap()),
-                &Value::Null,
+                &json!({}),
             )
             .await
             .expect(200);

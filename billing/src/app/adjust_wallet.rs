@@ -7,6 +7,7 @@ use shared::{
     contracts::{UserStatus, WalletCreditedV1, WalletDebitedV1},
     db::Tx,
     ids::{AdjustmentId, UserId},
+    justification::Justification,
     money::OutOfRange,
     users,
 };
@@ -19,7 +20,6 @@ use super::{
 pub use crate::store::adjustment::entity::Model as Adjustment;
 use crate::{
     domain::{
-        justification::Justification,
         ledger::{Cause, Movement},
         wallet::{Direction, InsufficientFunds, OperationAmount, credit, debit},
     },

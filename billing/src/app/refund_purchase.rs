@@ -6,6 +6,7 @@ use shared::{
     audit::{self, Deed},
     db::Tx,
     ids::{PurchaseId, UserId},
+    justification::Justification,
 };
 
 use super::{
@@ -14,10 +15,7 @@ use super::{
     read_purchase::{PurchaseView, read_purchase},
     settle_purchases::{SettleError, TellPurchase, settle_purchases},
 };
-use crate::{
-    domain::{justification::Justification, purchase::SagaMessage},
-    store,
-};
+use crate::{domain::purchase::SagaMessage, store};
 
 /// What is asked for.
 #[derive(Clone, Debug)]

@@ -10,13 +10,7 @@ use shared::{
 };
 use utoipa::IntoParams;
 
-use crate::{
-    app::After,
-    domain::{
-        justification::{InvalidJustification, Justification},
-        wallet::OperationAmount,
-    },
-};
+use crate::{app::After, domain::wallet::OperationAmount};
 
 /// Whose things a list shows: the caller's, unless an administrator says otherwise.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -60,13 +54,6 @@ pub(super) struct KeyHeader {
         required = false
     )]
     key: Option<String>,
-}
-
-/// Why an administrator does something.
-pub(super) fn justification(reason: &str) -> Result<Justification, Problem> {
-    reason.parse().map_err(|error: InvalidJustification| {
-        Problem::invalid(&[FieldError::new("reason", error.to_string())])
-    })
 }
 
 /// What an operation is to move.

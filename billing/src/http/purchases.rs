@@ -13,7 +13,7 @@ use shared::{
     contracts::{FailureReason, Permission},
     http::{
         Caller, Cursor, FieldError, Idempotency, Json, Page, PageQuery, Path, Problem, Query, RecentCaller,
-        present,
+        justification, present,
     },
     ids::{PurchaseId, TariffId},
     telemetry::trace,
@@ -22,7 +22,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AppState,
-    body::{KeyHeader, OwnerQuery, TimeQuery, justification, page},
+    body::{KeyHeader, OwnerQuery, TimeQuery, page},
     keys::keyed,
     render::{PurchaseBody, PurchaseStatus},
     wallet::{insufficient_funds, user_blocked},

@@ -5,7 +5,7 @@ use iso_currency::Currency;
 use serde::{Deserialize, Serialize};
 use shared::{
     contracts::Permission,
-    http::{Caller, FieldError, Idempotency, Json, Path, Problem},
+    http::{Caller, FieldError, Idempotency, Json, Path, Problem, justification},
     ids::UserId,
     money::{Amount, Money},
 };
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::{
     AppState,
-    body::{KeyHeader, justification, operation_amount},
+    body::{KeyHeader, operation_amount},
     keys::keyed,
     render::BalanceBody,
     wallet::insufficient_funds,

@@ -169,7 +169,7 @@ impl Guard {
             Some(UserStatus::Deleted) => Err(unauthorized(
                 "invalid_token",
                 "The access token is not valid",
-                "The account is deleted.",
+                "Its account is deleted, or its program was disabled.",
             )),
         }
     }

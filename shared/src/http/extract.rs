@@ -3,7 +3,7 @@
 use axum::{
     body::Bytes,
     extract::{
-        FromRequest, FromRequestParts, Request,
+        FromRequest, FromRequestParts, OptionalFromRequest, Request,
         rejection::{PathRejection, QueryRejection},
     },
     http::{HeaderMap, StatusCode, header, request::Parts},
@@ -13,10 +13,12 @@ use serde::{
     Serialize,
     de::{DeserializeOwned, IgnoredAny},
 };
+use serde_json::{Value, error::Category};
+use serde_path_to_error::Segment;
 
 use super::{FieldError, Problem};
 
-/// A body in JSON.
+/// A body in JSON. As `Option<Json<T>>` it may also be left out, whatever kind it would be said to be of.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 
@@ -25,6 +27,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         RawJson::from_request(request, state).await?.read().map(Self)
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
+        let is_json = is_json(request.headers());
+        let RawBody(body) = RawBody::from_request(request, state).await?;
+        if body.is_empty() {
+            return Ok(None);
+        }
+        if !is_json {
+            return Err(unsupported_media_type());
+        }
+        RawJson(body).read().map(|body| Some(Self(body)))
     }
 }
 
@@ -57,11 +75,7 @@ impl<S: Send + Sync> FromRequest<S> for RawJson {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "The body must be application/json",
-            ));
+            return Err(unsupported_media_type());
         }
         let RawBody(body) = RawBody::from_request(request, state).await?;
         Ok(Self(body))
@@ -115,12 +129,47 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         return Err(malformed(&error));
     }
     let (field, detail) = (error.path().to_string(), error.inner().to_string());
+    let detail = wrong_constant::<T>(body, &error).unwrap_or(detail);
     // Where in the text it is helps nobody whose client wrote the text.
     let detail = detail.split(" at line ").next().unwrap_or_default().to_owned();
     if field == "." {
         return Err(Problem::invalid(&[]).detail(detail));
     }
     Err(Problem::invalid(&[FieldError::new(field, detail)]))
+}
+
+/// Where something else than a text stands for a constant, serde_json says "expected value" and no
+/// more. What is said of the same thing as a text names the constants that there are.
+fn wrong_constant<T: DeserializeOwned>(
+    body: &[u8],
+    error: &serde_path_to_error::Error<serde_json::Error>,
+) -> Option<String> {
+    if error.inner().classify() != Category::Syntax {
+        return None;
+    }
+    let mut body: Value = serde_json::from_slice(body).ok()?;
+    let mut wrong = &mut body;
+    for segment in error.path() {
+        wrong = match segment {
+            Segment::Map { key } => wrong.get_mut(key)?,
+            Segment::Seq { index } => wrong.get_mut(index)?,
+            Segment::Enum { .. } | Segment::Unknown => return None,
+        };
+    }
+    *wrong = Value::String(wrong.to_string());
+    let again = serde_path_to_error::deserialize::<_, T>(body).err()?;
+    // Another field that is wrong may come first now.
+    let is_same = again.path().to_string() == error.path().to_string();
+    let said = again.inner().to_string();
+    (is_same && said.starts_with("unknown variant")).then_some(said)
+}
+
+fn unsupported_media_type() -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "The body must be application/json",
+    )
 }
 
 fn malformed(error: &dyn std::error::Error) -> Problem {
@@ -199,7 +248,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::money::Money;
+    use crate::{contracts::Locale, http::present, money::Money};
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -228,6 +277,70 @@ mod tests {
         }
         let problem = problem_of(r#"{"prise": 1}"#).await;
         assert!(problem.to_string().contains("prise"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn what_stands_for_a_constant_is_answered_with_the_constants() {
+        #[derive(Debug, Deserialize)]
+        struct Account {
+            #[serde(default, deserialize_with = "present")]
+            #[allow(dead_code)]
+            locale: Option<Locale>,
+            #[allow(dead_code)]
+            spoken: Option<Vec<Locale>>,
+        }
+        for (body, field, found) in [
+            (r#"{"locale": null}"#, "locale", "null"),
+            (r#"{"locale": 1}"#, "locale", "1"),
+            (r#"{"locale": []}"#, "locale", "[]"),
+            (r#"{"locale": "de"}"#, "locale", "de"),
+            (r#"{"spoken": ["en", null]}"#, "spoken[1]", "null"),
+            (r#"{"spoken": [1], "locale": "de"}"#, "spoken[0]", "1"),
+        ] {
+            let response = read::<Account>(body.as_bytes()).unwrap_err().into_response();
+            let problem = to_bytes(response.into_body(), 10_000).await.unwrap();
+            let problem: Value = serde_json::from_slice(&problem).unwrap();
+            let error = &problem["errors"][0];
+            assert_eq!(error["field"], field, "{body}: {problem}");
+            if body.contains("de") && field != "locale" {
+                continue;
+            }
+            let expected = format!("unknown variant `{found}`, expected `en` or `ru`");
+            assert_eq!(error["detail"], expected, "{body}: {problem}");
+        }
+    }
+
+    /// Sends this body to a route that can do without; what it makes of it.
+    async fn optional(content_type: Option<&str>, body: &str) -> Result<Option<Json<Body>>, StatusCode> {
+        let mut request = Request::builder();
+        if let Some(content_type) = content_type {
+            request = request.header(header::CONTENT_TYPE, content_type);
+        }
+        let request = request.body(body.to_owned().into()).unwrap();
+        let read = <Json<Body> as OptionalFromRequest<()>>::from_request(request, &()).await;
+        read.map_err(|problem| problem.status())
+    }
+
+    #[tokio::test]
+    async fn a_body_that_may_be_left_out_is_read_as_strictly_as_any() {
+        let json = Some("application/json");
+        for content_type in [None, json, Some("text/plain")] {
+            assert!(optional(content_type, "").await.unwrap().is_none());
+        }
+        let right = r#"{"price": {"amount": 1, "currency": "RUB"}}"#;
+        assert!(optional(json, right).await.unwrap().is_some());
+        for (content_type, body, status) in [
+            (None, right, 415),
+            (Some("text/plain"), right, 415),
+            (json, "{bad json", 400),
+            (json, " ", 400),
+            (json, "null", 422),
+            (json, "[]", 422),
+            (json, r#"{"prise": 1}"#, 422),
+        ] {
+            let refused = optional(content_type, body).await.unwrap_err();
+            assert_eq!(refused.as_u16(), status, "{body}");
+        }
     }
 
     #[test]

@@ -8,7 +8,11 @@ use serde::{
     de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use crate::clock::Instant;
+use super::{FieldError, Problem};
+use crate::{
+    clock::Instant,
+    justification::{InvalidJustification, Justification},
+};
 
 /// For fields that may be absent but not null.
 ///
@@ -30,6 +34,16 @@ pub fn instant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Instant>, D:
             "`{text}` is no instant: it must be RFC 3339 with a zone, such as 2027-01-31T21:00:00Z"
         ))),
     }
+}
+
+/// Why an administrator does something, as the field `reason` says it.
+///
+/// # Errors
+/// 422 when it says nothing, or too much.
+pub fn justification(reason: &str) -> Result<Justification, Problem> {
+    reason.parse().map_err(|error: InvalidJustification| {
+        Problem::invalid(&[FieldError::new("reason", error.to_string())])
+    })
 }
 
 /// A field that holds an object and nothing else: derived, an array of its values in their order

@@ -19,6 +19,7 @@ use utoipa::{
         Components, Content, Info, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
         path::{Operation, Parameter, ParameterIn, PathItem},
         request_body::RequestBody,
+        schema::{SchemaType, Type},
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
         tag::TagBuilder,
     },
@@ -284,7 +285,24 @@ fn refusals_of_input(operation: &Operation) -> Vec<Refusal> {
     refusals
 }
 
+/// A body that may be left out is described as one that may be null, which none may.
+fn forbid_null(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else {
+        return;
+    };
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content
+            && let Some(RefOr::T(Schema::OneOf(one_of))) = &content.schema
+            && let [schema, RefOr::T(Schema::Object(null))] = one_of.items.as_slice()
+            && null.schema_type == SchemaType::Type(Type::Null)
+        {
+            content.schema = Some(schema.clone());
+        }
+    }
+}
+
 fn complete_operation(operation: &mut Operation, service: ServiceName) {
+    forbid_null(operation);
     operation.tags = Some(vec![service.as_str().to_owned()]);
     // Some are in every service, and an id is to be unique in the description of all.
     if let Some(id) = operation.operation_id.take() {

@@ -3,10 +3,17 @@
 //! The command line and the services' routes stand on the same functions.
 
 use sea_orm::{ConnectionTrait, DbErr};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::store::{self, Status, entity::Model};
-use crate::{clock::Instant, contracts::Envelope, db::Tx, ids::MessageId};
+use crate::{
+    audit::{self, Deed},
+    clock::Instant,
+    contracts::Envelope,
+    db::Tx,
+    ids::{MessageId, UserId},
+};
 
 /// Messages that [`replay`] and [`drop_parked`] are to be given at most, so that their
 /// transactions stay short.
@@ -129,25 +136,56 @@ pub async fn find_failed(conn: &impl ConnectionTrait, id: MessageId) -> Result<O
 }
 
 /// Makes those of the messages that are parked due at once, as if they had never failed. The
-/// service, wherever it runs, takes them up with its next look, and applies each exactly once.
+/// service, wherever it runs, takes them up with its next look, and applies each exactly once. The
+/// audit log says of each that `by` did it; `None` for the command line.
 ///
 /// # Errors
 /// When the database refuses; then nothing is changed.
-pub async fn replay(tx: &Tx, ids: &[MessageId]) -> Result<Vec<(MessageId, Decision)>, DbErr> {
+pub async fn replay(
+    tx: &Tx,
+    by: Option<UserId>,
+    ids: &[MessageId],
+) -> Result<Vec<(MessageId, Decision)>, DbErr> {
     let (decisions, parked) = decide(tx, ids).await?;
     store::make_due(tx.conn(), &parked, tx.now()).await?;
+    record(tx, by, "parked.replay", &decisions).await?;
     Ok(decisions)
 }
 
 /// Gives up those of the messages that are parked. What came is erased; the ids stay known for as
-/// long as the inbox remembers, so that a repeat is not applied either.
+/// long as the inbox remembers, so that a repeat is not applied either. The audit log says of each
+/// that `by` did it; `None` for the command line.
 ///
 /// # Errors
 /// When the database refuses; then nothing is changed.
-pub async fn drop_parked(tx: &Tx, ids: &[MessageId]) -> Result<Vec<(MessageId, Decision)>, DbErr> {
+pub async fn drop_parked(
+    tx: &Tx,
+    by: Option<UserId>,
+    ids: &[MessageId],
+) -> Result<Vec<(MessageId, Decision)>, DbErr> {
     let (decisions, parked) = decide(tx, ids).await?;
     store::mark_dropped(tx.conn(), &parked, tx.now()).await?;
+    record(tx, by, "parked.drop", &decisions).await?;
     Ok(decisions)
+}
+
+/// Writes down what was done, which is nothing to those that were not parked.
+async fn record(
+    tx: &Tx,
+    by: Option<UserId>,
+    action: &'static str,
+    decisions: &[(MessageId, Decision)],
+) -> Result<(), DbErr> {
+    let deed = |(id, decision): &(MessageId, Decision)| match decision {
+        Decision::Done(before) => Some(Deed {
+            actor: by,
+            action,
+            subject: id.0,
+            details: json!({"type": before.message_type, "attempts": before.attempts}),
+        }),
+        Decision::NotParked(_) | Decision::Unknown => None,
+    };
+    audit::record_all(tx, decisions.iter().filter_map(deed).collect()).await
 }
 
 /// Locks the messages, and says of each what is to be answered; and which are parked. An id that

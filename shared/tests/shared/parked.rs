@@ -4,13 +4,15 @@ use std::{collections::HashSet, sync::Arc};
 
 use chrono::Duration;
 use sea_orm::{ActiveValue::Set, EntityTrait as _};
+use serde_json::json;
 use shared::{
+    audit::{self, AuditFilter},
     bus::Outgoing,
     clock::{Clock as _, Instant, ManualClock, SystemClock},
     contracts::{Envelope, Message as _, ReportPurchaseV1},
     db::Db,
     host::Job as _,
-    ids::MessageId,
+    ids::{MessageId, UserId},
     inbox::{self, Decision, ForgetInbox, Status, Which},
 };
 
@@ -54,7 +56,7 @@ async fn park(db: &Db, envelope: &Envelope) {
 
 async fn replay(db: &Db, id: MessageId) -> Decision {
     let decisions = db
-        .write(|tx| async move { inbox::replay(&tx, &[id]).await })
+        .write(|tx| async move { inbox::replay(&tx, None, &[id]).await })
         .await;
     let [(decided, decision)] = <[_; 1]>::try_from(decisions.unwrap()).unwrap();
     assert_eq!(decided, id);
@@ -62,7 +64,7 @@ async fn replay(db: &Db, id: MessageId) -> Decision {
 }
 
 async fn drop_parked(db: &Db, ids: &[MessageId]) -> Vec<(MessageId, Decision)> {
-    db.write(|tx| async move { inbox::drop_parked(&tx, ids).await })
+    db.write(|tx| async move { inbox::drop_parked(&tx, None, ids).await })
         .await
         .unwrap()
 }
@@ -124,7 +126,7 @@ async fn what_cannot_be_read_is_parked_again_at_once() {
     for test in databases {
         let running = Running::start(&test);
         let (mut wrong, _) = report();
-        wrong.data = serde_json::json!({"purchase_id": "not an id"});
+        wrong.data = json!({"purchase_id": "not an id"});
         let wrong = Outgoing {
             body: serde_json::to_vec(&wrong).unwrap().into(),
             ..outgoing(&report().0)
@@ -232,6 +234,56 @@ async fn only_what_is_parked_can_be_dropped() {
 }
 
 #[tokio::test]
+async fn who_decides_about_a_parked_message_stands_in_the_audit_log() {
+    let (clock, databases) = both_databases().await;
+    for test in databases {
+        let (one, two, retried) = (report().0, report().0, report().0);
+        for envelope in [&one, &two] {
+            park(&test.db, envelope).await;
+        }
+        let body = serde_json::to_string(&retried).unwrap();
+        keep(&test.db, retried.id, Status::Retry, &body, test.db.now()).await;
+        replay(&test.db, one.id).await;
+        clock.advance(Duration::seconds(1));
+        drop_parked(&test.db, &[two.id, retried.id]).await;
+        let by = UserId::new(test.db.now());
+        test.db
+            .write(|tx| async move { inbox::drop_parked(&tx, Some(by), &[two.id]).await })
+            .await
+            .unwrap();
+        park(&test.db, &report().0).await;
+        clock.advance(Duration::seconds(1));
+        let ids = &inbox::parked_ids(test.db.reader()).await.unwrap();
+        test.db
+            .write(|tx| async move { inbox::replay(&tx, Some(by), ids).await })
+            .await
+            .unwrap();
+        let filter = AuditFilter {
+            limit: 10,
+            ..AuditFilter::default()
+        };
+        let log = audit::list(test.db.reader(), filter).await.unwrap();
+        let mut told: Vec<_> = log
+            .iter()
+            .map(|entry| (entry.action.as_str(), entry.subject, entry.actor))
+            .collect();
+        told.reverse();
+        assert_eq!(
+            told,
+            [
+                ("parked.replay", one.id.0, None),
+                ("parked.drop", two.id.0, None),
+                ("parked.replay", ids[0].0, Some(by)),
+            ]
+        );
+        assert_eq!(
+            log[2].details,
+            json!({"type": ReportPurchaseV1::TYPE, "attempts": 12})
+        );
+    }
+}
+
+#[tokio::test]
 async fn messages_that_failed_are_listed_page_by_page_and_oldest_first() {
     let (_, databases) = both_databases().await;
     for test in databases {
@@ -286,7 +338,7 @@ async fn replays_and_tries_at_once_apply_each_message_once() {
         let orders = [&ids, &backwards, &ids, &backwards];
         let replays = orders.map(|ids| {
             test.db
-                .write(move |tx| async move { inbox::replay(&tx, ids).await })
+                .write(move |tx| async move { inbox::replay(&tx, None, ids).await })
         });
         let done: usize = futures::future::join_all(replays)
             .await

@@ -26,6 +26,8 @@ pub(super) struct Operation {
     pub(super) parameters: Vec<Parameter>,
     /// The schema of its body in JSON.
     pub(super) body: Option<Value>,
+    /// Whether it may come without one.
+    pub(super) body_is_optional: bool,
 }
 
 #[derive(Clone)]
@@ -149,6 +151,7 @@ fn read_operation(operation: &Value) -> Operation {
         body: operation
             .pointer("/requestBody/content/application~1json/schema")
             .cloned(),
+        body_is_optional: operation["requestBody"]["required"] != true,
     }
 }
 

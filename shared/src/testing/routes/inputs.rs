@@ -41,7 +41,15 @@ impl Routes<'_> {
                 .await;
         }
         match (&operation.body, &call.body) {
-            (Some(schema), Some(body)) => self.try_bodies(call, schema, body).await,
+            (Some(schema), Some(body)) => {
+                self.try_bodies(call, schema, body).await;
+                if !operation.body_is_optional {
+                    let (kind, what) = (Some("application/json"), "an empty body");
+                    let answer = self.send_bytes(call, self.authorization(call), kind, Vec::new(), what);
+                    let answer = answer.await;
+                    self.compare(&call.operation(), what, &answer, 400, "malformed_json");
+                }
+            }
             (Some(_), None) => panic!("{} needs a body", call.operation()),
             (None, _) => {}
         }
