@@ -12,6 +12,7 @@ use sea_orm::DbErr;
 use shared::{
     db::{self, Db, Tx},
     ids::{PurchaseId, TariffId, UserId},
+    users,
 };
 
 use super::{
@@ -176,6 +177,12 @@ async fn open<'a>(tx: &'a Tx, books: &'a Books, asked: &[BuyTariff]) -> Result<S
     // What loyalty is told; it is read once more where it matters, over the locked wallet.
     let buyers = store::buyer::find_many(tx.conn(), with_promocode).await?;
     let status = |user: UserId| buyers.known.get(&user).map(|known| known.status);
+    // Their purchases end here with what they typed: whoever is being deleted is waited for, and then
+    // known to be below.
+    let refused = asked
+        .iter()
+        .filter(|asked| asked.promocode.is_some() && !may_be_used(status(asked.user_id)));
+    users::deleted_among(tx.conn(), refused.map(|asked| asked.user_id)).await?;
     let decided_now = asked
         .iter()
         .filter(|asked| asked.promocode.is_none() || !may_be_used(status(asked.user_id)))

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use sea_orm::DbErr;
 use shared::{
+    contracts::UserStatus,
     db::{Tx, race},
     ids::UserId,
+    users,
 };
 use uuid::Uuid;
 
@@ -67,10 +69,20 @@ pub type MaybeKeyed<'k> = (Option<&'k Keyed>, Operation);
 pub async fn claim_key(tx: &Tx, keyed: Option<&Keyed>, operation: Operation) -> Result<Claim, ClaimError> {
     let claim = check_keys(tx, &[(keyed, operation)]).await?.pop();
     let claim = claim.unwrap_or(Ok(Claim::First))?;
-    if claim == Claim::First {
+    if claim == Claim::First && !is_forgotten(tx, keyed, operation.user_id).await? {
         remember_keys(tx, &[(keyed, operation)]).await?;
     }
     Ok(claim)
+}
+
+/// Whether the owner of the key is deleted by now, and their keys are forgotten: this one would never
+/// be. It may be an administrator, of whom nothing else is read.
+async fn is_forgotten(tx: &Tx, keyed: Option<&Keyed>, owner: UserId) -> Result<bool, DbErr> {
+    if keyed.is_none() {
+        return Ok(false);
+    }
+    let owner = users::find(tx.conn(), owner).await?;
+    Ok(owner.is_some_and(|owner| owner.status == UserStatus::Deleted))
 }
 
 /// Locks the keys of `operations` for this transaction, and says of each what it is, in the same

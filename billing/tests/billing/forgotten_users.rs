@@ -4,8 +4,8 @@ use sea_orm::{ConnectionTrait as _, Statement};
 use serde_json::{Value, json};
 use shared::{
     contracts::{
-        FailureReason, HoldPromocodeV1, PromocodeRefusedV1, PurchaseFailedV1, Reason, RefusalCode,
-        UserDeletedV1, UserStatus,
+        FailureReason, HoldPromocodeV1, Permission, PromocodeRefusedV1, PurchaseFailedV1, Reason,
+        RefusalCode, UserDeletedV1, UserStatus,
     },
     ids::{PurchaseId, TariffId, UserId},
     testing::{Answer, TestDatabase},
@@ -144,36 +144,79 @@ async fn what_ends_after_its_buyer_was_deleted_keeps_nothing_that_they_typed() {
     }
 }
 
-/// Purchases of somebody who is deleted among them.
+/// Customers' keys, and those of who credits them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deletion_among_requests_leaves_no_key_and_nothing_typed() {
+async fn a_deletion_among_requests_leaves_no_key() {
     let billing = Billing::start(TestDatabase::Postgres).await;
     let peers = &billing.service.peers;
     let tariff = billing.tariff(0).await;
     for _ in 0..10 {
         let customer = billing.customer_with(10_000).await;
         billing.register(&customer).await;
-        let event = deleted(&billing, customer.id);
-        tokio::join!(
-            async {
-                for number in 0..10 {
-                    let request = |path: &str, body: Value| {
-                        let request = customer.api.request(reqwest::Method::POST, path);
-                        let key = format!("{TYPED}-{number}");
-                        customer
-                            .api
-                            .send(request.header("idempotency-key", key).json(&body))
-                    };
-                    tokio::join!(
-                        request("/billing/v1/balance/top-up", rub(100)),
-                        request("/billing/v1/purchases", json!({"tariff_id": tariff})),
-                    );
-                }
-            },
-            peers.say(&event),
-        );
+        let id = billing.service.new_user();
+        let manager = Customer {
+            id,
+            api: billing
+                .service
+                .api
+                .with_token(billing.service.token(id, &[Permission::WalletsAdjust])),
+        };
+        billing.register(&manager).await;
+        let credit = format!("/billing/v1/users/{}/credit", customer.id);
+        for gone in [&manager, &customer] {
+            let event = deleted(&billing, gone.id);
+            tokio::join!(
+                async {
+                    for number in 0..10 {
+                        let request = |who: &Customer, path: &str, body: Value| {
+                            let request = who.api.request(reqwest::Method::POST, path);
+                            let key = format!("{TYPED}-{number}-{}", gone.id);
+                            let request = request.header("idempotency-key", key).json(&body);
+                            let api = who.api.clone();
+                            async move { api.send(request).await }
+                        };
+                        let mut reason = rub(100);
+                        reason["reason"] = json!("a gift");
+                        tokio::join!(
+                            request(&customer, "/billing/v1/balance/top-up", rub(100)),
+                            request(&customer, "/billing/v1/purchases", json!({"tariff_id": tariff})),
+                            request(&manager, &credit, reason),
+                        );
+                    }
+                },
+                peers.say(&event),
+            );
+            let theirs = format!(
+                "SELECT key AS t FROM idempotency_keys WHERE user_id = '{}'",
+                gone.id
+            );
+            assert!(rows(&billing, &theirs).await.is_empty());
+        }
         assert!(kept(&billing).await.is_empty());
     }
+    billing.finish().await;
+}
+
+/// More than there is time for one by one: it would be tried again and again.
+#[tokio::test]
+async fn however_much_somebody_tried_it_is_forgotten_at_once() {
+    let billing = Billing::start(TestDatabase::Postgres).await;
+    let tariff = billing.tariff(1_000).await;
+    let (gone, paid, _) = somebody(&billing, tariff).await;
+    let again = "INSERT INTO purchases SELECT (jsonb_populate_record(p, \
+        jsonb_build_object('id', gen_random_uuid()))).* FROM purchases p, generate_series(1, 60000) \
+        WHERE p.state = 'failed'";
+    let done = billing
+        .service
+        .db
+        .writer()
+        .execute_unprepared(again)
+        .await
+        .unwrap();
+    assert_eq!(done.rows_affected(), 60_000);
+    billing.service.peers.say(&deleted(&billing, gone.id)).await;
+    assert!(kept(&billing).await.is_empty());
+    assert_eq!(shown(&billing, paid).await["promocode"], "SALE");
     billing.finish().await;
 }
 
