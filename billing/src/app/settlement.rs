@@ -65,21 +65,14 @@ impl<'a> Settlement<'a> {
     /// so that it is what the transaction before left behind.
     pub(super) async fn open(tx: &'a Tx, books: &'a Books, users: &BTreeSet<UserId>) -> Result<Self, DbErr> {
         let wallets = store::account::lock_wallets(tx.conn(), users, tx.now()).await?;
-        let (known, ends) = if users.is_empty() {
-            (HashMap::new(), HashMap::new())
-        } else {
-            (
-                users::find_many(tx.conn(), users.iter().copied()).await?,
-                store::subscription::last_ends(tx.conn(), users).await?,
-            )
-        };
+        let standing = store::buyer::find_standing(tx.conn(), users).await?;
         Ok(Self {
             tx,
             books,
-            known,
+            known: standing.known,
             opening: wallets.clone(),
             wallets,
-            ends,
+            ends: standing.ends,
             subscriptions: Vec::new(),
             purchased: HashSet::new(),
             taken: Taken::default(),

@@ -1,6 +1,6 @@
 //! The subscriptions.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use sea_orm::{
     ActiveValue::Set,
@@ -87,33 +87,6 @@ pub async fn insert(conn: &impl ConnectionTrait, subscriptions: &[Subscription])
     });
     Entity::insert_many(rows).exec_without_returning(conn).await?;
     Ok(())
-}
-
-/// When the last subscription of each of `users` to each tariff ends.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn last_ends(
-    conn: &impl ConnectionTrait,
-    users: &BTreeSet<UserId>,
-) -> Result<HashMap<(UserId, TariffId), Instant>, DbErr> {
-    let ends: Vec<(UserId, TariffId, Instant)> = Entity::find()
-        .select_only()
-        .column(Column::UserId)
-        .column(Column::TariffId)
-        .column_as(Column::EndsAt.max(), "ends_at")
-        .filter(Column::UserId.is_in(users.iter().copied()))
-        // What was taken back before it began lasts no time, wherever it stands.
-        .filter(Expr::col(Column::EndsAt).gt(Expr::col(Column::StartsAt)))
-        .group_by(Column::UserId)
-        .group_by(Column::TariffId)
-        .into_tuple()
-        .all(conn)
-        .await?;
-    Ok(ends
-        .into_iter()
-        .map(|(user, tariff, end)| ((user, tariff), end))
-        .collect())
 }
 
 /// The user's subscriptions to a tariff that start at or after `from`, with their periods, by their
