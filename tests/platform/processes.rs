@@ -78,7 +78,7 @@ pub async fn interrupt(mut child: Child) -> std::process::ExitStatus {
             .unwrap()
             .success()
     );
-    tokio::time::timeout(Duration::from_secs(30), child.wait())
+    tokio::time::timeout(Duration::from_secs(90), child.wait())
         .await
         .expect("it stops")
         .unwrap()
