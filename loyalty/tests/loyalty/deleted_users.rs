@@ -1,7 +1,7 @@
 //! What is known of users whose account is deleted.
 
 use reqwest::Method;
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
 use shared::{
     contracts::{PromocodeRefusedV1, ServiceName, UserDeletedV1, UserStatus},
@@ -111,8 +111,16 @@ async fn whoever_is_deleted_meanwhile_is_in_no_group(loyalty: Loyalty) {
             );
             tx.conn().execute_unprepared(&sql).await?;
             written.notify_one();
-            // The deletion comes as far as it can.
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            if postgres {
+                // The deletion comes as far as it can; on SQLite it can't even begin.
+                let waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = \
+                    (SELECT oid FROM pg_database WHERE datname = current_database())";
+                let waits = || async {
+                    let asked = Statement::from_string(DbBackend::Postgres, waiting);
+                    loyalty.service.db.reader().query_one_raw(asked).await.unwrap()
+                };
+                eventually("the deletion waits", waits).await;
+            }
             Ok::<_, sea_orm::DbErr>(())
         });
         let deletes = async {
