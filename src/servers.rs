@@ -22,6 +22,15 @@ use tempfile::TempDir;
 use self::{binaries::Binaries, guard::Guard};
 pub use self::{command::run, postgres::Postgres, rabbitmq::RabbitMq, redis::Redis};
 
+/// What the data of a server survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// A kill of the server and a crash of the machine.
+    Full,
+    /// A kill of the server; nothing waits for the disk.
+    WithoutDisk,
+}
+
 /// Which servers to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
@@ -61,6 +70,10 @@ impl Servers {
     /// A missing binary (with the Debian package that brings it), or a server that did not come up
     /// (with the end of its log).
     pub async fn start(needs: Needs) -> anyhow::Result<Self> {
+        Self::start_with(needs, Durability::Full).await
+    }
+
+    async fn start_with(needs: Needs, durability: Durability) -> anyhow::Result<Self> {
         let binaries = Binaries::find(needs)?;
         let folder = TempDir::with_prefix("kopeck-servers-").context("no temporary folder can be made")?;
         // PostgreSQL may run as another user, who has to pass through.
@@ -69,7 +82,11 @@ impl Servers {
         // declared before the servers, so that a failed start drops it after them.
         let guard = Guard::over(folder.path())?;
         let (postgres, rabbitmq, redis) = tokio::try_join!(
-            start_one(binaries.postgres, |bin| Postgres::start(bin, folder.path())),
+            start_one(binaries.postgres, |bin| Postgres::start(
+                bin,
+                folder.path(),
+                durability
+            )),
             start_one(binaries.rabbitmq, |bin| RabbitMq::start(bin, folder.path())),
             start_one(binaries.redis, |bin| Redis::start(bin, folder.path())),
         )?;

@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::missing_panics_doc)] // a test fails by panicking
 
 mod api;
+mod databases;
 mod issuer;
 mod mail_server;
 mod peers;
@@ -13,11 +14,12 @@ mod routes;
 
 use std::{sync::Arc, time::Duration};
 
-use sea_orm::{ConnectionTrait, Database, Statement};
-use secrecy::SecretString;
+use sea_orm::{ConnectionTrait, Statement};
+use secrecy::{ExposeSecret as _, SecretString};
 use tempfile::TempDir;
 
 pub use api::{Answer, Api};
+pub use databases::{migrated_postgres_database, new_postgres_database};
 pub use issuer::Issuer;
 pub use mail_server::{Mail, MailServer};
 pub use peers::Peers;
@@ -82,8 +84,11 @@ impl TestService {
         if definition.name != ServiceName::Auth {
             config.auth.url = Some(issuer.url());
         }
+        let mut migrated = None;
         if database == TestDatabase::Postgres {
-            let url = Some(SecretString::from(new_postgres_database().await));
+            let copy = migrated_postgres_database(&definition).await;
+            let url = Some(SecretString::from(copy.clone()));
+            migrated = Some(copy);
             match definition.name {
                 ServiceName::Auth => config.auth.database_url = url,
                 ServiceName::Loyalty => config.loyalty.database_url = url,
@@ -93,11 +98,13 @@ impl TestService {
         }
         configure(&mut config);
         let url = config.database_url(definition.name);
-        let url = secrecy::ExposeSecret::expose_secret(&url);
+        let url = url.expose_secret();
         let (db, _) = Db::connect(definition.name, url, Arc::clone(&clock))
             .await
             .expect("a database");
-        (definition.migrate)(db.writer()).await.expect("migrations");
+        if migrated.as_deref() != Some(url) {
+            (definition.migrate)(db.writer()).await.expect("migrations");
+        }
         let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new());
         let running = host::start_on(Arc::clone(&bus), config, &[definition], Arc::clone(&clock))
             .await
@@ -189,17 +196,4 @@ where
 #[allow(clippy::disallowed_methods)] // the servers' addresses are no configuration of Kopeck
 pub fn server_variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with ./test"))
-}
-
-/// A new, empty database on the PostgreSQL that the test command started; its URL.
-pub async fn new_postgres_database() -> String {
-    let server = server_variable("TEST_POSTGRES_URL");
-    let name = format!("t{}", crate::ids::new_uuid(SystemClock.now()).simple());
-    let conn = Database::connect(&server).await.expect("PostgreSQL");
-    conn.execute_unprepared(&format!("CREATE DATABASE {name}"))
-        .await
-        .expect("a new database");
-    conn.close().await.expect("the connection closes");
-    let (before, _) = server.rsplit_once('/').expect("a database in the URL");
-    format!("{before}/{name}")
 }

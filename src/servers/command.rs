@@ -13,7 +13,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::{Needs, Servers, processes};
+use super::{Durability, Needs, Servers, processes};
 
 /// In which the command has to end once it was told to.
 const COMMAND_BOUND: Duration = Duration::from_secs(10);
@@ -21,6 +21,8 @@ const COMMAND_BOUND: Duration = Duration::from_secs(10);
 /// Starts all servers, runs `command` with their URLs in `TEST_POSTGRES_URL`, `TEST_AMQP_URL`,
 /// `TEST_RABBIT_API` and `TEST_REDIS_URL`, stops them, and returns the command's exit code. Without a
 /// command it prints the URLs and waits.
+///
+/// They are for tests that share them: what they hold survives their kill, but not a crash of the machine.
 ///
 /// On SIGINT, SIGTERM and SIGHUP the command is stopped too, and the code is 128 and the signal's number.
 ///
@@ -30,7 +32,7 @@ pub async fn run(command: &[OsString]) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let start = Instant::now();
     let servers = tokio::select! {
-        servers = Servers::start(Needs::ALL) => servers?,
+        servers = Servers::start_with(Needs::ALL, Durability::WithoutDisk) => servers?,
         number = signals.next() => return Ok(after_signal(number)),
     };
     let code = match command.split_first() {

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection};
 
 use super::{
+    Durability,
     daemon::{Daemon, Owner, Program},
     ports,
 };
@@ -19,7 +20,7 @@ const ACCOUNTS: &str = "/etc/passwd";
 
 /// A running PostgreSQL with the superuser `kopeck`, who needs no password from this machine.
 ///
-/// Durability is the default one: what the platform promises rests on it.
+/// Durability is the default one, unless the server is for tests: what the platform promises rests on it.
 #[derive(Debug)]
 pub struct Postgres {
     daemon: Daemon,
@@ -28,7 +29,11 @@ pub struct Postgres {
 
 impl Postgres {
     /// Makes a cluster and starts it; `binaries` is the folder with `initdb` and `postgres`.
-    pub(super) async fn start(binaries: PathBuf, folder: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        binaries: PathBuf,
+        folder: &Path,
+        durability: Durability,
+    ) -> anyhow::Result<Self> {
         let home = folder.join("postgres");
         std::fs::create_dir(&home)?;
         let owner = other_owner(folder)?;
@@ -56,8 +61,13 @@ impl Postgres {
             "max_connections=300",
             "shared_buffers=64MB",
         ];
+        let without_disk: &[&str] = match durability {
+            Durability::Full => &[],
+            Durability::WithoutDisk => &WITHOUT_DISK,
+        };
         let mut arguments = vec!["-D", "data"];
-        arguments.extend(settings.iter().flat_map(|setting| ["-c", setting]));
+        let settings = settings.iter().chain(without_disk);
+        arguments.extend(settings.flat_map(|setting| ["-c", *setting]));
         // On SIGQUIT the server goes at once, but frees its shared memory.
         let daemon = Daemon::new("PostgreSQL", home, program("postgres", &arguments), Some("QUIT"));
         let server = Self { daemon, port };
@@ -157,6 +167,10 @@ const INITDB: [&str; 9] = [
     "--no-sync",
     "--no-instructions",
 ];
+
+/// A test makes a database, and hundreds of tests run: no database waits for the disk, and none is visited
+/// by `autovacuum`, which would start a process for each of them every minute.
+const WITHOUT_DISK: [&str; 3] = ["fsync=off", "full_page_writes=off", "autovacuum=off"];
 
 /// PostgreSQL refuses to run as root, who therefore gives it to another user of the machine.
 fn other_owner(own_folder: &Path) -> anyhow::Result<Option<Owner>> {
