@@ -39,6 +39,7 @@ mod unblock_user;
 mod update_account;
 mod update_role;
 mod use_mail;
+mod withdraw_permissions;
 
 pub use actor::ActorError;
 pub use assign_roles::{AssignRoles, assign_roles};
@@ -77,3 +78,4 @@ pub use unblock_user::{UnblockUser, UnblockUserError, unblock_user};
 pub use update_account::{UpdateAccount, UpdateAccountError, update_account};
 pub use update_role::{UpdateRole, update_role};
 pub use use_mail::{UseMail, UseMailError, confirm_email, reset_password};
+pub use withdraw_permissions::{any_withdrawal_left, continue_withdrawal};

@@ -45,11 +45,18 @@ async fn build(context: &Context) -> Result<Service, JobError> {
         .await?;
     let hasher = app::PasswordHasher::new().await?;
     let guard = context.guard(http::OwnStatuses(context.db.clone()));
+    let end_withdrawn = jobs::EndWithdrawn {
+        db: context.db.clone(),
+        sessions: guard.sessions.clone(),
+    };
     Ok(Service {
         api: http::routes(context, guard.clone(), hasher, mail_key),
         guard,
         handlers: Handlers::new(),
-        jobs: vec![Arc::new(jobs::ForgetOld(context.db.clone()))],
+        jobs: vec![
+            Arc::new(jobs::ForgetOld(context.db.clone())),
+            Arc::new(end_withdrawn),
+        ],
         on_wake: None,
     })
 }

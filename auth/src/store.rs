@@ -12,4 +12,5 @@ pub mod session;
 pub mod signing_key;
 pub mod throttle;
 pub mod user;
-mod user_role;
+pub mod user_role;
+pub mod withdrawal;

@@ -6,13 +6,14 @@ mod m20261121_000031_roles;
 mod m20261121_000032_mail;
 mod m20261121_000033_clients;
 mod m20261121_000034_key_rotation;
+mod m20261201_000075_withdrawals;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use self::{
     m20261121_000002_accounts::Accounts, m20261121_000030_sessions::Sessions, m20261121_000031_roles::Roles,
     m20261121_000032_mail::Mail, m20261121_000033_clients::Clients,
-    m20261121_000034_key_rotation::KeyRotation,
+    m20261121_000034_key_rotation::KeyRotation, m20261201_000075_withdrawals::Withdrawals,
 };
 use crate::{messaging::Messaging, operation::Operation};
 
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(Mail),
             Box::new(Clients),
             Box::new(KeyRotation),
+            Box::new(Withdrawals),
         ]
     }
 }

@@ -107,3 +107,11 @@ ids! {
     /// Something that an administrator did.
     AuditId
 }
+impl SessionId {
+    /// What stands for the login of a program, which has none: all tokens of the program carry it, and the
+    /// program's end is announced as the end of this login.
+    #[must_use]
+    pub fn of_program(program: UserId) -> Self {
+        Self(program.0)
+    }
+}

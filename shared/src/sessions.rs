@@ -69,13 +69,11 @@ const CHUNK: usize = 1_000;
 pub struct EndedSessions(Arc<RwLock<HashMap<SessionId, Instant>>>);
 
 impl EndedSessions {
-    /// Whether the login has ended.
+    /// Whether one of these logins has ended.
     #[must_use]
-    pub fn contains(&self, session: SessionId) -> bool {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(&session)
+    pub fn contains_any(&self, sessions: &[SessionId]) -> bool {
+        let ended = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        sessions.iter().any(|session| ended.contains_key(session))
     }
 
     fn add(&self, ended: impl IntoIterator<Item = (SessionId, Instant)>) {

@@ -133,6 +133,13 @@ impl TestService {
         self.issuer.token(user, permissions, self.clock.now())
     }
 
+    /// An access token of the program `program` with these permissions, as auth would issue it.
+    #[must_use]
+    pub fn token_of_program(&self, program: UserId, permissions: &[Permission]) -> String {
+        self.issuer
+            .token_of_program(program, permissions, self.clock.now())
+    }
+
     /// A new user's id.
     #[must_use]
     pub fn new_user(&self) -> UserId {

@@ -38,8 +38,12 @@ pub struct Claims {
     pub aud: String,
     /// Whose it is.
     pub sub: UserId,
-    /// The login that it belongs to.
+    /// The login that it belongs to; of a program [`SessionId::of_program`].
     pub sid: SessionId,
+    /// The program whose it is (RFC 9068, 2.2); absent in the token of a person. Tokens of programs that
+    /// an older version has issued lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<UserId>,
     /// Issued at, in seconds since 1970.
     pub iat: i64,
     /// Not before, in seconds since 1970.
@@ -53,6 +57,15 @@ pub struct Claims {
     /// What it allows. What this program does not know yet allows nothing here.
     #[serde(deserialize_with = "known_permissions")]
     pub permissions: Vec<Permission>,
+}
+
+impl Claims {
+    /// Everything whose end ends the token: its login, or its program. Compared with `sub` too, since an
+    /// older version gave each token of a program a login of its own.
+    #[must_use]
+    pub fn ends_with(&self) -> [SessionId; 2] {
+        [self.sid, SessionId::of_program(self.sub)]
+    }
 }
 
 /// Without those that a newer program has added: its tokens are to be good for all else here, too, while

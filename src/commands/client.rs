@@ -25,7 +25,7 @@ pub(super) enum Client {
     },
     /// Show all
     List,
-    /// Give one no tokens any more
+    /// Give one no tokens any more, and refuse those that it has
     Disable {
         /// What it is called
         name: String,
@@ -72,7 +72,7 @@ pub(super) async fn client(config: &Config, action: Client) -> anyhow::Result<Ex
             auth::disable_client(&database, &name).await?;
             println!(
                 "{name} gets no tokens any more. Those that it has are refused by auth at once, and by the \
-                 other services when they expire."
+                 other services within seconds."
             );
         }
     }

@@ -26,6 +26,7 @@ mod readme;
 mod refunds;
 mod replay;
 mod replicas;
+mod rights;
 mod sessions;
 mod traces;
 mod upgrade;

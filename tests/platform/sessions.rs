@@ -112,7 +112,7 @@ async fn credentials(platform: &Platform) -> (String, String) {
     (value("client_id"), value("client_secret"))
 }
 
-async fn ask_for_token(platform: &Platform, id: &str, secret: &str) -> Answer {
+pub async fn ask_for_token(platform: &Platform, id: &str, secret: &str) -> Answer {
     let request = platform
         .api
         .request(reqwest::Method::POST, "/auth/v1/token")

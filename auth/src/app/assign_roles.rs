@@ -2,20 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use sea_orm::DbErr;
 use serde_json::json;
 use shared::{
     audit::{self, Deed},
     contracts::{Permission, UserStatus},
     db::Tx,
     ids::UserId,
+    sessions::EndedSessions,
 };
 
 use super::{
     RoleError,
     actor::{all_held, held_by},
+    end_sessions::{Which, end_of_locked},
 };
 use crate::{
-    domain::{ADMIN, Role, User, is_last_administrator, permissions_of},
+    domain::{ADMIN, Role, User, is_last_administrator, not_held, permissions_of},
     store::{self, role},
 };
 
@@ -30,12 +33,13 @@ pub struct AssignRoles {
     pub roles: BTreeSet<String>,
 }
 
-/// Gives a user these roles and takes all others; their next token says so. Whoever does it may do
-/// all that they give or take, and an administrator always remains.
+/// Gives a user these roles and takes all others. What they may do from now on stands in their next token;
+/// if it takes a permission, their sessions end. The caller may do all that they give or take, and an
+/// administrator always remains.
 ///
 /// # Errors
 /// See [`RoleError`].
-pub async fn assign_roles(tx: &Tx, input: &AssignRoles) -> Result<User, RoleError> {
+pub async fn assign_roles(tx: &Tx, ended: &EndedSessions, input: &AssignRoles) -> Result<User, RoleError> {
     let mut accounts = store::user::lock_with_administrators(tx.conn(), &[input.user, input.by]).await?;
     let held = held_by(tx, input.by, &accounts, Permission::RolesWrite).await?;
     let user = &accounts.get(&input.user).ok_or(RoleError::UserNotFound)?.user;
@@ -65,6 +69,9 @@ pub async fn assign_roles(tx: &Tx, input: &AssignRoles) -> Result<User, RoleErro
     }
     store::user::replace_roles(tx.conn(), user.id, &input.roles).await?;
     user.roles.clone_from(&input.roles);
+    if takes_permissions(tx, &known, &before, &input.roles).await? {
+        end_of_locked(tx, ended, user.id, Which::All).await?;
+    }
     let deed = Deed {
         actor: Some(input.by),
         action: "user.roles",
@@ -73,4 +80,24 @@ pub async fn assign_roles(tx: &Tx, input: &AssignRoles) -> Result<User, RoleErro
     };
     audit::record(tx, deed).await?;
     Ok(user)
+}
+
+/// Whether tokens of somebody who had the roles `before` may allow what they may not do any more.
+async fn takes_permissions(
+    tx: &Tx,
+    known: &[Role],
+    before: &BTreeSet<String>,
+    after: &BTreeSet<String>,
+) -> Result<bool, DbErr> {
+    let allowed =
+        |names: &BTreeSet<String>| permissions_of(known.iter().filter(|role| names.contains(&role.name)));
+    if !not_held(&allowed(after), allowed(before)).is_empty() {
+        return Ok(true);
+    }
+    // Of a role that has lost permissions, sessions may be left to end: they would not be found any more.
+    let taken: BTreeSet<_> = before.difference(after).cloned().collect();
+    if taken.is_empty() {
+        return Ok(false);
+    }
+    store::withdrawal::any(tx.conn(), Some(&taken)).await
 }

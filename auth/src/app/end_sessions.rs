@@ -19,15 +19,27 @@ pub(super) async fn end_of_locked(
     which: Which,
 ) -> Result<Vec<SessionId>, DbErr> {
     let sessions = session::end(tx.conn(), user, which, tx.now()).await?;
-    ended.end(tx, &sessions).await?;
-    for session_id in &sessions {
+    let of_user: Vec<_> = sessions.iter().map(|session| (*session, user)).collect();
+    announce(tx, ended, &of_user).await?;
+    Ok(sessions)
+}
+
+/// Announces to every service that these sessions, each with its user, have ended.
+pub(super) async fn announce(
+    tx: &Tx,
+    ended: &EndedSessions,
+    sessions: &[(SessionId, UserId)],
+) -> Result<(), DbErr> {
+    let ids: Vec<_> = sessions.iter().map(|(session, _)| *session).collect();
+    ended.end(tx, &ids).await?;
+    for (session_id, user_id) in sessions.iter().copied() {
         tx.emit(&SessionEndedV1 {
-            session_id: *session_id,
-            user_id: user,
+            session_id,
+            user_id,
             ended_at: tx.now(),
         })?;
     }
-    Ok(sessions)
+    Ok(())
 }
 
 /// Ends a user's sessions and says so; returns how many there were. One that has ended already, or

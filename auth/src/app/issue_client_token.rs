@@ -7,13 +7,13 @@ use secrecy::SecretString;
 use shared::{
     contracts::Permission,
     db::{Db, Tx},
-    ids::{SessionId, UserId},
+    ids::UserId,
 };
 use uuid::Uuid;
 
 use super::{
     Client, IssueTokenError, Limits, Throttled, TokenTerms,
-    issue_token::{IssuedToken, issue_token, kept},
+    issue_token::{IssuedToken, Owner, issue_token, kept},
     throttle::{self, Counted},
 };
 use crate::store;
@@ -94,18 +94,22 @@ pub async fn issue_client_token(
     };
     // Hashes are compared: how long that takes says nothing about the secret.
     let known = known.filter(|(_, _, hash)| *hash == kept(&input.client_secret));
-    let Some((id, permissions, _)) = known else {
-        let throttled = db
-            .write::<_, DbErr, _>(|tx| async move { throttle::count(&tx, counted, client, limits).await })
-            .await?;
-        return Err(throttled.map_or(
-            IssueClientTokenError::InvalidClient,
-            IssueClientTokenError::Throttled,
-        ));
-    };
-    let permissions = &permissions;
-    db.write(|tx| async move { issue(&tx, id, permissions, terms).await })
-        .await
+    if let Some((id, permissions, _)) = &known {
+        match db
+            .write(|tx| async move { issue(&tx, *id, permissions, terms).await })
+            .await
+        {
+            Err(IssueClientTokenError::InvalidClient) => {}
+            issued => return issued,
+        }
+    }
+    let throttled = db
+        .write::<_, DbErr, _>(|tx| async move { throttle::count(&tx, counted, client, limits).await })
+        .await?;
+    Err(throttled.map_or(
+        IssueClientTokenError::InvalidClient,
+        IssueClientTokenError::Throttled,
+    ))
 }
 
 async fn find(db: &Db, client_id: &str) -> Result<Option<(UserId, BTreeSet<Permission>, String)>, DbErr> {
@@ -118,14 +122,20 @@ async fn find(db: &Db, client_id: &str) -> Result<Option<(UserId, BTreeSet<Permi
         .map(|(client, hash)| (client.id, client.permissions, hash)))
 }
 
+/// A token, unless the program was disabled meanwhile: from here on it can't be.
 async fn issue(
     tx: &Tx,
     id: UserId,
     permissions: &BTreeSet<Permission>,
     terms: &TokenTerms,
 ) -> Result<ClientToken, IssueClientTokenError> {
-    let session = SessionId::new(tx.now());
-    let token = issue_token(tx, id, session, Vec::new(), permissions.clone(), terms).await?;
+    if id != BUILT_IN.id {
+        let client = store::client::lock(tx.conn(), id).await?;
+        client
+            .filter(|client| client.disabled_at.is_none())
+            .ok_or(IssueClientTokenError::InvalidClient)?;
+    }
+    let token = issue_token(tx, Owner::Program(id), permissions.clone(), terms).await?;
     Ok(ClientToken {
         token,
         permissions: permissions.clone(),

@@ -88,6 +88,18 @@ pub(super) fn kept(secret: &SecretString) -> String {
     hash_of(&[secret.expose_secret()])
 }
 
+/// What a locked user may do, which stays so until their token is issued.
+pub(super) struct Allowed(BTreeSet<Permission>);
+
+/// What the token of this user may allow. To be read before the transaction writes any session: a change of
+/// a role waits for the transactions that issue tokens, and then ends sessions.
+pub(super) async fn allowed(tx: &Tx, user: &User) -> Result<Allowed, DbErr> {
+    role::share_permissions(tx.conn()).await?;
+    // Read each time: what a role allows may have changed since the last token.
+    let permissions = role::permissions_of(tx.conn(), &user.roles).await?;
+    Ok(Allowed(permissions))
+}
+
 /// The tokens of this user's session, good from now on.
 ///
 /// # Errors
@@ -95,32 +107,37 @@ pub(super) fn kept(secret: &SecretString) -> String {
 pub(super) async fn issue_tokens(
     tx: &Tx,
     user: &User,
+    allowed: Allowed,
     session: SessionId,
     terms: &TokenTerms,
 ) -> Result<IssuedTokens, IssueTokenError> {
     let refresh_token = random_secret()?;
     let until = terms.refreshed_until(tx.now());
     refresh_token::insert(tx.conn(), &kept(&refresh_token), session, tx.now(), until).await?;
-    // Read each time: what a role allows may have changed since the last token.
-    let permissions = role::permissions_of(tx.conn(), &user.roles).await?;
-    let roles = user.roles.iter().cloned().collect();
-    let access = issue_token(tx, user.id, session, roles, permissions, terms).await?;
+    let owner = Owner::User { user, session };
+    let access = issue_token(tx, owner, allowed.0, terms).await?;
     Ok(IssuedTokens {
         access,
         refresh_token,
     })
 }
 
-/// An access token for `subject`, good from now on. The key is read every time, so that a new one
+/// Whose token it is.
+pub(super) enum Owner<'a> {
+    /// A person's, in this session.
+    User { user: &'a User, session: SessionId },
+    /// A program's, which has no session.
+    Program(UserId),
+}
+
+/// An access token, good from now on. The key is read every time, so that a new one
 /// is used by every replica at once.
 ///
 /// # Errors
 /// See [`IssueTokenError`].
 pub(super) async fn issue_token(
     tx: &Tx,
-    subject: UserId,
-    session: SessionId,
-    roles: Vec<String>,
+    owner: Owner<'_>,
     permissions: BTreeSet<Permission>,
     terms: &TokenTerms,
 ) -> Result<IssuedToken, IssueTokenError> {
@@ -128,11 +145,16 @@ pub(super) async fn issue_token(
         .await?
         .ok_or(IssueTokenError::NoKey)?;
     let now = tx.now();
+    let (sub, sid, client_id, roles) = match owner {
+        Owner::User { user, session } => (user.id, session, None, user.roles.iter().cloned().collect()),
+        Owner::Program(id) => (id, SessionId::of_program(id), Some(id), Vec::new()),
+    };
     let claims = Claims {
         iss: terms.issuer.clone(),
         aud: AUDIENCE.to_owned(),
-        sub: subject,
-        sid: session,
+        sub,
+        sid,
+        client_id,
         iat: now.timestamp(),
         nbf: now.timestamp(),
         exp: now.timestamp() + i64::from(terms.seconds),

@@ -12,7 +12,7 @@ use shared::{
 use super::{
     Client, HashError, IssueTokenError, IssuedTokens, Limits, PasswordHasher, Throttled, TokenTerms,
     end_sessions::{Which, end_of_locked},
-    issue_token::issue_tokens,
+    issue_token::{allowed, issue_tokens},
     throttle::Guesser,
 };
 use crate::{
@@ -162,6 +162,7 @@ impl Attempt<'_> {
     }
 
     async fn begin_session(&self, tx: &Tx, user: &User) -> Result<IssuedTokens, LogInError> {
+        let allowed = allowed(tx, user).await?;
         // Room for one more.
         end_of_locked(tx, self.ended, user.id, Which::Surplus(MOST_SESSIONS - 1)).await?;
         let id = SessionId::new(tx.now());
@@ -176,7 +177,7 @@ impl Attempt<'_> {
             address: self.client.address(),
         };
         session::insert(tx.conn(), session).await?;
-        Ok(issue_tokens(tx, user, id, self.terms).await?)
+        Ok(issue_tokens(tx, user, allowed, id, self.terms).await?)
     }
 }
 

@@ -9,11 +9,13 @@ use shared::{
     audit::{self, Deed},
     contracts::Permission,
     db::Db,
-    ids::UserId,
+    ids::{SessionId, UserId},
+    sessions::EndedSessions,
 };
 
 use super::{
     IssueTokenError,
+    end_sessions::announce,
     issue_client_token::BUILT_IN,
     issue_token::{kept, random_secret},
 };
@@ -95,8 +97,7 @@ pub async fn list_clients(db: &Db) -> Result<Vec<ServiceClient>, DbErr> {
     client::list(db.reader()).await
 }
 
-/// Gives a client no tokens any more. Those that it has are refused by auth at once, and by the
-/// others when they expire.
+/// Gives a client no tokens any more, and has every service refuse those that it has.
 ///
 /// # Errors
 /// See [`ClientError`].
@@ -108,6 +109,8 @@ pub async fn disable_client(db: &Db, name: &str) -> Result<(), ClientError> {
         if !client::disable(tx.conn(), found.id, tx.now()).await? {
             return Err(ClientError::NotFound);
         }
+        let tokens = [(SessionId::of_program(found.id), found.id)];
+        announce(&tx, &EndedSessions::default(), &tokens).await?;
         let deed = Deed {
             actor: None,
             action: "client.disable",

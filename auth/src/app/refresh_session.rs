@@ -7,7 +7,7 @@ use shared::{contracts::UserStatus, db::Tx, sessions::EndedSessions};
 use super::{
     Client, IssueTokenError, IssuedTokens, TokenTerms,
     end_sessions::{Which, end_of_locked},
-    issue_token::{issue_tokens, kept},
+    issue_token::{allowed, issue_tokens, kept},
 };
 use crate::{
     domain::{Again, User, Verdict, judge},
@@ -173,6 +173,7 @@ async fn go_on(
     client: &Client,
 ) -> Result<Refreshed, RefreshSessionError> {
     let id = session.id;
+    let allowed = allowed(tx, user).await?;
     let touched = Session {
         last_used_at: tx.now(),
         expires_at: Some(terms.refreshed_until(tx.now())),
@@ -181,6 +182,6 @@ async fn go_on(
         ..session
     };
     session::touch(tx.conn(), touched).await?;
-    let tokens = issue_tokens(tx, user, id, terms).await?;
+    let tokens = issue_tokens(tx, user, allowed, id, terms).await?;
     Ok(Refreshed::Tokens(Box::new(tokens)))
 }

@@ -8,10 +8,16 @@ use shared::{
     contracts::Permission,
     db::Tx,
     ids::UserId,
+    sessions::EndedSessions,
 };
 
-use super::{RoleError, actor::all_held, role_error::lock_changer};
-use crate::{domain::Role, store::role};
+use super::{
+    RoleError, actor::all_held, role_error::lock_changer, withdraw_permissions::withdraw_permissions,
+};
+use crate::{
+    domain::{Role, not_held},
+    store::role,
+};
 
 /// What becomes of a role; what is absent stays.
 #[derive(Clone, Debug)]
@@ -26,13 +32,18 @@ pub struct UpdateRole {
     pub permissions: Option<BTreeSet<Permission>>,
 }
 
-/// Changes a role; tokens say so when they are issued next. Whoever does it may do all that they
-/// give or take. What `admin` allows can't be changed: it is everything.
+/// Changes a role. What it gives stands in the next token; what it takes ends the sessions of those who have
+/// it no other way. The caller may do all that they give or take. What `admin` allows can't be changed:
+/// it is everything.
 ///
 /// # Errors
 /// See [`RoleError`].
-pub async fn update_role(tx: &Tx, input: &UpdateRole) -> Result<Role, RoleError> {
+pub async fn update_role(tx: &Tx, ended: &EndedSessions, input: &UpdateRole) -> Result<Role, RoleError> {
     let held = lock_changer(tx, input.by).await?;
+    if input.permissions.is_some() {
+        // A token that is being issued with what the role allowed is issued before this, and ended by it.
+        role::lock_permissions(tx.conn()).await?;
+    }
     let mut role = role::lock(tx.conn(), [&input.name])
         .await?
         .pop()
@@ -52,6 +63,8 @@ pub async fn update_role(tx: &Tx, input: &UpdateRole) -> Result<Role, RoleError>
         return Ok(role);
     }
     role::update(tx.conn(), &role).await?;
+    let lost = not_held(&role.allows(), before.allows());
+    withdraw_permissions(tx, ended, &role, lost).await?;
     let deed = Deed {
         actor: Some(input.by),
         action: "role.update",

@@ -16,7 +16,6 @@ use utoipa::ToSchema;
 use super::{
     AppState,
     client::{FromClient, Owner},
-    problems::no_account,
     user::UserView,
 };
 use crate::{
@@ -87,7 +86,7 @@ pub(super) async fn register(
 ))]
 pub(super) async fn get_me(State(state): State<AppState>, caller: Caller) -> Result<Json<UserView>, Problem> {
     let user = app::find_user(state.db.reader(), caller.user_id).await?;
-    Ok(Json(user.ok_or_else(no_account)?.into()))
+    Ok(Json(user.ok_or_else(Problem::no_account)?.into()))
 }
 
 /// What becomes of an account; what is absent stays.

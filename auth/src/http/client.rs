@@ -8,7 +8,7 @@ use axum::{
 };
 use shared::http::{Caller, Problem, client_address};
 
-use super::{AppState, problems::no_account};
+use super::AppState;
 use crate::app::{self, Client};
 
 /// The caller of what is about one's own account: somebody who has one, and no program.
@@ -22,7 +22,7 @@ impl FromRequestParts<AppState> for Owner {
         if app::is_user(state.db.reader(), caller.user_id).await? {
             Ok(Self(caller))
         } else {
-            Err(no_account())
+            Err(Problem::no_account())
         }
     }
 }

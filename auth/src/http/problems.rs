@@ -126,7 +126,7 @@ impl From<DeleteUserError> for Problem {
 impl From<UpdateAccountError> for Problem {
     fn from(error: UpdateAccountError) -> Self {
         match error {
-            UpdateAccountError::NotFound => no_account(),
+            UpdateAccountError::NotFound => Self::no_account(),
             UpdateAccountError::NotActive => blocked(),
             UpdateAccountError::Store(error) => error.into(),
         }
@@ -168,7 +168,7 @@ impl From<RequestMailError> for Problem {
                 "email_confirmed",
                 "The e-mail address is confirmed already",
             ),
-            RequestMailError::NotFound => no_account(),
+            RequestMailError::NotFound => Self::no_account(),
             RequestMailError::NotActive => blocked(),
             RequestMailError::Store(error) => error.into(),
         }
@@ -244,13 +244,6 @@ impl From<RoleError> for Problem {
 /// 403: they may do nothing.
 pub(super) fn blocked() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "user_blocked", "The account is blocked")
-}
-
-/// 403: it is about the caller's own account, and the caller is a program.
-pub(super) fn no_account() -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed").detail(
-        "This is about one's own account and sessions; a program has none. Its tokens expire by themselves.",
-    )
 }
 
 /// 409: nothing can be done with the account any more.

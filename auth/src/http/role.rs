@@ -172,8 +172,11 @@ pub(super) struct UpdateBody {
     permissions: Option<BTreeSet<Permission>>,
 }
 
-/// Changes a role. Tokens say so when they are issued next; the caller may do all that they give or
-/// take.
+/// Changes a role. The caller may do all that they give or take.
+///
+/// What the role allows from now on is in the next tokens. If it loses a permission, the sessions of those
+/// who have that permission by no other role end in every service: their tokens are refused, and they log in
+/// again. Of a role that very many users have, the first 200 lose theirs at once, the others within seconds.
 #[utoipa::path(patch, path = "/roles/{name}",
     security(("access_token" = ["roles.write"])),
     params(("name" = String, Path)), request_body = UpdateBody,
@@ -206,9 +209,10 @@ pub(super) async fn update_role(
         description: body.description,
         permissions: body.permissions,
     };
+    let sessions = state.sessions();
     let role = state
         .db
-        .write(|tx| async move { app::update_role(&tx, input).await })
+        .write(|tx| async move { app::update_role(&tx, sessions, input).await })
         .await?;
     Ok(Json(role.into()))
 }
@@ -248,10 +252,10 @@ pub(super) struct AssignBody {
     roles: Vec<String>,
 }
 
-/// Gives a user these roles and takes all others.
+/// Gives a user these roles and takes all others. The caller may do all that they give or take.
 ///
-/// Their next token says so: the one that they have is good for what it says until it expires. The
-/// caller may do all that they give or take.
+/// What is given is in the user's next token. If a permission is taken away, all of the user's sessions end
+/// in every service: their tokens are refused, and they log in again.
 #[utoipa::path(put, path = "/users/{id}/roles",
     security(("access_token" = ["roles.write"])),
     params(("id" = UserId, Path)), request_body = AssignBody,
@@ -280,9 +284,10 @@ pub(super) async fn assign_roles(
         user,
         roles: body.roles.into_iter().collect(),
     };
+    let sessions = state.sessions();
     let user = state
         .db
-        .write(|tx| async move { app::assign_roles(&tx, input).await })
+        .write(|tx| async move { app::assign_roles(&tx, sessions, input).await })
         .await?;
     Ok(Json(user.into()))
 }

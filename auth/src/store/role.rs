@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::OnConflict,
 };
 use shared::contracts::Permission;
 
@@ -81,6 +81,37 @@ pub async fn lock(
         .all(conn)
         .await?;
     Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// What [`share_permissions`] and [`lock_permissions`] lock. No rows: every login shares it, and a row
+/// that is locked so often would have to be written each time.
+const PERMISSIONS: &str = "hashtextextended('permissions of roles', 0)";
+
+/// Until the end of the transaction no role loses a permission: a transaction that issues a token takes this
+/// shared lock first, and then reads what the token allows.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn share_permissions(conn: &impl ConnectionTrait) -> Result<(), DbErr> {
+    advise(conn, "pg_advisory_xact_lock_shared").await
+}
+
+/// Until the end of the transaction no token is issued to a user. Transactions that were issuing one have
+/// ended, so that their sessions are found.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn lock_permissions(conn: &impl ConnectionTrait) -> Result<(), DbErr> {
+    advise(conn, "pg_advisory_xact_lock").await
+}
+
+async fn advise(conn: &impl ConnectionTrait, lock: &str) -> Result<(), DbErr> {
+    // On SQLite one writes at a time.
+    if conn.get_database_backend() == DbBackend::Postgres {
+        conn.execute_unprepared(&format!("SELECT {lock}({PERMISSIONS})"))
+            .await?;
+    }
+    Ok(())
 }
 
 /// What roles of these names allow together. One that there is no more allows nothing.

@@ -3,7 +3,7 @@
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait as _,
+    QueryTrait as _, Select,
     sea_query::{Expr, Func},
 };
 use shared::{
@@ -195,13 +195,7 @@ pub async fn end(
     which: Which,
     now: Instant,
 ) -> Result<Vec<SessionId>, DbErr> {
-    let may_go_on = Condition::any()
-        .add(Column::ExpiresAt.is_null())
-        .add(Column::ExpiresAt.gt(now - LONGEST_ACCESS_TOKEN));
-    let mut query = Entity::find()
-        .filter(Column::UserId.eq(user))
-        .filter(Column::EndedAt.is_null())
-        .filter(may_go_on);
+    let mut query = may_go_on(now).filter(Column::UserId.eq(user));
     match which {
         Which::One(id) => query = query.filter(Column::Id.eq(id)),
         Which::Others(id) => query = query.filter(Column::Id.ne(id)),
@@ -226,6 +220,45 @@ pub async fn end(
         .into_tuple()
         .all(conn)
         .await?;
+    mark_ended(conn, &ids, now).await?;
+    Ok(ids)
+}
+
+/// Marks logins of `users` that began by `began_by` and may have a good token as ended; returns which,
+/// and whose. The users need not be locked: a concurrent refresh of one of these hands out tokens that no
+/// service takes.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn end_of_users(
+    conn: &impl ConnectionTrait,
+    users: &[UserId],
+    began_by: Instant,
+    now: Instant,
+) -> Result<Vec<(SessionId, UserId)>, DbErr> {
+    let found: Vec<(SessionId, UserId)> = may_go_on(now)
+        .filter(Column::UserId.is_in(users.iter().copied()))
+        .filter(Column::CreatedAt.lte(began_by))
+        .select_only()
+        .columns([Column::Id, Column::UserId])
+        .order_by_asc(Column::Id)
+        .into_tuple()
+        .all(conn)
+        .await?;
+    let ids: Vec<_> = found.iter().map(|(id, _)| *id).collect();
+    mark_ended(conn, &ids, now).await?;
+    Ok(found)
+}
+
+/// Logins that have not ended and may have a good token.
+fn may_go_on(now: Instant) -> Select<Entity> {
+    let unexpired = Condition::any()
+        .add(Column::ExpiresAt.is_null())
+        .add(Column::ExpiresAt.gt(now - LONGEST_ACCESS_TOKEN));
+    Entity::find().filter(Column::EndedAt.is_null()).filter(unexpired)
+}
+
+async fn mark_ended(conn: &impl ConnectionTrait, ids: &[SessionId], now: Instant) -> Result<(), DbErr> {
     // Well under both databases' limits of parameters.
     for chunk in ids.chunks(1_000) {
         Entity::update_many()
@@ -234,7 +267,7 @@ pub async fn end(
             .exec(conn)
             .await?;
     }
-    Ok(ids)
+    Ok(())
 }
 
 /// Removes all of a user's logins, and their refresh tokens with them.

@@ -1,9 +1,9 @@
 //! The table of who is what.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait as _, sea_query::SelectStatement,
 };
 use shared::ids::UserId;
@@ -56,6 +56,35 @@ pub(super) async fn holders(conn: &impl ConnectionTrait, role: &str) -> Result<V
         .into_tuple()
         .all(conn)
         .await
+}
+
+/// At most `limit` of those who have this role, in order of their ids, from behind `after` on, each with
+/// all of their roles.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn holders_after(
+    conn: &impl ConnectionTrait,
+    role: &str,
+    after: Option<UserId>,
+    limit: u64,
+) -> Result<BTreeMap<UserId, BTreeSet<String>>, DbErr> {
+    let mut query = Entity::find().filter(Column::Role.eq(role));
+    if let Some(after) = after {
+        query = query.filter(Column::UserId.gt(after));
+    }
+    let holders: Vec<UserId> = query
+        .select_only()
+        .column(Column::UserId)
+        .order_by_asc(Column::UserId)
+        .limit(limit)
+        .into_tuple()
+        .all(conn)
+        .await?;
+    if holders.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    Ok(of(conn, holders).await?.into_iter().collect())
 }
 
 /// Those who have this role, for a condition on users.

@@ -252,12 +252,15 @@ async fn who_may_not_block_any_more_does_not_block() {
     let service = start(TestDatabase::Sqlite).await;
     let (_, root) = admin(&service, "root@example.com").await;
     let may = [Permission::UsersBlock, Permission::UsersDelete];
-    let (_, desk) = staff(&service, &root, "desk@example.com", "desk", &may).await;
+    let (id, desk) = staff(&service, &root, "desk@example.com", "desk", &may).await;
     let (ann, _) = user(&service, "ann@example.com").await;
     block(&desk, ann).await.expect(200);
     root.patch("/auth/v1/roles/desk", &json!({"permissions": []}))
         .await
         .expect(200);
+    block(&desk, ann).await.expect_problem(401, "invalid_token");
+    // A token of a session that has not ended.
+    let desk = service.api.with_token(service.token(id, &may));
     for answer in [
         block(&desk, ann).await,
         unblock(&desk, ann).await,

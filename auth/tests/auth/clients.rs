@@ -61,7 +61,9 @@ async fn a_program_gets_a_token_for_what_it_may_do() {
             );
             assert!(token.get("refresh_token").is_none());
             let token = token["access_token"].as_str().unwrap();
-            assert_eq!(claims_of(token)["sub"], json!(id));
+            for claim in ["sub", "sid", "client_id"] {
+                assert_eq!(claims_of(token)[claim], json!(id), "{claim}");
+            }
             let api = service.api.with_token(token);
             api.get("/auth/v1/users").await.expect(200);
             api.get("/auth/v1/audit").await.expect_problem(403, "forbidden");

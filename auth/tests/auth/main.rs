@@ -20,6 +20,7 @@ mod sessions;
 mod throttling;
 mod tokens;
 mod users;
+mod withdrawals;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};

@@ -105,7 +105,9 @@ async fn a_role_is_made_given_changed_taken_and_removed() {
             (&changed["permissions"], &changed["description"]),
             (&json!(["users.read"]), &json!("Looks"))
         );
-        api.get("/auth/v1/audit").await.expect(200);
+        api.get("/auth/v1/audit")
+            .await
+            .expect_problem(401, "invalid_token");
         let api = service
             .api
             .with_token(log_in(&service.api, "ann@example.com").await);
@@ -250,11 +252,11 @@ async fn nobody_gives_or_takes_more_than_they_have() {
             .expect_problem(403, "permission_not_held");
         // What they have.
         assign(&api, ann, json!(["user", "lead"])).await.expect(200);
-        // Their role is taken: their token is good still, and no help.
+        // Their role is taken, and their session has ended with it.
         assign(&root, lead, json!(["user"])).await.expect(200);
         assign(&api, ann, json!(["user"]))
             .await
-            .expect_problem(403, "forbidden");
+            .expect_problem(401, "invalid_token");
     }
 }
 
@@ -273,7 +275,11 @@ async fn an_administrator_always_remains() {
         );
         let mut statuses = [one.status.as_u16(), two.status.as_u16()];
         statuses.sort_unstable();
-        assert_eq!(statuses, [200, 403], "one of them stays");
+        // The other's session may end before their request is looked at.
+        assert!(
+            matches!(statuses, [200, 401 | 403]),
+            "one of them stays: {statuses:?}"
+        );
     }
 }
 

@@ -61,6 +61,7 @@ async fn people(service: &TestService) -> (People, Cast) {
         stranger,
         blocked,
         deleted,
+        program,
     };
     let people = People {
         root,

@@ -49,6 +49,9 @@ pub enum AdjustError {
     /// Nobody knows the user.
     #[error("there is no such user")]
     NoSuchUser,
+    /// The wallet is the administrator's own.
+    #[error("an account can't adjust its own wallet")]
+    Own,
     /// The user is deleted.
     #[error("the user is deleted")]
     UserDeleted,
@@ -72,6 +75,9 @@ pub enum AdjustError {
 /// # Errors
 /// When nothing was moved.
 pub async fn adjust_wallet(tx: &Tx, books: &Books, input: &AdjustWallet) -> Result<Adjustment, AdjustError> {
+    if input.user_id == input.by {
+        return Err(AdjustError::Own);
+    }
     let id = AdjustmentId::new(tx.now());
     let operation = Operation {
         user_id: input.by,

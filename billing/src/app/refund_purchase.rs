@@ -36,6 +36,9 @@ pub enum RefundError {
     /// There is no such purchase.
     #[error("there is no such purchase")]
     NotFound,
+    /// It is the administrator's own.
+    #[error("an account can't refund its own purchase")]
+    Own,
     /// It is pending, has failed, or was given back already.
     #[error("the purchase is not paid")]
     NotPaid,
@@ -54,7 +57,7 @@ pub enum RefundError {
 /// charged goes where their money went.
 ///
 /// # Errors
-/// When there is no such purchase, or it is not paid.
+/// When there is no such purchase, it is the administrator's own, or it is not paid.
 pub async fn refund_purchase(
     tx: &Tx,
     books: &Books,
@@ -69,8 +72,10 @@ pub async fn refund_purchase(
         let first = read_purchase(tx.conn(), PurchaseId(first)).await?;
         return first.ok_or(RefundError::NotFound);
     }
-    if store::purchase::find(tx.conn(), input.id).await?.is_none() {
-        return Err(RefundError::NotFound);
+    let purchase = store::purchase::find(tx.conn(), input.id).await?;
+    let purchase = purchase.ok_or(RefundError::NotFound)?;
+    if purchase.user_id == input.by {
+        return Err(RefundError::Own);
     }
     let told = TellPurchase {
         purchase_id: input.id,

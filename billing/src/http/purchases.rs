@@ -109,6 +109,7 @@ pub(super) struct RefundRequestBody {
     (status = 201, body = PurchaseBody, description = "It is paid."),
     (status = 202, body = PurchaseBody, description = "It waits for the answer about its promocode; `Location` tells how it ends."),
     (status = 402, description = "`insufficient_funds`: the wallet holds too little."),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
     (status = 404, description = "`not_found`: there is no such tariff."),
     (status = 409, description = "`tariff_not_sold`: it is archived. `purchase_cancelled`: its buyer cancelled it meanwhile."),
     (status = 422, description = "`promocode_refused`: it can't be used; `reasons` say why. `purchase_timed_out`: nobody answered about the promocode in time.")))]
@@ -118,10 +119,11 @@ pub(super) async fn create_purchase(
     idempotency: Idempotency,
     Json(body): Json<BuyBody>,
 ) -> Result<Response, Problem> {
+    let user_id = caller.own()?;
     let body = body.checked()?;
     let keyed = keyed(idempotency, "purchase", &body)?;
     let asked = BuyTariff {
-        user_id: caller.user_id,
+        user_id,
         tariff_id: body.tariff_id,
         promocode: body.promocode,
         patience: state.patience,
@@ -237,13 +239,14 @@ pub(super) async fn get_purchase(
 /// Cancels a purchase of one's own while it is pending; one that is cancelled stays so.
 #[utoipa::path(post, path = "/purchases/{id}/cancel", params(("id" = PurchaseId, Path)), responses(
     (status = 200, body = PurchaseBody),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
     (status = 409, description = "`purchase_not_pending`: it has ended otherwise.")))]
 pub(super) async fn cancel_purchase(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<PurchaseId>,
 ) -> Result<Json<PurchaseBody>, Problem> {
-    let (books, user) = (&state.books, caller.user_id);
+    let (books, user) = (&state.books, caller.own()?);
     let purchase = state
         .db
         .write(|tx| async move { app::cancel_purchase::cancel_purchase(&tx, books, user, id).await })
@@ -267,6 +270,7 @@ pub(super) async fn cancel_purchase(
     params(("id" = PurchaseId, Path), KeyHeader),
     request_body = RefundRequestBody, responses(
     (status = 200, body = PurchaseBody),
+    (status = 403, description = "`forbidden`: it needs the permission `purchases.refund`. `own_purchase`: it is the caller's own; another administrator refunds it."),
     (status = 409, description = "`purchase_not_paid`: it is pending, has failed or was refunded.")))]
 pub(super) async fn refund_purchase(
     State(state): State<AppState>,
@@ -314,6 +318,12 @@ impl From<RefundError> for Problem {
     fn from(error: RefundError) -> Self {
         match error {
             RefundError::NotFound => Self::not_found("purchase"),
+            RefundError::Own => Self::new(
+                StatusCode::FORBIDDEN,
+                "own_purchase",
+                "An account can't refund its own purchase",
+            )
+            .detail("Another administrator has to refund it."),
             RefundError::NotPaid => Self::new(
                 StatusCode::CONFLICT,
                 "purchase_not_paid",

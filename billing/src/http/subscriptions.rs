@@ -63,13 +63,14 @@ pub(super) async fn list_subscriptions(
 /// reminded of the end. Again changes nothing.
 #[utoipa::path(post, path = "/subscriptions/{id}/cancel", params(("id" = SubscriptionId, Path)), responses(
     (status = 200, body = SubscriptionBody),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
     (status = 409, description = "`subscription_ended`: it is over.")))]
 pub(super) async fn cancel_subscription(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<SubscriptionId>,
 ) -> Result<Json<SubscriptionBody>, Problem> {
-    let user = caller.user_id;
+    let user = caller.own()?;
     let cancelled = state
         .db
         .write(|tx| async move { app::cancel_subscription::cancel_subscription(&tx, user, id).await })

@@ -84,7 +84,9 @@ pub(super) struct ChangeBody {
 #[utoipa::path(get, path = "/tariffs",
     security(("access_token" = []), ("access_token" = ["tariffs.write"])),
     params(ListQuery, PageQuery),
-    responses((status = 200, body = Page<TariffBody>)))]
+    responses(
+        (status = 200, body = Page<TariffBody>),
+        (status = 403, description = "`forbidden`: what is asked for needs the permission `tariffs.write`.")))]
 pub(super) async fn list_tariffs(
     State(state): State<AppState>,
     caller: Caller,

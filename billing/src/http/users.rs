@@ -52,6 +52,7 @@ pub(super) struct AdjustBody {
     params(("id" = UserId, Path), KeyHeader),
     request_body = AdjustBody, responses(
     (status = 200, body = BalanceBody),
+    (status = 403, description = "`forbidden`: it needs the permission `wallets.adjust`. `own_wallet`: it is the caller's own; another administrator adjusts it."),
     (status = 409, description = "`user_deleted`: the account is deleted.")))]
 pub(super) async fn credit_user(
     State(state): State<AppState>,
@@ -72,6 +73,7 @@ pub(super) async fn credit_user(
     request_body = AdjustBody, responses(
     (status = 200, body = BalanceBody),
     (status = 402, description = "`insufficient_funds`: the wallet holds too little."),
+    (status = 403, description = "`forbidden`: it needs the permission `wallets.adjust`. `own_wallet`: it is the caller's own; another administrator adjusts it."),
     (status = 409, description = "`user_deleted`: the account is deleted.")))]
 pub(super) async fn debit_user(
     State(state): State<AppState>,
@@ -129,6 +131,12 @@ impl From<AdjustError> for Problem {
     fn from(error: AdjustError) -> Self {
         match error {
             AdjustError::NoSuchUser => Self::not_found("user"),
+            AdjustError::Own => Self::new(
+                StatusCode::FORBIDDEN,
+                "own_wallet",
+                "An account can't adjust its own wallet",
+            )
+            .detail("Another administrator has to adjust it."),
             AdjustError::UserDeleted => {
                 Self::new(StatusCode::CONFLICT, "user_deleted", "The account is deleted")
             }

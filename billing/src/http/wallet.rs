@@ -50,6 +50,7 @@ pub(super) async fn get_balance(
     (status = 200, body = BalanceBody, description = "The money is in the wallet."),
     (status = 202, body = TopUpBody, description = "The provider has not decided, or could not be asked. Billing keeps asking; `Location` tells what comes of it."),
     (status = 402, description = "`payment_declined`: the provider refused, and no money moved."),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
     (status = 503, description = "`no_payment_provider`: there is none by which money could come in.")))]
 pub(super) async fn top_up_balance(
     State(state): State<AppState>,
@@ -57,10 +58,11 @@ pub(super) async fn top_up_balance(
     idempotency: Idempotency,
     Json(body): Json<Money>,
 ) -> Result<Response, Problem> {
+    let user_id = caller.own()?;
     let keyed = keyed(idempotency, "top_up", &body)?;
     let amount = operation_amount(body, state.books.currency)?;
     let input = TopUpWallet {
-        user_id: caller.user_id,
+        user_id,
         amount,
         keyed,
     };
@@ -71,7 +73,7 @@ pub(super) async fn top_up_balance(
     match (top_up.state, top_up.balance_after) {
         (TopUpState::Declined, _) => Err(declined(top_up)),
         (TopUpState::Approved, Some(balance_after)) => {
-            let body = BalanceBody::new(books, caller.user_id, balance_after);
+            let body = BalanceBody::new(books, user_id, balance_after);
             Ok((location, Json(body)).into_response())
         }
         _ => {
@@ -103,19 +105,21 @@ pub(super) async fn get_top_up(
 /// it failed.
 #[utoipa::path(post, path = "/balance/withdraw", params(KeyHeader), request_body = Money, responses(
     (status = 200, body = BalanceBody),
-    (status = 402, description = "`insufficient_funds`: the wallet holds too little.")))]
+    (status = 402, description = "`insufficient_funds`: the wallet holds too little."),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account.")))]
 pub(super) async fn withdraw_balance(
     State(state): State<AppState>,
     caller: Caller,
     idempotency: Idempotency,
     Json(body): Json<Money>,
 ) -> Result<Json<BalanceBody>, Problem> {
+    let user_id = caller.own()?;
     let keyed = keyed(idempotency, "withdraw", &body)?;
     let amount = operation_amount(body, state.books.currency)?;
     let (books, input) = (
         &state.books,
         &WithdrawMoney {
-            user_id: caller.user_id,
+            user_id,
             amount,
             keyed,
         },
@@ -125,11 +129,7 @@ pub(super) async fn withdraw_balance(
         .write(|tx| async move { app::withdraw_money::withdraw_money(&tx, books, input).await })
         .await?;
     match withdrawal.state {
-        WithdrawalState::Done => Ok(Json(BalanceBody::new(
-            books,
-            caller.user_id,
-            withdrawal.balance_after,
-        ))),
+        WithdrawalState::Done => Ok(Json(BalanceBody::new(books, user_id, withdrawal.balance_after))),
         WithdrawalState::Failed => {
             let (cost, balance) = (
                 books.money(withdrawal.amount),

@@ -62,7 +62,7 @@ async fn tariffs(routes: &mut Routes<'_>) -> (String, String) {
     routes
         .refuse(change.id(&archived).body(new), 409, "tariff_archived")
         .await;
-    let list = page("/tariffs");
+    let list = page("/tariffs").for_everybody();
     routes.check(list.clone().query("status", "active")).await;
     for status in ["archived", "all"] {
         let hidden = list.clone().query("status", status);
@@ -107,6 +107,10 @@ async fn wallet(routes: &mut Routes<'_>, anna: &Customer, deleted: UserId) {
             .await;
         let of_deleted = adjust.id(deleted).header(KEY, "deleted").body(body(500));
         routes.refuse(of_deleted, 409, "user_deleted").await;
+    }
+    for template in ["/users/{id}/credit", "/users/{id}/debit"] {
+        let own = Call::post(template).id(anna.id).by(anna.id).body(body(500));
+        routes.refuse(own, 403, "own_wallet").await;
     }
     let too_much = Call::post("/users/{id}/debit").id(anna.id).body(body(1_000_000));
     routes.refuse(too_much, 402, "insufficient_funds").await;
@@ -195,6 +199,8 @@ async fn subscriptions(routes: &mut Routes<'_>, anna: &Customer, paid: &Value) {
     let refund = Call::post("/purchases/{id}/refund")
         .id(purchase)
         .header(KEY, "refund");
+    let own = refund.clone().by(anna.id).body(json!({"reason": "a mistake"}));
+    routes.refuse(own, 403, "own_purchase").await;
     let refunded = routes
         .check(refund.clone().body(json!({"reason": "a mistake"})))
         .await;

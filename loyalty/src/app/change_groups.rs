@@ -24,6 +24,8 @@ pub(crate) enum ChangeGroupError {
     NotFound,
     #[error("there is no such user in the group")]
     MemberNotFound,
+    #[error("an account can't take itself into a group")]
+    Own,
     #[error("the user is deleted")]
     UserDeleted,
     #[error("the group can't be called that")]
@@ -90,6 +92,9 @@ pub(crate) async fn add_member(
     group_id: GroupId,
     user_id: UserId,
 ) -> Result<(), ChangeGroupError> {
+    if user_id == by {
+        return Err(ChangeGroupError::Own);
+    }
     lock(tx, group_id).await?;
     if !users::deleted_among(tx.conn(), [user_id]).await?.is_empty() {
         return Err(ChangeGroupError::UserDeleted);

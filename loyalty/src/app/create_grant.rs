@@ -50,6 +50,8 @@ pub(crate) enum CreateGrantError {
     PromocodeNotFound,
     #[error("there is no such group")]
     GroupNotFound,
+    #[error("an account can't grant itself a promocode")]
+    Own,
     #[error("the campaign is archived")]
     Archived,
     #[error("the user is deleted")]
@@ -63,6 +65,9 @@ pub(crate) enum CreateGrantError {
 /// Each user hears of it: of a group, those who are in it now. Of a large one only the first do
 /// here; [`tell_of_grants`](super::tell_of_grants) goes on.
 pub(crate) async fn create_grant(tx: &Tx, input: CreateGrant) -> Result<ShownGrant, CreateGrantError> {
+    if input.to == Grantee::User(input.by) {
+        return Err(CreateGrantError::Own);
+    }
     let found = match input.promocode {
         ThePromocode::Code(typed) => match PromocodeCode::parse(&typed) {
             Ok(code) => store::promocodes::find_by_code(tx.conn(), &code).await?,

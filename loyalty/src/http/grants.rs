@@ -92,6 +92,7 @@ pub(super) struct GrantsQuery {
     request_body = NewGrantBody,
     responses(
         (status = 201, body = GrantBody),
+        (status = 403, description = "`forbidden`: it needs the permission `campaigns.write`. `own_grant`: it is to be granted to the caller; another administrator grants it."),
         (status = 404, description = "`not_found`: there is no such promocode or group."),
         (status = 409, description = "`grant_exists`: it is granted to them already. `campaign_archived`: it is over for good. `user_deleted`: the account is deleted."),
     ))]
@@ -179,6 +180,12 @@ impl From<CreateGrantError> for Problem {
         match error {
             CreateGrantError::PromocodeNotFound => Self::not_found("promocode"),
             CreateGrantError::GroupNotFound => Self::not_found("group"),
+            CreateGrantError::Own => Self::new(
+                StatusCode::FORBIDDEN,
+                "own_grant",
+                "An account can't grant itself a promocode",
+            )
+            .detail("Another administrator has to grant it."),
             CreateGrantError::Archived => campaign_archived(),
             CreateGrantError::UserDeleted => user_deleted(),
             CreateGrantError::GrantExists => Self::new(

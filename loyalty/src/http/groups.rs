@@ -193,7 +193,11 @@ pub(super) async fn list_members(
 #[utoipa::path(put, path = "/groups/{id}/members/{user_id}",
     security(("access_token" = ["campaigns.write"])),
     params(("id" = GroupId, Path), ("user_id" = UserId, Path)),
-    responses((status = 204), (status = 409, description = "`user_deleted`: the account is deleted.")))]
+    responses(
+        (status = 204),
+        (status = 403, description = "`forbidden`: it needs the permission `campaigns.write`. `own_membership`: the user is the caller; another administrator takes them in."),
+        (status = 409, description = "`user_deleted`: the account is deleted."),
+    ))]
 pub(super) async fn add_member(
     State(state): State<AppState>,
     caller: Caller,
@@ -231,6 +235,12 @@ impl From<ChangeGroupError> for Problem {
         match error {
             ChangeGroupError::NotFound => Self::not_found("group"),
             ChangeGroupError::MemberNotFound => Self::not_found("member"),
+            ChangeGroupError::Own => Self::new(
+                StatusCode::FORBIDDEN,
+                "own_membership",
+                "An account can't take itself into a group",
+            )
+            .detail("Another administrator has to do it."),
             ChangeGroupError::UserDeleted => user_deleted(),
             ChangeGroupError::Invalid(error) => Self::invalid(&[FieldError::new("name", error.to_string())]),
             error @ ChangeGroupError::Store(_) => Self::internal(&error),

@@ -133,6 +133,8 @@ async fn groups(routes: &mut Routes<'_>, member: UserId, deleted: UserId) -> Str
     // Who is a user, loyalty need not have heard.
     let add = Call::put("/groups/{id}/members/{user_id}").id(&id).any("user_id");
     routes.check(add.clone().path("user_id", member)).await;
+    let own = add.clone().path("user_id", member).by(member);
+    routes.refuse(own, 403, "own_membership").await;
     let add = add.path("user_id", deleted);
     routes.refuse(add, 409, "user_deleted").await;
     routes.check(page("/groups/{id}/members").id(&id)).await;
@@ -149,6 +151,8 @@ async fn grants(routes: &mut Routes<'_>, user: UserId, deleted: UserId, group: &
     let create = Call::post("/grants");
     let body = json!({"promocode": "SUMMER", "user_id": user});
     let grant = routes.check(create.clone().body(body.clone())).await;
+    let own = create.clone().by(user).body(body.clone());
+    routes.refuse(own, 403, "own_grant").await;
     let to_group = json!({"promocode_id": grant["promocode_id"], "group_id": group});
     routes.check(create.clone().body(to_group)).await;
     routes

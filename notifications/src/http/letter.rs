@@ -164,15 +164,16 @@ pub async fn get_letter(
 }
 
 /// The letter is read; again changes nothing.
-#[utoipa::path(post, path = "/letters/{id}/read", params(("id" = LetterId, Path)),
-    responses((status = 200, body = LetterBody)))]
+#[utoipa::path(post, path = "/letters/{id}/read", params(("id" = LetterId, Path)), responses(
+    (status = 200, body = LetterBody),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account.")))]
 pub async fn read_letter(
     State(state): State<AppState>,
     caller: Caller,
     Path(letter_id): Path<LetterId>,
 ) -> Result<Json<LetterBody>, Problem> {
     let input = MarkLetterRead {
-        user_id: caller.user_id,
+        user_id: caller.own()?,
         letter_id,
     };
     let letter = state
@@ -183,15 +184,16 @@ pub async fn read_letter(
 }
 
 /// The letter is not read, whether it was or not.
-#[utoipa::path(post, path = "/letters/{id}/unread", params(("id" = LetterId, Path)),
-    responses((status = 200, body = LetterBody)))]
+#[utoipa::path(post, path = "/letters/{id}/unread", params(("id" = LetterId, Path)), responses(
+    (status = 200, body = LetterBody),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account.")))]
 pub async fn unread_letter(
     State(state): State<AppState>,
     caller: Caller,
     Path(letter_id): Path<LetterId>,
 ) -> Result<Json<LetterBody>, Problem> {
     let input = MarkLetterRead {
-        user_id: caller.user_id,
+        user_id: caller.own()?,
         letter_id,
     };
     let letter = state

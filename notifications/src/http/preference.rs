@@ -66,29 +66,32 @@ fn yes() -> bool {
 }
 
 /// What the caller wants mailed.
-#[utoipa::path(get, path = "/preferences", responses((status = 200, body = Preferences)))]
+#[utoipa::path(get, path = "/preferences", responses(
+    (status = 200, body = Preferences),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account.")))]
 pub async fn get_preferences(
     State(state): State<AppState>,
     caller: Caller,
 ) -> Result<Json<Preferences>, Problem> {
-    let unmailed = preferences::read_unmailed(state.db.reader(), caller.user_id).await?;
+    let unmailed = preferences::read_unmailed(state.db.reader(), caller.own()?).await?;
     Ok(Json(Preferences {
         mail: Object(MailPreferences::all_but(&unmailed)),
     }))
 }
 
 /// Sets what the caller wants mailed from now on.
-#[utoipa::path(put, path = "/preferences", request_body = Preferences,
-    responses((status = 200, body = Preferences)))]
+#[utoipa::path(put, path = "/preferences", request_body = Preferences, responses(
+    (status = 200, body = Preferences),
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account.")))]
 pub async fn put_preferences(
     State(state): State<AppState>,
     caller: Caller,
     Json(wanted): Json<Preferences>,
 ) -> Result<Json<Preferences>, Problem> {
-    let unmailed = &wanted.mail.0.unmailed();
+    let (user, unmailed) = (caller.own()?, &wanted.mail.0.unmailed());
     state
         .db
-        .write(|tx| async move { preferences::replace_unmailed(&tx, caller.user_id, unmailed).await })
+        .write(|tx| async move { preferences::replace_unmailed(&tx, user, unmailed).await })
         .await?;
     Ok(Json(wanted))
 }

@@ -91,7 +91,8 @@ user_events! {
     UserDeletedV1, "kopeck.auth.user_deleted.v1", "user.deleted";
 }
 
-/// A login has ended: its tokens are good for nothing more, in any service.
+/// A login has ended: its tokens are good for nothing more, in any service. Of a program that was disabled,
+/// which has no logins, both ids are the program's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SessionEndedV1 {
     /// Which login.

@@ -52,6 +52,8 @@ pub struct Caller {
     pub user_id: UserId,
     /// In which login.
     pub session_id: SessionId,
+    /// Whether it is a program, which has no account and nothing that belongs to one.
+    is_program: bool,
     permissions: Vec<Permission>,
 }
 
@@ -72,14 +74,26 @@ impl Caller {
         }
     }
 
+    /// Whose things are asked for: the caller's own.
+    ///
+    /// # Errors
+    /// 403 when the caller is a program.
+    pub fn own(&self) -> Result<UserId, Problem> {
+        if self.is_program {
+            Err(Problem::no_account())
+        } else {
+            Ok(self.user_id)
+        }
+    }
+
     /// Whose things are asked for: the caller's own, or somebody else's if the token allows it.
     ///
     /// # Errors
-    /// 403 when it does not.
+    /// 403 when it does not, or when a program asks for its own.
     pub fn own_or(&self, other: Option<UserId>, permission: Permission) -> Result<UserId, Problem> {
         match other {
             Some(user) if user != self.user_id => self.require(permission).map(|()| user),
-            _ => Ok(self.user_id),
+            _ => self.own(),
         }
     }
 }
@@ -151,14 +165,17 @@ impl Guard {
         };
         match status {
             // After the status: whoever is blocked is told so, and not to log in.
-            None | Some(UserStatus::Active) if self.sessions.contains(claims.sid) => Err(unauthorized(
-                "invalid_token",
-                "The access token is not valid",
-                "Its session has ended; log in to begin a new one.",
-            )),
+            None | Some(UserStatus::Active) if self.sessions.contains_any(&claims.ends_with()) => {
+                Err(unauthorized(
+                    "invalid_token",
+                    "The access token is not valid",
+                    "Its session has ended, or its program was disabled; log in to begin a new session.",
+                ))
+            }
             None | Some(UserStatus::Active) => Ok(Caller {
                 user_id: claims.sub,
                 session_id: claims.sid,
+                is_program: claims.client_id.is_some(),
                 permissions: claims.permissions,
             }),
             Some(UserStatus::Blocked) => Err(Problem::new(

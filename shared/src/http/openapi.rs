@@ -5,7 +5,7 @@
 //!
 //! | `security(…)` of the handler | Who |
 //! |---|---|
-//! | none | whoever has a token, for what is their own |
+//! | none | whoever has a token, for what is their own; the handler says that a program has nothing |
 //! | `("access_token" = ["letters.resend"])` | whoever has this permission |
 //! | `("access_token" = []), ("access_token" = ["letters.read"])` | whoever has a token; some requests need the permission |
 //! | `()` | anybody |
@@ -194,7 +194,10 @@ impl Access {
         let needed = self.permissions.join("`, `");
         if !self.permissions.is_empty() {
             let when = if self.some_need_none {
-                format!("what is asked for needs the permission `{needed}`.")
+                format!(
+                    "what is asked for needs the permission `{needed}`, or is the caller's own and the caller \
+                     is a program, which has none."
+                )
             } else {
                 format!("it needs the permission `{needed}`.")
             };

@@ -121,6 +121,13 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "Not found").detail(format!("There is no such {what}."))
     }
 
+    /// 403: it is about the caller's own account, and the caller is a program.
+    #[must_use]
+    pub fn no_account() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed")
+            .detail("This is about one's own account and what belongs to it; a program has none.")
+    }
+
     /// 403: the caller's token does not allow it.
     #[must_use]
     pub fn forbidden(permission: &str) -> Self {

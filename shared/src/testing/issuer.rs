@@ -80,6 +80,7 @@ impl Issuer {
             aud: AUDIENCE.to_owned(),
             sub: user,
             sid: SessionId::new(now),
+            client_id: None,
             iat: now.timestamp(),
             nbf: now.timestamp(),
             exp: (now + Duration::minutes(15)).timestamp(),
@@ -87,6 +88,16 @@ impl Issuer {
             roles: Vec::new(),
             permissions: permissions.to_vec(),
         }
+    }
+
+    /// A token of a program, as auth would issue it.
+    #[must_use]
+    pub fn token_of_program(&self, program: UserId, permissions: &[Permission], now: Instant) -> String {
+        self.sign(&Claims {
+            sid: SessionId::of_program(program),
+            client_id: Some(program),
+            ..self.claims(program, permissions, now)
+        })
     }
 
     /// A token that says exactly this.

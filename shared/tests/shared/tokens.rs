@@ -103,6 +103,7 @@ impl Auth {
             aud: AUDIENCE.to_owned(),
             sub: UserId::new(now),
             sid: SessionId::new(now),
+            client_id: None,
             iat: now.timestamp(),
             nbf: (now + after).timestamp(),
             exp: (now + after).timestamp() + 60,

@@ -1,5 +1,8 @@
 //! Who may not: without a good token, without the permission, blocked, deleted, somebody else.
 
+use reqwest::Method;
+use serde_json::Value;
+
 use super::{Call, Routes, TestService, call::By, description::Operation, permissions, tokens};
 use crate::{
     contracts::{Locale, Permission, UserBlockedV1, UserDeletedV1, UserState, UserStatus},
@@ -17,6 +20,8 @@ pub struct Cast {
     pub blocked: UserId,
     /// Somebody whose account is deleted.
     pub deleted: UserId,
+    /// A program.
+    pub program: UserId,
 }
 
 impl Cast {
@@ -27,6 +32,7 @@ impl Cast {
             stranger: service.new_user(),
             blocked: service.new_user(),
             deleted: service.new_user(),
+            program: service.new_user(),
         };
         let state = |user_id, status| UserState {
             user_id,
@@ -53,6 +59,9 @@ impl Routes<'_> {
         self.try_status(call, operation).await;
         self.try_permissions(call, operation).await;
         let has_owner = operation.needed.is_empty() && !call.for_everybody;
+        if has_owner {
+            self.try_program(call, operation).await;
+        }
         if has_owner && operation.parameters_in("path").next().is_some() {
             let of_another = as_user(call, self.cast.stranger);
             self.expect(&of_another, "of somebody else", 404, "not_found")
@@ -109,6 +118,33 @@ impl Routes<'_> {
                 .await;
             self.succeed(of_another.privileged()).await;
         }
+    }
+
+    /// A program owns nothing: it finds nothing under an id, and asks for nothing of its own.
+    async fn try_program(&mut self, call: &Call, operation: &Operation) {
+        let reads_one = call.method == Method::GET && operation.parameters_in("path").next().is_some();
+        let (status, code) = if reads_one {
+            (404, "not_found")
+        } else {
+            (403, "forbidden")
+        };
+        let program = self.cast.program;
+        let token = self.service.token_of_program(program, &[]);
+        self.expect(&call.clone().token(token), "by a program", status, code)
+            .await;
+        if reads_one || operation.sometimes_needed.is_empty() {
+            return;
+        }
+        let token = self
+            .service
+            .token_of_program(program, &operation.sometimes_needed);
+        let mut its_own = call.clone().token(token);
+        its_own.query.retain(|(name, _)| name != "user_id");
+        if let Some(body) = its_own.body.as_mut().and_then(Value::as_object_mut) {
+            body.remove("user_id");
+        }
+        self.expect(&its_own, "by a program that may read all", 403, "forbidden")
+            .await;
     }
 
     fn user(&self, call: &Call) -> UserId {
