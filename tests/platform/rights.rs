@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::{
+    clock::{Clock as _, SystemClock},
     contracts::ServiceName,
     ids::UserId,
     testing::{Answer, Api, eventually},
@@ -63,7 +64,7 @@ async fn administrators_routes(platform: &Platform) -> Vec<Route> {
 
 /// The path of an operation with something in place of its parameters.
 fn filled(path: &str, of_another: bool) -> String {
-    let nothing = UserId::new(chrono::Utc::now()).to_string();
+    let nothing = UserId::new(SystemClock.now()).to_string();
     let segments = path.split('/').map(|segment| match segment {
         "{name}" | "{code}" => "nothing",
         _ if segment.starts_with('{') => &nothing,
