@@ -1,7 +1,9 @@
 //! Faults under load: two replicas of everything as real processes, on servers of their own, with
 //! people who buy before, during and after the fault. Then nothing may be lost, doubled or stuck.
 //!
-//! Each test has the machine to itself: under `cargo nextest` by its test group, else by the
+//! [`short`] has each kind of fault happen once, one after another to one platform. The module `full` of
+//! each kind belongs to the full tier (`./test full`): the same at length, each kind on a platform of its
+//! own. Each of those has the machine to itself: under `cargo nextest` by its test group, else by the
 //! [`arena`]'s lock.
 
 mod arena;
@@ -16,6 +18,7 @@ mod outage;
 mod poison;
 mod proxy;
 mod services;
+mod short;
 mod stream;
 mod topology;
 mod whole;

@@ -47,6 +47,7 @@ pub enum Behind {
     Nothing,
     Broker,
     Database,
+    BrokerAndDatabase,
 }
 
 /// A customer.
@@ -71,7 +72,10 @@ pub struct Arena {
     logs: LogsOfAFailure,
     pub books: Books,
     pub platform: Platform,
-    pub proxy: Option<Proxy>,
+    /// The wire to the broker, if the services reach it through a proxy.
+    pub broker_wire: Option<Proxy>,
+    /// The same for the databases.
+    pub database_wire: Option<Proxy>,
     pub servers: Servers,
     pub tariff: String,
     pub buyers: Vec<Buyer>,
@@ -93,17 +97,12 @@ impl Arena {
             servers.postgres().unwrap().url(),
             servers.rabbitmq().unwrap().url(),
         );
-        let url = match behind {
-            Behind::Nothing => None,
-            Behind::Broker => Some(&mut amqp_url),
-            Behind::Database => Some(&mut postgres_url),
-        };
-        let mut way = None;
-        if let Some(url) = url {
-            let server = host_and_port(url);
-            let proxy = Proxy::start(server.parse().unwrap()).await;
-            *url = url.replace(&server, &proxy.address().to_string());
-            way = Some((proxy, server));
+        let (mut broker_wire, mut database_wire) = (None, None);
+        if matches!(behind, Behind::Broker | Behind::BrokerAndDatabase) {
+            broker_wire = Some(Wire::lead(&mut amqp_url).await);
+        }
+        if matches!(behind, Behind::Database | Behind::BrokerAndDatabase) {
+            database_wire = Some(Wire::lead(&mut postgres_url).await);
         }
         let mut platform = Platform::of(Setup {
             program: PROGRAM.into(),
@@ -116,8 +115,8 @@ impl Arena {
             environment: environment(),
         })
         .await;
-        if let Some((proxy, server)) = &way {
-            platform.go_around(&proxy.address().to_string(), server);
+        for wire in [&broker_wire, &database_wire].into_iter().flatten() {
+            platform.go_around(&wire.proxy.address().to_string(), &wire.server);
         }
         let books = Books::open(&platform).await;
         let logs = LogsOfAFailure(platform.cluster().folder().to_path_buf());
@@ -126,7 +125,8 @@ impl Arena {
             logs,
             books,
             platform,
-            proxy: way.map(|(proxy, _)| proxy),
+            broker_wire: broker_wire.map(|wire| wire.proxy),
+            database_wire: database_wire.map(|wire| wire.proxy),
             servers,
             tariff,
             buyers,
@@ -246,6 +246,22 @@ impl Arena {
         platform.finish().await;
         drop(logs);
         servers.stop().await;
+    }
+}
+
+/// A proxy, and the server that it leads to.
+struct Wire {
+    proxy: Proxy,
+    server: String,
+}
+
+impl Wire {
+    /// Starts a proxy before the server of `url`, and has `url` lead to it.
+    async fn lead(url: &mut String) -> Self {
+        let server = host_and_port(url);
+        let proxy = Proxy::start(server.parse().unwrap()).await;
+        *url = url.replace(&server, &proxy.address().to_string());
+        Self { proxy, server }
     }
 }
 

@@ -15,19 +15,16 @@ use tokio::{
 use super::{
     SOON,
     arena::{Arena, Behind, OPEN},
-    stream::{Wish, body_of},
+    stream::{Stream, Wish, body_of},
 };
 
-const HANG_UPS: usize = 400;
 /// How many at once: together with those who buy normally.
-const AT_ONCE: usize = 16;
+pub const AT_ONCE: usize = 16;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_that_hang_up_buy_once_or_not_at_all() {
-    let mut arena = Arena::start(Behind::Nothing).await;
-    let stream = arena.stream().await;
+/// So many clients hang up, and then ask again.
+pub async fn happen(arena: &mut Arena, stream: &Stream, hang_ups: usize) {
     let hot = arena.hot[0].code.clone();
-    let wishes: Vec<_> = (0..HANG_UPS).map(|number| wish(number, &hot)).collect();
+    let wishes: Vec<_> = (0..hang_ups).map(|number| wish(number, &hot)).collect();
     let replicas: Vec<_> = arena
         .processes(ServiceName::Billing)
         .iter()
@@ -35,7 +32,7 @@ async fn clients_that_hang_up_buy_once_or_not_at_all() {
         .collect();
     for (batch, wishes) in wishes.chunks(AT_ONCE).enumerate() {
         let all = wishes.iter().enumerate().map(|(number, wish)| {
-            let request = request(&arena, wish);
+            let request = request(arena, wish);
             let pause = Duration::from_micros(((batch * AT_ONCE + number) * 7_919 % 30_000) as u64);
             hang_up(replicas[number % replicas.len()], request, pause)
         });
@@ -50,8 +47,6 @@ async fn clients_that_hang_up_buy_once_or_not_at_all() {
         let intents = futures::future::join_all(again).await;
         arena.intents.extend(intents);
     }
-    arena.end_whole(stream).await;
-    arena.close().await;
 }
 
 fn wish(number: usize, hot: &str) -> Wish {
@@ -89,4 +84,19 @@ async fn hang_up(replica: SocketAddr, request: String, pause: Duration) {
     let _ = tokio::time::timeout(pause, stream.read(&mut answer)).await;
     // Says RST: whoever is at work for this connection is told at once.
     let _ = stream.set_zero_linger();
+}
+
+mod full {
+    use super::*;
+
+    const HANG_UPS: usize = 400;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn clients_that_hang_up_buy_once_or_not_at_all() {
+        let mut arena = Arena::start(Behind::Nothing).await;
+        let stream = arena.stream().await;
+        happen(&mut arena, &stream, HANG_UPS).await;
+        arena.end_whole(stream).await;
+        arena.close().await;
+    }
 }

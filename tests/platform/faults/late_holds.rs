@@ -7,21 +7,19 @@ use shared::contracts::ServiceName;
 use super::{
     SOON,
     arena::{Arena, Behind},
+    stream::Stream,
 };
 
 /// Holds that come too late, at least.
 const LATE: usize = 3;
 
 /// One replica has holds in hand and is suspended until their purchases have failed, and the other
-/// one has heard of that; then it dies, and the holds come.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hold_that_comes_after_its_purchase_failed_takes_no_use() {
-    let mut arena = Arena::start(Behind::Nothing).await;
-    let stream = arena.stream().await;
+/// one has heard of that; then it dies, and the holds come. The purchases whose hold comes late.
+pub async fn come(arena: &mut Arena, stream: &Stream) -> BTreeSet<String> {
     let frozen = Instant::now();
     arena.processes(ServiceName::Loyalty)[0].freeze().await.unwrap();
     stream.waits_for_somebody_stuck(frozen, 4).await;
-    let late = cancelled_while_held_up(&arena).await;
+    let late = cancelled_while_held_up(arena).await;
     let replica = &mut arena.processes(ServiceName::Loyalty)[0];
     replica.kill().await.unwrap();
     replica.start_again().await.unwrap();
@@ -29,12 +27,14 @@ async fn a_hold_that_comes_after_its_purchase_failed_takes_no_use() {
     stream
         .recovers("holds that come too late", Instant::now(), SOON)
         .await;
-    arena.end_whole(stream).await;
+    late
+}
 
-    let without_use = purchases(&arena, ServiceName::Loyalty, CANCELLED_WITHOUT_USE).await;
+/// After everything has come to rest.
+pub async fn took_no_use(arena: &Arena, late: &BTreeSet<String>) {
+    let without_use = purchases(arena, ServiceName::Loyalty, CANCELLED_WITHOUT_USE).await;
     let with_use: Vec<_> = late.difference(&without_use).collect();
     assert!(with_use.is_empty(), "a late hold took a use for {with_use:?}");
-    arena.close().await;
 }
 
 const TIMED_OUT: &str = "SELECT id::text AS id FROM purchases WHERE failure_reason = 'timed_out'";
@@ -59,4 +59,18 @@ async fn cancelled_while_held_up(arena: &Arena) -> BTreeSet<String> {
         },
     )
     .await
+}
+
+mod full {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_hold_that_comes_after_its_purchase_failed_takes_no_use() {
+        let mut arena = Arena::start(Behind::Nothing).await;
+        let stream = arena.stream().await;
+        let late = come(&mut arena, &stream).await;
+        arena.end_whole(stream).await;
+        took_no_use(&arena, &late).await;
+        arena.close().await;
+    }
 }

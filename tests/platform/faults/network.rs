@@ -6,61 +6,81 @@ use super::{
     LATER,
     arena::{Arena, Behind},
     proxy::Proxy,
+    stream::Stream,
 };
 
 /// How long nothing passes.
 const SILENCE: Duration = Duration::from_secs(4);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broken_wire_to_the_broker_loses_nothing() {
-    the_wire_breaks(Behind::Broker, "the broker").await;
+/// Connections are reset, and then nothing passes for a moment.
+pub async fn breaks_shortly(wire: &Proxy, stream: &Stream, server: &str) {
+    wire.reset();
+    let fault = format!("connections to {server} reset");
+    stream.recovers(&fault, Instant::now(), LATER).await;
+
+    // With messages in the socket that were written and never read.
+    wire.stall();
+    // How long the fault lasts, not how long something takes.
+    tokio::time::sleep(SILENCE / 4).await;
+    wire.reset();
+    wire.heal();
+    let fault = format!("a black hole before {server}, then a reset");
+    stream.recovers(&fault, Instant::now(), LATER).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broken_wire_to_the_databases_loses_nothing() {
-    the_wire_breaks(Behind::Database, "the databases").await;
-}
-
-async fn the_wire_breaks(behind: Behind, server: &str) {
-    let mut arena = Arena::start(behind).await;
-    let stream = arena.stream().await;
+async fn breaks(wire: &Proxy, stream: &Stream, server: &str) {
     for round in 1..=3 {
-        proxy(&arena).reset();
+        wire.reset();
         let fault = format!("connections to {server} reset, round {round}");
         stream.recovers(&fault, Instant::now(), LATER).await;
     }
 
-    proxy(&arena).refuse();
-    // How long the fault lasts, not how long something takes.
+    wire.refuse();
     tokio::time::sleep(SILENCE / 4).await;
-    proxy(&arena).heal();
+    wire.heal();
     let fault = format!("connections to {server} refused");
     stream.recovers(&fault, Instant::now(), LATER).await;
 
-    proxy(&arena).stall();
+    wire.stall();
     tokio::time::sleep(SILENCE).await;
-    proxy(&arena).heal();
+    wire.heal();
     let fault = format!("a black hole before {server}");
     stream.recovers(&fault, Instant::now(), LATER).await;
 
-    // With messages in the socket that were written and never read.
-    proxy(&arena).stall();
+    wire.stall();
     tokio::time::sleep(SILENCE / 4).await;
-    proxy(&arena).reset();
-    proxy(&arena).heal();
+    wire.reset();
+    wire.heal();
     let fault = format!("a black hole before {server}, then a reset");
     stream.recovers(&fault, Instant::now(), LATER).await;
 
-    proxy(&arena).stall();
+    wire.stall();
     tokio::time::sleep(SILENCE / 4).await;
-    proxy(&arena).replace();
+    wire.replace();
     let fault = format!("a black hole before {server} that keeps its connections");
     stream.recovers(&fault, Instant::now(), LATER).await;
-
-    arena.end_whole(stream).await;
-    arena.close().await;
 }
 
-fn proxy(arena: &Arena) -> &Proxy {
-    arena.proxy.as_ref().expect("a proxy")
+mod full {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_broken_wire_to_the_broker_loses_nothing() {
+        let mut arena = Arena::start(Behind::Broker).await;
+        let stream = arena.stream().await;
+        let wire = arena.broker_wire.as_ref().expect("a proxy");
+        breaks(wire, &stream, "the broker").await;
+        arena.end_whole(stream).await;
+        arena.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_broken_wire_to_the_databases_loses_nothing() {
+        let mut arena = Arena::start(Behind::Database).await;
+        let stream = arena.stream().await;
+        let wire = arena.database_wire.as_ref().expect("a proxy");
+        breaks(wire, &stream, "the databases").await;
+        arena.end_whole(stream).await;
+        arena.close().await;
+    }
 }
