@@ -3,6 +3,7 @@
 //! Nothing here waits, reads a clock, rolls dice or knows a database: whoever calls brings the
 //! instant and the balance, in the transaction that writes what is decided.
 
+pub mod chain;
 pub mod idempotency;
 pub mod ledger;
 pub mod period;

@@ -56,7 +56,8 @@ async fn build(context: &Context) -> Result<Service, JobError> {
     let (currency, names) = (config.currency, &names);
     let books = db
         .write(|tx| async move { Books::open(tx.conn(), currency, names.clone(), tx.now()).await })
-        .await?;
+        .await?
+        .in_zone(config.time_zone);
     let mut jobs: Vec<Arc<dyn Job>> = vec![
         Arc::new(FailOverduePurchases {
             db: db.clone(),

@@ -6,6 +6,7 @@ mod m20261121_000030_refunds;
 mod m20261121_000031_subscriptions;
 mod m20261121_000032_adjustments;
 mod m20261127_000043_forgotten_users;
+mod m20261201_000070_anchors;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000031_subscriptions::Subscriptions),
             Box::new(m20261121_000032_adjustments::Adjustments),
             Box::new(m20261127_000043_forgotten_users::ForgottenUsers),
+            Box::new(m20261201_000070_anchors::Anchors),
         ]
     }
 }

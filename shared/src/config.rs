@@ -30,7 +30,7 @@ pub use network::Network;
 pub use notifications::{CLIENT_SECRET_FOR_TRYING, NotificationsConfig};
 pub(crate) use url::{is_plain_server_url, scheme_of};
 
-use crate::{bus, cache, contracts::ServiceName, db};
+use crate::{bus, cache, contracts::ServiceName, db, zone::Zone};
 
 /// The file that is read when none is named and it is there.
 pub const DEFAULT_FILE: &str = "kopeck.toml";
@@ -50,6 +50,9 @@ pub struct Config {
     /// The one currency of the platform, ISO 4217.
     #[serde(deserialize_with = "value::currency")]
     pub currency: Currency,
+    /// The time zone of users who have none of their own, by its name in the IANA database: by its
+    /// calendar their subscriptions are counted, and on its clocks letters tell the time.
+    pub time_zone: Zone,
     /// The message bus.
     pub bus: BusConfig,
     /// The cache.
@@ -75,6 +78,7 @@ impl Default for Config {
             data: PathBuf::from("data"),
             environment: Environment::default(),
             currency: Currency::RUB,
+            time_zone: Zone::UTC,
             bus: BusConfig::default(),
             cache: CacheConfig::default(),
             log: LogConfig::default(),

@@ -23,3 +23,4 @@ pub mod telemetry;
 pub mod testing;
 pub mod token;
 pub mod users;
+pub mod zone;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement,
     TransactionSession as _, TransactionTrait, sea_query::Value,
 };
 use uuid::Uuid;
@@ -27,6 +27,9 @@ const LOGGED: usize = 5;
 /// Findings of one rule that a service reads of its own books: so many, or more, is all the metric tells.
 pub const MOST: u32 = 1_000;
 
+/// Rows that are judged at a time.
+const PAGE: u32 = 1_000;
+
 /// How long a rule may take where somebody waits at a terminal.
 const ALONE: Duration = Duration::from_secs(60 * 60);
 
@@ -43,7 +46,13 @@ pub struct Check {
     pub sql: &'static str,
     /// Whether it has.
     pub takes_instant: bool,
+    /// What tells of each selected row whether it breaks the rule, where SQL can't; then the query selects
+    /// all rows that the rule is about.
+    pub judge: Option<Judge>,
 }
+
+/// What was found of a row that breaks a rule; none if it does not.
+pub type Judge = fn(&QueryResult) -> Result<Option<String>, DbErr>;
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +72,18 @@ pub const fn check(rule: &'static str, sql: &'static str) -> Check {
         rule,
         sql,
         takes_instant: false,
+        judge: None,
+    }
+}
+
+/// A rule that `judge` knows of each row that the query selects.
+#[must_use]
+pub const fn check_each(rule: &'static str, sql: &'static str, judge: Judge) -> Check {
+    Check {
+        rule,
+        sql,
+        takes_instant: false,
+        judge: Some(judge),
     }
 }
 
@@ -73,6 +94,7 @@ pub const fn check_before(rule: &'static str, sql: &'static str) -> Check {
         rule,
         sql,
         takes_instant: true,
+        judge: None,
     }
 }
 
@@ -115,6 +137,9 @@ async fn look(
     sql: String,
     before: Instant,
 ) -> Result<Vec<Finding>, DbErr> {
+    if let Some(judge) = check.judge {
+        return look_through(conn, check, judge).await;
+    }
     let values: Vec<Value> = if check.takes_instant {
         vec![before.into()]
     } else {
@@ -130,6 +155,44 @@ async fn look(
         })
     });
     findings.collect()
+}
+
+/// Judges all rows that a rule is about, a page at a time, until [`MOST`] are found that break it.
+async fn look_through(
+    conn: &impl ConnectionTrait,
+    check: &Check,
+    judge: Judge,
+) -> Result<Vec<Finding>, DbErr> {
+    let (most, mut after, mut findings) = (usize::try_from(MOST).unwrap_or(usize::MAX), None, Vec::new());
+    while findings.len() < most {
+        let behind = if after.is_some() {
+            "WHERE found.id > $1"
+        } else {
+            ""
+        };
+        let sql = format!(
+            "SELECT * FROM ({}) AS found {behind} ORDER BY found.id LIMIT {PAGE}",
+            check.sql
+        );
+        let values: Vec<Value> = after.map(Value::from).into_iter().collect();
+        let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
+        let rows = conn.query_all_raw(statement).await?;
+        let Some(last) = rows.last() else {
+            break;
+        };
+        after = Some(last.try_get::<Uuid>("", "id")?);
+        for row in &rows {
+            if let Some(detail) = judge(row)? {
+                findings.push(Finding {
+                    rule: check.rule,
+                    id: row.try_get("", "id")?,
+                    detail,
+                });
+            }
+        }
+    }
+    findings.truncate(most);
+    Ok(findings)
 }
 
 /// How long it may take to hold a service's books. On large tables that is longer than anybody waits

@@ -8,6 +8,7 @@ use shared::{
     clock::Instant,
     ids::{AccountId, TransferId, UserId},
     money::{Amount, Money},
+    zone::Zone,
 };
 
 use crate::{
@@ -23,6 +24,8 @@ use crate::{
 pub struct Books {
     /// The one currency.
     pub currency: Currency,
+    /// By whose calendar and clocks periods are counted for users without a zone of their own.
+    pub time_zone: Zone,
     accounts: Arc<SystemAccounts>,
 }
 
@@ -54,7 +57,17 @@ impl Books {
         ];
         kinds.extend(providers.into_iter().map(AccountKind::Provider));
         let accounts = Arc::new(account::open_system(conn, kinds, now).await?);
-        Ok(Self { currency, accounts })
+        Ok(Self {
+            currency,
+            time_zone: Zone::UTC,
+            accounts,
+        })
+    }
+
+    /// The same, with periods that are counted in `time_zone` and not in UTC.
+    #[must_use]
+    pub fn in_zone(self, time_zone: Zone) -> Self {
+        Self { time_zone, ..self }
     }
 
     /// Books without accounts, for tests that write nothing.
@@ -62,6 +75,7 @@ impl Books {
     pub(crate) fn empty(currency: Currency) -> Self {
         Self {
             currency,
+            time_zone: Zone::UTC,
             accounts: Arc::default(),
         }
     }

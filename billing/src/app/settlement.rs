@@ -15,6 +15,7 @@ use shared::{
     money::Amount,
     telemetry::metrics::{PURCHASES, word},
     users,
+    zone::Zone,
 };
 
 use outcome::say_outcome;
@@ -28,7 +29,7 @@ use crate::{
     domain::{
         ledger::{Cause, Movement},
         purchase::{Effect, Facts, Purchase, PurchaseState, Started, Step},
-        subscription::{self, Subscription},
+        subscription::{self, Last, Subscription},
         wallet::OperationAmount,
     },
     store::{
@@ -47,7 +48,8 @@ pub(super) struct Settlement<'a> {
     wallets: HashMap<UserId, Wallet>,
     /// The wallets as they were read.
     opening: HashMap<UserId, Wallet>,
-    ends: HashMap<(UserId, TariffId), Instant>,
+    /// What each buyer has of each tariff that has not ended: its last subscription.
+    last: HashMap<(UserId, TariffId), Last>,
     subscriptions: Vec<Subscription>,
     /// Who has a purchase that is paid, as far as that was asked for.
     purchased: HashSet<UserId>,
@@ -65,14 +67,14 @@ impl<'a> Settlement<'a> {
     /// so that it is what the transaction before left behind.
     pub(super) async fn open(tx: &'a Tx, books: &'a Books, users: &BTreeSet<UserId>) -> Result<Self, DbErr> {
         let wallets = store::account::lock_wallets(tx.conn(), users, tx.now()).await?;
-        let standing = store::buyer::find_standing(tx.conn(), users).await?;
+        let standing = store::buyer::find_standing(tx.conn(), users, tx.now()).await?;
         Ok(Self {
             tx,
             books,
             known: standing.known,
             opening: wallets.clone(),
             wallets,
-            ends: standing.ends,
+            last: standing.last,
             subscriptions: Vec::new(),
             purchased: HashSet::new(),
             taken: Taken::default(),
@@ -267,19 +269,27 @@ impl<'a> Settlement<'a> {
 
     fn subscribe(&mut self, purchase: &Purchase) {
         let (user_id, tariff_id) = (purchase.user_id, purchase.tariff_id);
-        let running = self.ends.get(&(user_id, tariff_id)).copied();
+        let last = self.last.get(&(user_id, tariff_id));
         let bought_at = self.settled_at(purchase);
-        let (starts_at, ends_at) = subscription::extend(running, bought_at, purchase.period);
-        self.ends.insert((user_id, tariff_id), ends_at);
-        self.subscriptions.push(Subscription {
+        let term = subscription::extend(last, bought_at, purchase.period, self.zone_of(user_id));
+        let given = Subscription {
             id: SubscriptionId::new(self.tx.now()),
             purchase_id: purchase.id,
             user_id,
             tariff_id,
-            starts_at,
-            ends_at,
+            starts_at: term.starts_at,
+            ends_at: term.ends_at,
+            chain: Some(term.chain),
             cancelled_at: None,
-        });
+        };
+        self.last
+            .insert((user_id, tariff_id), given.as_last(purchase.period));
+        self.subscriptions.push(given);
+    }
+
+    /// By whose calendar and clocks the periods of a new chain are counted.
+    fn zone_of(&self, _user: UserId) -> Zone {
+        self.books.time_zone
     }
 
     /// Writes everything, one statement a table, and says again what is to be said again.

@@ -1,12 +1,13 @@
 //! What a paid purchase gives: a tariff, from when to when.
 
-use chrono::{DateTime, Duration, NaiveDate, NaiveTime};
+use chrono::Duration;
 use shared::{
     clock::Instant,
     ids::{PurchaseId, SubscriptionId, TariffId, UserId},
+    zone::Zone,
 };
 
-use super::period::Period;
+use super::{chain::Chain, period::Period};
 
 /// What one paid purchase gave. A renewal is a subscription of its own that follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +24,69 @@ pub struct Subscription {
     pub starts_at: Instant,
     /// The first instant it no longer runs.
     pub ends_at: Instant,
+    /// From what its end is counted; none of one that was sold before anchors were kept.
+    pub chain: Option<Chain>,
     /// When its user said that they want no other after it; none if they did not.
     pub cancelled_at: Option<Instant>,
+}
+
+impl Subscription {
+    /// What it leaves for the next one, where it runs for one `period`.
+    #[must_use]
+    pub fn as_last(&self, period: Period) -> Last {
+        Last::new(self.starts_at, self.ends_at, self.chain, period)
+    }
+}
+
+/// The last subscription of a user to a tariff, as far as the next one depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// Where it ends.
+    pub ends_at: Instant,
+    /// The chain that its end is a place in; none if it ends elsewhere.
+    pub chain: Option<Chain>,
+}
+
+impl Last {
+    /// One that runs from `starts_at` to `ends_at`, for one `period` of `chain`. Where no chain was kept,
+    /// by a program before there were any, it is the first of a chain in UTC, as it was counted.
+    #[must_use]
+    pub fn new(starts_at: Instant, ends_at: Instant, chain: Option<Chain>, period: Period) -> Self {
+        let alone = || Chain::new(starts_at, Zone::UTC).plus(period);
+        let chain = chain.unwrap_or_else(alone);
+        Self {
+            ends_at,
+            chain: (chain.end_in_time() == ends_at).then_some(chain),
+        }
+    }
+}
+
+/// From when to when a subscription runs, and from what its end is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// The first instant it runs.
+    pub starts_at: Instant,
+    /// The first instant it no longer runs.
+    pub ends_at: Instant,
+    /// The chain that its end is a place in.
+    pub chain: Chain,
+}
+
+impl Term {
+    /// One `period` of `chain` from `starts_at` on, which is where the chain has come so far. What would
+    /// end past the year 9999 ends with it.
+    fn of(chain: Chain, starts_at: Instant, period: Period) -> Self {
+        let mut chain = chain.plus(period);
+        // Where a zone leaves out a whole day, one period more gives the buyer a day of time.
+        while chain.end().is_some_and(|end| end <= starts_at) {
+            chain = chain.plus(period);
+        }
+        Self {
+            starts_at,
+            ends_at: chain.end_in_time().max(starts_at),
+            chain,
+        }
+    }
 }
 
 /// Why a subscription can't be cancelled.
@@ -62,35 +124,47 @@ pub fn is_worth_a_reminder(subscription: &Subscription, notice: Duration) -> boo
 
 /// When a subscription bought at `now` starts and ends.
 ///
-/// It starts at once, or where the user's last one of the same tariff ends
-/// (`current_end`), so that buying early loses no day. What would end past the year 9999 ends
-/// with it.
+/// It starts at once, as the first of a chain in `zone`; or where the user's `last` one of the same
+/// tariff ends, so that buying early loses no day. Then it goes on in the chain of that one, whatever
+/// `zone` is, unless its period can't be counted from the same anchor: that moves to where it starts.
 #[must_use]
-pub fn extend(current_end: Option<Instant>, now: Instant, period: Period) -> (Instant, Instant) {
-    let starts_at = current_end.map_or(now, |end| end.max(now));
-    let ends_at = period
-        .end_from(starts_at)
-        .unwrap_or_else(|| end_of_time().max(starts_at));
-    (starts_at, ends_at)
+pub fn extend(last: Option<&Last>, now: Instant, period: Period, zone: Zone) -> Term {
+    let Some(last) = last.filter(|last| last.ends_at >= now) else {
+        return Term::of(Chain::new(now, zone), now, period);
+    };
+    let chain = last.chain.filter(|chain| chain.goes_on_with(period));
+    let chain = chain.unwrap_or_else(|| Chain::new(last.ends_at, zone));
+    Term::of(chain, last.ends_at, period)
 }
 
-/// A refund takes `given` back at `at`; gives what becomes of it and of those that follow it,
-/// where anything does.
+/// A refund takes `given`, which was to run for `period`, back at `at`; gives what becomes of it and of
+/// those that follow it, where anything does.
 ///
 /// It ends at once, or where it would have begun; one that is over stays as it was. `later` are
 /// the user's later ones of the same tariff with their periods, by their start: those that
 /// follow without a gap move up, each for its whole period, so that the refund of one purchase
-/// makes no hole in what the others gave.
+/// makes no hole in what the others gave. Those that follow one that has not begun take its place in
+/// its chain; those that follow one that runs begin a chain at `at`.
 #[must_use]
-pub fn take_back(given: &Subscription, later: &[(Subscription, Period)], at: Instant) -> Vec<Subscription> {
+pub fn take_back(
+    given: &Subscription,
+    period: Period,
+    later: &[(Subscription, Period)],
+    at: Instant,
+) -> Vec<Subscription> {
     if given.ends_at <= at {
         return Vec::new();
     }
-    let mut ends_at = at.max(given.starts_at);
+    let ends_at = at.max(given.starts_at);
     let mut changed = vec![Subscription {
         ends_at,
         ..given.clone()
     }];
+    let before = given.chain.and_then(|chain| chain.minus(period));
+    let mut last = Last {
+        ends_at,
+        chain: before.filter(|chain| chain.end() == Some(ends_at)),
+    };
     let mut old_end = given.ends_at;
     for (next, period) in later {
         // What was taken back itself gives nothing, and nothing follows it.
@@ -101,146 +175,22 @@ pub fn take_back(given: &Subscription, later: &[(Subscription, Period)], at: Ins
             break;
         }
         old_end = next.ends_at;
-        let (starts_at, new_end) = extend(Some(ends_at), at, *period);
-        ends_at = new_end;
+        let zone = next.chain.or(given.chain).map_or(Zone::UTC, |chain| chain.zone);
+        let term = extend(Some(&last), last.ends_at, *period, zone);
+        last = Last {
+            ends_at: term.ends_at,
+            chain: Some(term.chain),
+        };
         changed.push(Subscription {
-            starts_at,
-            ends_at,
+            starts_at: term.starts_at,
+            ends_at: term.ends_at,
+            chain: Some(term.chain),
             ..next.clone()
         });
     }
     changed
 }
 
-/// The last second that RFC 3339 can write.
-fn end_of_time() -> Instant {
-    let day = NaiveDate::from_ymd_opt(9999, 12, 31).unwrap_or(NaiveDate::MAX);
-    let time = NaiveTime::from_hms_opt(23, 59, 59).unwrap_or_default();
-    DateTime::from_naive_utc_and_offset(day.and_time(time), chrono::Utc)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(text: &str) -> Instant {
-        text.parse().unwrap()
-    }
-
-    fn month() -> Period {
-        "P1M".parse().unwrap()
-    }
-
-    #[test]
-    fn a_first_subscription_starts_at_once() {
-        let now = at("2026-11-05T10:00:00Z");
-        assert_eq!(extend(None, now, month()), (now, at("2026-12-05T10:00:00Z")));
-    }
-
-    #[test]
-    fn buying_early_loses_no_day() {
-        let end = at("2026-11-20T00:00:00Z");
-        let bought = extend(Some(end), at("2026-11-05T10:00:00Z"), month());
-        assert_eq!(bought, (end, at("2026-12-20T00:00:00Z")));
-    }
-
-    #[test]
-    fn one_that_is_over_is_not_extended_into_the_past() {
-        let now = at("2026-11-05T10:00:00Z");
-        assert_eq!(extend(Some(at("2026-01-01T00:00:00Z")), now, month()).0, now);
-        assert_eq!(extend(Some(now), now, month()).0, now);
-    }
-
-    fn given(n: u128, starts_at: &str, ends_at: &str) -> Subscription {
-        let id = uuid::Uuid::from_u128(n);
-        Subscription {
-            id: SubscriptionId(id),
-            purchase_id: PurchaseId(id),
-            user_id: UserId(id),
-            tariff_id: TariffId(id),
-            starts_at: at(starts_at),
-            ends_at: at(ends_at),
-            cancelled_at: None,
-        }
-    }
-
-    #[test]
-    fn a_subscription_is_cancelled_once_and_not_after_its_end() {
-        let running = given(1, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z");
-        let now = at("2026-11-10T00:00:00Z");
-        let cancelled = cancel(running.clone(), now).unwrap();
-        assert_eq!(cancelled.cancelled_at, Some(now));
-        assert_eq!(cancelled.ends_at, running.ends_at);
-        let late = running.ends_at;
-        assert_eq!(cancel(cancelled.clone(), late), Ok(cancelled));
-        assert_eq!(cancel(running, late), Err(Ended));
-        let taken_back = given(2, "2026-12-01T00:00:00Z", "2026-12-01T00:00:00Z");
-        assert_eq!(cancel(taken_back, now), Err(Ended));
-        let to_come = given(3, "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z");
-        assert!(cancel(to_come, now).is_ok());
-    }
-
-    #[test]
-    fn nobody_is_reminded_of_what_they_have_just_bought() {
-        let notice = Duration::days(3);
-        let month = given(1, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z");
-        assert!(is_worth_a_reminder(&month, notice));
-        for end in ["2026-11-02T00:00:00Z", "2026-11-04T00:00:00Z"] {
-            assert!(!is_worth_a_reminder(
-                &given(1, "2026-11-01T00:00:00Z", end),
-                notice
-            ));
-        }
-    }
-
-    #[test]
-    fn what_follows_a_subscription_that_is_taken_back_moves_up_for_its_whole_period() {
-        let first = given(1, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z");
-        let later = [
-            (given(2, "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"), month()),
-            (given(3, "2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z"), month()),
-            // After a gap: it has nothing to do with them.
-            (given(4, "2027-06-01T00:00:00Z", "2027-07-01T00:00:00Z"), month()),
-        ];
-        let changed = take_back(&first, &later, at("2026-11-10T00:00:00Z"));
-        assert_eq!(
-            changed,
-            [
-                given(1, "2026-11-01T00:00:00Z", "2026-11-10T00:00:00Z"),
-                given(2, "2026-11-10T00:00:00Z", "2026-12-10T00:00:00Z"),
-                given(3, "2026-12-10T00:00:00Z", "2027-01-10T00:00:00Z"),
-            ]
-        );
-    }
-
-    #[test]
-    fn one_that_has_not_begun_never_does_and_one_that_is_over_stays() {
-        let second = given(2, "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z");
-        let gone = (given(5, "2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z"), month());
-        let third = (given(3, "2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z"), month());
-        let changed = take_back(&second, &[gone, third], at("2026-11-10T00:00:00Z"));
-        assert_eq!(
-            changed,
-            [
-                given(2, "2026-12-01T00:00:00Z", "2026-12-01T00:00:00Z"),
-                given(3, "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"),
-            ]
-        );
-        for late in ["2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z"] {
-            assert!(take_back(&second, &[], at(late)).is_empty());
-        }
-    }
-
-    #[test]
-    fn however_often_it_is_extended_it_ends_within_the_calendar() {
-        let now = at("2026-11-05T10:00:00Z");
-        let century: Period = "P100Y".parse().unwrap();
-        let mut end = None;
-        for _ in 0..200 {
-            let (starts_at, ends_at) = extend(end, now, century);
-            assert!(starts_at <= ends_at && ends_at <= at("9999-12-31T23:59:59Z"));
-            end = Some(ends_at);
-        }
-        assert_eq!(end, Some(at("9999-12-31T23:59:59Z")));
-    }
-}
+#[path = "subscription_tests.rs"]
+mod tests;

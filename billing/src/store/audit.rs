@@ -1,6 +1,12 @@
 //! What must be true of billing's tables, as queries that find what is not.
 
-use shared::reconcile::{Check, check, check_before};
+use sea_orm::{DbErr, QueryResult};
+use shared::{
+    clock::Instant,
+    reconcile::{Check, check, check_before, check_each},
+};
+
+use super::subscription::ChainColumns;
 
 /// Every rule of billing's own tables.
 pub const CHECKS: &[Check] = &[
@@ -62,6 +68,21 @@ pub const CHECKS: &[Check] = &[
          JOIN purchases p ON p.id = s.purchase_id WHERE p.state = 'refunded' AND s.ends_at > p.refunded_at \
          AND s.ends_at > s.starts_at",
     ),
+    check_each(
+        "a subscription ends where its anchor says",
+        "SELECT s.id AS id, s.starts_at AS starts_at, s.ends_at AS ends_at, s.anchor_at AS anchor_at, \
+         s.anchor_zone AS anchor_zone, s.anchor_months AS anchor_months, s.anchor_days AS anchor_days \
+         FROM subscriptions s JOIN purchases p ON p.id = s.purchase_id LEFT JOIN users u ON u.id = s.user_id \
+         WHERE s.anchor_at IS NOT NULL AND p.state = 'paid' AND (u.status IS NULL OR u.status <> 'deleted')",
+        ends_elsewhere,
+    ),
+    check(
+        "subscriptions of a user to a tariff do not overlap",
+        "SELECT s.id AS id, 'another one starts before it ends' AS detail FROM subscriptions s \
+         JOIN subscriptions n ON n.user_id = s.user_id AND n.tariff_id = s.tariff_id AND n.id <> s.id \
+         AND n.starts_at >= s.starts_at AND n.starts_at < s.ends_at AND n.ends_at > n.starts_at \
+         WHERE s.ends_at > s.starts_at",
+    ),
     check(
         "an approved top-up is credited once, and no other is",
         "SELECT u.id AS id, u.state || ', credited ' || CAST(COALESCE(SUM(t.amount), 0) AS TEXT) AS detail \
@@ -116,3 +137,20 @@ pub const SLOW_CHECKS: &[Check] = &[check_before(
     "SELECT id, 'undecided by ' || provider || ', asked ' || CAST(asks AS TEXT) || ' times' AS detail \
      FROM top_ups WHERE state = 'pending' AND requested_at < $1",
 )];
+
+/// What is wrong with the end of a subscription whose anchor is known.
+fn ends_elsewhere(row: &QueryResult) -> Result<Option<String>, DbErr> {
+    let (starts_at, ends_at): (Instant, Instant) =
+        (row.try_get("", "starts_at")?, row.try_get("", "ends_at")?);
+    let kept = ChainColumns {
+        at: row.try_get("", "anchor_at")?,
+        zone: row.try_get("", "anchor_zone")?,
+        months: row.try_get("", "anchor_months")?,
+        days: row.try_get("", "anchor_days")?,
+    };
+    let Some(chain) = kept.read() else {
+        return Ok(Some("its anchor can't be read".to_owned()));
+    };
+    let counted = chain.end_in_time().max(starts_at);
+    Ok((counted != ends_at).then(|| format!("it ends at {ends_at}, the anchor says {counted}")))
+}

@@ -9,6 +9,9 @@ use shared::{
     users::entity as user,
 };
 
+use super::{subscription::ChainColumns, unreadable};
+use crate::domain::subscription::Last;
+
 /// People, as far as this service has heard of them.
 #[derive(Debug, Default)]
 pub struct Buyers {
@@ -32,8 +35,8 @@ struct Row {
 pub struct Standing {
     /// What is known of each.
     pub known: HashMap<UserId, user::Model>,
-    /// When the last subscription of each to each tariff ends.
-    pub ends: HashMap<(UserId, TariffId), Instant>,
+    /// The last subscription of each to each tariff, where it has not ended.
+    pub last: HashMap<(UserId, TariffId), Last>,
 }
 
 #[derive(FromQueryResult)]
@@ -41,40 +44,75 @@ struct StandingRow {
     asked: UserId,
     #[sea_orm(nested)]
     known: Option<user::Model>,
-    // None where they have bought nothing.
+    // None where nothing that they bought has still to end.
     tariff_id: Option<TariffId>,
+    starts_at: Option<Instant>,
     ends_at: Option<Instant>,
+    period: Option<String>,
+    anchor_at: Option<Instant>,
+    anchor_zone: Option<String>,
+    anchor_months: Option<i64>,
+    anchor_days: Option<i64>,
 }
 
-/// What decides about purchases of `users`, in one query: their wallets are locked meanwhile.
+impl StandingRow {
+    fn last(&self) -> Result<Option<(TariffId, Last)>, DbErr> {
+        let (Some(tariff), Some(starts_at), Some(ends_at), Some(period)) =
+            (self.tariff_id, self.starts_at, self.ends_at, &self.period)
+        else {
+            return Ok(None);
+        };
+        let chain = ChainColumns {
+            at: self.anchor_at,
+            zone: self.anchor_zone.clone(),
+            months: self.anchor_months,
+            days: self.anchor_days,
+        };
+        let period = period.parse().map_err(unreadable)?;
+        Ok(Some((
+            tariff,
+            Last::new(starts_at, ends_at, chain.read(), period),
+        )))
+    }
+}
+
+/// What decides about purchases of `users` at `now`, in one query: their wallets are locked meanwhile.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find_standing(conn: &impl ConnectionTrait, users: &BTreeSet<UserId>) -> Result<Standing, DbErr> {
+pub async fn find_standing(
+    conn: &impl ConnectionTrait,
+    users: &BTreeSet<UserId>,
+    now: Instant,
+) -> Result<Standing, DbErr> {
     let mut standing = Standing::default();
     if users.is_empty() {
         return Ok(standing);
     }
-    let places: Vec<_> = (1..=users.len()).map(|place| format!("${place}")).collect();
+    let places: Vec<_> = (2..=users.len() + 1).map(|place| format!("${place}")).collect();
     // What was taken back before it began lasts no time, wherever it stands.
     let sql = format!(
         "SELECT asked.column1 AS asked, known.id, known.version, known.status, known.locale, \
-         known.registered_at, given.tariff_id, given.ends_at FROM (VALUES ({})) AS asked \
-         LEFT JOIN users AS known ON known.id = asked.column1 \
-         LEFT JOIN (SELECT user_id, tariff_id, MAX(ends_at) AS ends_at FROM subscriptions \
-         WHERE user_id IN ({}) AND ends_at > starts_at GROUP BY user_id, tariff_id) AS given \
-         ON given.user_id = asked.column1",
-        places.join("), ("),
-        places.join(", ")
+         known.registered_at, given.tariff_id, given.starts_at, given.ends_at, bought.period, \
+         given.anchor_at, given.anchor_zone, given.anchor_months, given.anchor_days \
+         FROM (VALUES ({})) AS asked LEFT JOIN users AS known ON known.id = asked.column1 \
+         LEFT JOIN subscriptions AS given ON given.user_id = asked.column1 \
+         AND given.ends_at >= $1 AND given.ends_at > given.starts_at AND NOT EXISTS \
+         (SELECT 1 FROM subscriptions AS later WHERE later.user_id = given.user_id \
+         AND later.tariff_id = given.tariff_id AND later.ends_at > given.ends_at \
+         AND later.ends_at > later.starts_at) \
+         LEFT JOIN purchases AS bought ON bought.id = given.purchase_id",
+        places.join("), (")
     );
-    let values = users.iter().map(|user| (*user).into());
+    let mut values = vec![Value::from(now)];
+    values.extend(users.iter().map(|user| Value::from(*user)));
     let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
     for row in StandingRow::find_by_statement(statement).all(conn).await? {
+        let last = row.last()?;
         standing.known.extend(row.known.map(|known| (row.asked, known)));
-        let end = row.tariff_id.zip(row.ends_at);
         standing
-            .ends
-            .extend(end.map(|(tariff, ends_at)| ((row.asked, tariff), ends_at)));
+            .last
+            .extend(last.map(|(tariff, last)| ((row.asked, tariff), last)));
     }
     Ok(standing)
 }

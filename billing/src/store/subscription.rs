@@ -13,7 +13,7 @@ use shared::{
 };
 
 use super::{After, nth, older, update_each};
-use crate::domain::{period::Period, subscription::Subscription};
+use crate::domain::{chain::Chain, period::Period, subscription::Subscription};
 
 /// Rows as the database keeps them.
 pub mod entity {
@@ -44,6 +44,15 @@ pub mod entity {
         pub cancelled_at: Option<Instant>,
         /// When it was decided whether to tell its user that it ends.
         pub ending_said_at: Option<Instant>,
+        /// From when its end is counted; this and the three that follow are absent where an older program
+        /// sold it.
+        pub anchor_at: Option<Instant>,
+        /// By the clocks of which zone.
+        pub anchor_zone: Option<String>,
+        /// How many months after the anchor it ends.
+        pub anchor_months: Option<i64>,
+        /// How many days after those.
+        pub anchor_days: Option<i64>,
     }
 
     /// None.
@@ -55,8 +64,49 @@ pub mod entity {
 
 use entity::{ActiveModel, Column, Entity, Model};
 
+/// A chain as the database keeps it.
+pub struct ChainColumns {
+    /// `anchor_at`
+    pub at: Option<Instant>,
+    /// `anchor_zone`
+    pub zone: Option<String>,
+    /// `anchor_months`
+    pub months: Option<i64>,
+    /// `anchor_days`
+    pub days: Option<i64>,
+}
+
+impl ChainColumns {
+    /// The chain, where one was kept of which this program knows the zone.
+    #[must_use]
+    pub fn read(&self) -> Option<Chain> {
+        Some(Chain {
+            anchor: self.at?,
+            zone: self.zone.as_deref()?.parse().ok()?,
+            months: u32::try_from(self.months?).ok()?,
+            days: u32::try_from(self.days?).ok()?,
+        })
+    }
+
+    fn of(chain: Option<Chain>) -> Self {
+        Self {
+            at: chain.map(|chain| chain.anchor),
+            zone: chain.map(|chain| chain.zone.name().to_owned()),
+            months: chain.map(|chain| chain.months.into()),
+            days: chain.map(|chain| chain.days.into()),
+        }
+    }
+}
+
 fn read(row: Model) -> Subscription {
+    let chain = ChainColumns {
+        at: row.anchor_at,
+        zone: row.anchor_zone,
+        months: row.anchor_months,
+        days: row.anchor_days,
+    };
     Subscription {
+        chain: chain.read(),
         id: row.id,
         purchase_id: row.purchase_id,
         user_id: row.user_id,
@@ -75,7 +125,14 @@ pub async fn insert(conn: &impl ConnectionTrait, subscriptions: &[Subscription])
     if subscriptions.is_empty() {
         return Ok(());
     }
-    let rows = subscriptions.iter().map(|subscription| ActiveModel {
+    let rows = subscriptions.iter().map(row);
+    Entity::insert_many(rows).exec_without_returning(conn).await?;
+    Ok(())
+}
+
+fn row(subscription: &Subscription) -> ActiveModel {
+    let chain = ChainColumns::of(subscription.chain);
+    ActiveModel {
         id: Set(subscription.id),
         purchase_id: Set(subscription.purchase_id),
         user_id: Set(subscription.user_id),
@@ -84,9 +141,11 @@ pub async fn insert(conn: &impl ConnectionTrait, subscriptions: &[Subscription])
         ends_at: Set(subscription.ends_at),
         cancelled_at: Set(subscription.cancelled_at),
         ending_said_at: Set(None),
-    });
-    Entity::insert_many(rows).exec_without_returning(conn).await?;
-    Ok(())
+        anchor_at: Set(chain.at),
+        anchor_zone: Set(chain.zone),
+        anchor_months: Set(chain.months),
+        anchor_days: Set(chain.days),
+    }
 }
 
 /// The user's subscriptions to a tariff that start at or after `from`, with their periods, by their
@@ -118,19 +177,36 @@ pub async fn starting_from(
         .collect())
 }
 
-/// Writes when subscriptions start and end, each at most once.
+/// Writes when subscriptions start and end and from what that is counted, each at most once.
 ///
 /// # Errors
 /// When the database refuses, or there is no such subscription.
 pub async fn reschedule(conn: &impl ConnectionTrait, changed: &[Subscription]) -> Result<(), DbErr> {
     let rows = changed
         .iter()
-        .map(|changed| (changed.id, changed.starts_at, changed.ends_at).into_value_tuple())
+        .map(|changed| {
+            let chain = ChainColumns::of(changed.chain);
+            let (zone, months, days) = (chain.zone, chain.months, chain.days);
+            (
+                changed.id,
+                changed.starts_at,
+                changed.ends_at,
+                chain.at,
+                zone,
+                months,
+                days,
+            )
+                .into_value_tuple()
+        })
         .collect();
     let update = &mut Query::update()
         .table(Entity)
         .value(Column::StartsAt, nth(2))
         .value(Column::EndsAt, nth(3))
+        .value(Column::AnchorAt, nth(4))
+        .value(Column::AnchorZone, nth(5))
+        .value(Column::AnchorMonths, nth(6))
+        .value(Column::AnchorDays, nth(7))
         .and_where(Expr::col((Entity, Column::Id)).eq(nth(1)))
         .to_owned();
     update_each(conn, update, rows).await

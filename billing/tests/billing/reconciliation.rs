@@ -57,6 +57,18 @@ async fn what_a_hand_in_the_database_breaks_is_found() {
             ),
             ("DELETE FROM withdrawals", "a transfer has what caused it"),
             (
+                "UPDATE subscriptions SET anchor_months = anchor_months + 1",
+                "a subscription ends where its anchor says",
+            ),
+            (
+                "UPDATE subscriptions SET anchor_zone = 'Mars'",
+                "a subscription ends where its anchor says",
+            ),
+            (
+                "UPDATE subscriptions SET starts_at = anchor_at",
+                "subscriptions of a user to a tariff do not overlap",
+            ),
+            (
                 "DELETE FROM accounts WHERE kind = 'revenue'",
                 "a posting belongs to a transfer and an account",
             ),
@@ -74,6 +86,7 @@ async fn what_a_hand_in_the_database_breaks_is_found() {
             let billing = Billing::start(database).await;
             let customer = billing.customer_with(10_000).await;
             let tariff = billing.tariff(1_000).await;
+            customer.buy(tariff).await.expect(201);
             customer.buy(tariff).await.expect(201);
             customer.withdraw(500).await.expect(200);
             assert!(broken_rules(&billing).await.is_empty());

@@ -6,9 +6,9 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, Offset as _, TimeZone as _, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
-use shared::clock::Instant;
+use shared::{clock::Instant, zone::Zone};
 
 /// A start or an end, as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +53,8 @@ impl Moment {
     pub fn as_start(self, zone: Tz) -> Option<Instant> {
         match self {
             Self::Instant(instant) => Some(instant),
-            Self::Time(local) => resolve(zone, local, Which::First),
-            Self::Day(day) => resolve(zone, day.and_time(NaiveTime::MIN), Which::First),
+            Self::Time(local) => Zone::from(zone).earliest(local),
+            Self::Day(day) => Zone::from(zone).earliest(day.and_time(NaiveTime::MIN)),
         }
         .and_then(to_micros)
     }
@@ -65,11 +65,11 @@ impl Moment {
     pub fn as_end(self, zone: Tz) -> Option<Instant> {
         match self {
             Self::Instant(instant) => Some(instant),
-            Self::Time(local) => resolve(zone, local, Which::Second),
+            Self::Time(local) => Zone::from(zone).latest(local),
             // Of a midnight that comes twice, the next day begins with the first.
             Self::Day(day) => {
                 let next = day.checked_add_days(Days::new(1))?;
-                resolve(zone, next.and_time(NaiveTime::MIN), Which::First)
+                Zone::from(zone).earliest(next.and_time(NaiveTime::MIN))
             }
         }
         .and_then(to_micros)
@@ -79,45 +79,6 @@ impl Moment {
 /// Cut to what both databases keep.
 fn to_micros(instant: Instant) -> Option<Instant> {
     DateTime::from_timestamp_micros(instant.timestamp_micros())
-}
-
-/// Which of two instants at which the clocks show the same.
-#[derive(Clone, Copy)]
-enum Which {
-    First,
-    Second,
-}
-
-fn resolve(zone: Tz, local: NaiveDateTime, which: Which) -> Option<Instant> {
-    let found = zone.from_local_datetime(&local);
-    let instant = match which {
-        Which::First => found.earliest(),
-        Which::Second => found.latest(),
-    };
-    match instant {
-        Some(instant) => Some(instant.with_timezone(&Utc)),
-        None => jump_over(zone, local),
-    }
-}
-
-/// The instant at which the zone's clocks jumped over `local`: the first at which they show more.
-fn jump_over(zone: Tz, local: NaiveDateTime) -> Option<Instant> {
-    // No zone is further from UTC than a day, and no jump was longer than one.
-    const FAR: i64 = 2 * 24 * 3_600;
-    let shown_as_utc = local.and_utc().timestamp();
-    let (mut before, mut after) = (shown_as_utc - FAR, shown_as_utc + FAR);
-    // Zones change at whole seconds.
-    while after - before > 1 {
-        let middle = before + (after - before) / 2;
-        let instant = DateTime::from_timestamp(middle, 0)?;
-        let offset = zone.offset_from_utc_datetime(&instant.naive_utc()).fix();
-        if instant.naive_utc().checked_add_offset(offset)? < local {
-            before = middle;
-        } else {
-            after = middle;
-        }
-    }
-    DateTime::from_timestamp(after, 0)
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ pub(super) fn load(text: &str) -> Result<Config, ConfigError> {
 
 #[test]
 fn a_file_is_read_and_the_rest_has_defaults() {
-    let config = load("currency = \"EUR\"\n[billing]\npurchase_deadline_seconds = 5").unwrap();
+    let text = "currency = \"EUR\"\ntime_zone = \"Europe/Berlin\"\n[billing]\npurchase_deadline_seconds = 5";
+    let config = load(text).unwrap();
+    assert_eq!(config.time_zone.name(), "Europe/Berlin");
     assert_eq!(config.currency, Currency::EUR);
     assert_eq!(config.billing.purchase_deadline_seconds, 5);
     assert_eq!(config.listen.port(), 8080);
@@ -29,6 +31,7 @@ fn a_wrong_value_is_refused_by_name() {
     for (text, name) in [
         ("listen = \"nowhere\"", "listen"),
         ("currency = \"XYZ\"", "currency"),
+        ("time_zone = \"Moscow\"", "time_zone"),
         (
             "[billing]\npurchase_deadline_seconds = 0",
             "billing.purchase_deadline_seconds",

@@ -25,6 +25,7 @@ const WRONG_STARTS: &[WrongStart] = &[
     wrong(&["run", "--only", "billing"], &[], "bus.url"),
     wrong(&["run"], &[("KOPECK_BILING__SANDBOX", "true")], "biling"),
     wrong(&["run"], &[("KOPECK_CURRENCY", "XYZ")], "XYZ"),
+    wrong(&["run"], &[("KOPECK_TIME_ZONE", "Moscow")], "Moscow"),
     wrong(&["run"], &[("KOPECK_LISTEN", "everywhere")], "listen"),
     wrong(
         &["run"],

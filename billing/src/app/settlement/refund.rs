@@ -111,7 +111,7 @@ impl Settlement<'_> {
             .refund
             .as_ref()
             .map_or(self.tx.now(), |refund| refund.refunded_at);
-        let changed = subscription::take_back(given, later.map_or(&[], Vec::as_slice), at);
+        let changed = subscription::take_back(given, purchase.period, later.map_or(&[], Vec::as_slice), at);
         if let Some(ended) = changed.first() {
             self.taken.given.insert(purchase.id, ended.clone());
         }
