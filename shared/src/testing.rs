@@ -19,7 +19,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tempfile::TempDir;
 
 pub use api::{Answer, Api};
-pub use databases::{migrated_postgres_database, new_postgres_database};
+pub use databases::{build, migrated_postgres_database, new_postgres_database};
 pub use issuer::Issuer;
 pub use mail_server::{Mail, MailServer};
 pub use peers::Peers;
@@ -181,11 +181,19 @@ async fn key_of_auth(db: &Db, url: &str) -> Issuer {
 }
 
 /// Waits until `look` gives a value, and fails after [`PATIENCE`].
-pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
+pub async fn eventually<T, F>(what: &str, look: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    eventually_within(PATIENCE, what, look).await
+}
+
+/// The same with another patience, for what may take longer by design.
+pub async fn eventually_within<T, F>(patience: Duration, what: &str, mut look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         if let Some(value) = look().await {
             return value;
