@@ -1,4 +1,7 @@
-//! The machine-readable contracts in `docs/api` are those of this program.
+//! The machine-readable contracts in `docs/api` are those of this program, and say what they have to say.
+//!
+//! Here is the description alone. That the services behave as it says is for `routes.rs` of each service, case
+//! by case, and for `described.rs`, with what nobody thought of.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::platform::PROGRAM;
@@ -116,6 +119,17 @@ fn every_operation_is_described_whole() {
         for (status, response) in responses {
             assert!(response["description"].is_string(), "{status} of {name}");
         }
+        assert!(operation["summary"].is_string(), "{name} has no summary");
+        let alternatives = operation["security"].as_array().expect("what it needs");
+        let is_public = alternatives.contains(&json!({}));
+        let always: &[&str] = if is_public {
+            &["500", "503"]
+        } else {
+            &["401", "403", "500", "503"]
+        };
+        for status in always {
+            assert!(responses.contains_key(*status), "{name} lacks {status}");
+        }
         let path = name.split_once(' ').unwrap().1;
         let in_path: BTreeSet<_> = path
             .split('/')
@@ -147,4 +161,53 @@ fn every_operation_is_described_whole() {
         .map(|(_, document)| operations(document).len())
         .sum();
     assert_eq!(ids.len(), of_services, "all is what the services are together");
+}
+
+/// What moves money can be repeated.
+#[test]
+fn every_request_that_moves_money_takes_an_idempotency_key() {
+    let documents = committed();
+    for path in [
+        "purchases",
+        "purchases/{id}/refund",
+        "balance/top-up",
+        "balance/withdraw",
+        "users/{id}/credit",
+        "users/{id}/debit",
+    ] {
+        let operation = &documents["openapi.json"]["paths"][format!("/billing/v1/{path}")]["post"];
+        let parameters = operation["parameters"].as_array().unwrap();
+        let mut names = parameters.iter().map(|parameter| &parameter["name"]);
+        assert!(names.any(|name| name == "Idempotency-Key"), "{path}");
+    }
+}
+
+#[test]
+fn what_may_be_absent_is_not_required() {
+    let documents = committed();
+    let document = &documents["openapi.json"];
+    let body = &document["paths"]["/auth/v1/users/{id}/block"]["post"]["requestBody"];
+    assert_ne!(body["required"], true);
+    // It may be absent, and is not null.
+    assert!(body["content"]["application/json"]["schema"]["$ref"].is_string());
+    let schemas = &document["components"]["schemas"];
+    let required: BTreeSet<_> = schemas["NewCampaign"]["required"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    assert_eq!(required, BTreeSet::from(["discount", "name"]));
+    assert_eq!(schemas["CampaignChange"].get("required"), None);
+}
+
+#[test]
+fn a_webhook_needs_a_signature_and_no_token() {
+    let documents = committed();
+    let path = "/billing/v1/providers/{name}/webhook";
+    let webhook = &documents["openapi.json"]["paths"][path]["post"];
+    let parameters = webhook["parameters"].as_array().unwrap();
+    let names: Vec<_> = parameters.iter().map(|parameter| &parameter["name"]).collect();
+    assert_eq!(names, ["name", "Kopeck-Signature"]);
+    assert_eq!(webhook["security"], json!([{}]));
 }

@@ -6,7 +6,6 @@ mod accounts;
 mod blocked_letters;
 mod blocking;
 mod clients;
-mod document;
 mod held;
 mod keys;
 mod letters;

@@ -7,7 +7,6 @@ mod clocks;
 mod concurrency;
 mod deadlines;
 mod deleted_users;
-mod description;
 mod endings;
 mod forgotten_users;
 mod idempotency;

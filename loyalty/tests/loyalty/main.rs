@@ -12,7 +12,6 @@ mod exactness;
 mod grants;
 mod holds;
 mod local_times;
-mod openapi;
 mod reconcile;
 mod refunds;
 mod refusal_codes;
