@@ -57,7 +57,7 @@ async fn a_block_reaches_every_service_and_can_be_lifted(platform: &Platform) {
         .await
         .expect(200);
     // The block has ended the sessions from before.
-    user.api = log_in(&platform.api, "anna@mail.example").await;
+    user.api = log_in(&platform.api, &platform.email("anna")).await;
     for path in EVERYWHERE {
         eventually(&format!("{path} serves the user again"), || async {
             (user.api.get(path).await.status.as_u16() == 200).then_some(())
@@ -67,4 +67,4 @@ async fn a_block_reaches_every_service_and_can_be_lifted(platform: &Platform) {
     assert_eq!(user.buy(&tariff, None).await.expect(201)["charged"], rub(10_000));
 }
 
-crate::in_both_modes!(a_block_reaches_every_service_and_can_be_lifted);
+crate::on_shared_platforms!(a_block_reaches_every_service_and_can_be_lifted);

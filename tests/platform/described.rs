@@ -6,17 +6,32 @@ use std::{path::Path, process::Stdio, time::Duration};
 use shared::{contracts::ServiceName, testing::server_variable};
 use tokio::process::Command;
 
-use crate::{
-    in_both_modes,
-    platform::{ADMIN_EMAIL, PASSWORD, Platform},
-};
+use crate::platform::{ADMIN_EMAIL, PASSWORD, Platform};
 
-in_both_modes!(
-    auth_answers_as_described,
-    loyalty_answers_as_described,
-    billing_answers_as_described,
-    notifications_answers_as_described,
-);
+mod embedded {
+    crate::on_platforms!(
+        crate::platform::Platform::embedded();
+        auth_answers_as_described,
+        loyalty_answers_as_described,
+        billing_answers_as_described,
+        notifications_answers_as_described,
+    );
+}
+
+/// Over all processes the answers come from the same code.
+mod full {
+    use super::*;
+
+    mod distributed {
+        crate::on_platforms!(
+            crate::platform::Platform::distributed();
+            auth_answers_as_described,
+            loyalty_answers_as_described,
+            billing_answers_as_described,
+            notifications_answers_as_described,
+        );
+    }
+}
 
 const CHECKS: &str =
     "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";

@@ -9,15 +9,19 @@ use std::{
 use kopeck::cluster::{Cluster, ServiceProcess, Setup};
 use serde_json::{Value, json};
 use shared::{
-    clock::SystemClock,
+    clock::{Clock as _, SystemClock},
     contracts::ServiceName,
     db::{Db, url_of_file},
+    ids::new_uuid,
     testing::{Api, eventually, server_variable},
 };
 use tempfile::TempDir;
 
 pub use crate::processes::{Embedded, PROGRAM, interrupt, run_command, run_embedded};
-use crate::processes::{MANY_USERS, run_embedded_with};
+use crate::{
+    processes::{MANY_USERS, run_embedded_with},
+    shared_platform::{Mode, reach},
+};
 
 pub const ADMIN_EMAIL: &str = "owner@cinema.example";
 pub const PASSWORD: &str = "a long enough password";
@@ -27,10 +31,14 @@ pub struct Platform {
     pub api: Api,
     pub admin: Api,
     environment: Vec<(String, String)>,
+    /// What the names of its users end with, so that those of other stories are others.
+    suffix: String,
     kind: Kind,
 }
 
 enum Kind {
+    /// Kept for many stories.
+    Shared,
     Embedded(Box<Embedded>),
     Distributed(Box<Cluster>),
 }
@@ -63,6 +71,29 @@ pub fn setup() -> Setup {
 }
 
 impl Platform {
+    /// One of its own, with nothing on it.
+    pub async fn fresh(mode: Mode) -> Self {
+        match mode {
+            Mode::Embedded => Self::embedded().await,
+            Mode::Distributed => Self::distributed().await,
+        }
+    }
+
+    /// The one that stories of this run share: there are tariffs, campaigns and users of others.
+    pub async fn shared(mode: Mode) -> Self {
+        shared::host::install_crypto();
+        let reached = reach(mode).await;
+        let api = Api::new(reached.url);
+        let admin = log_in(&api, ADMIN_EMAIL).await;
+        Self {
+            api,
+            admin,
+            environment: reached.environment,
+            suffix: format!("-{}", new_uuid(SystemClock.now()).simple()),
+            kind: Kind::Shared,
+        }
+    }
+
     pub async fn embedded() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let embedded = run_embedded(folder.path()).await;
@@ -142,6 +173,7 @@ impl Platform {
             api,
             admin,
             environment,
+            suffix: String::new(),
             kind,
         }
     }
@@ -155,7 +187,7 @@ impl Platform {
     pub fn cluster(&mut self) -> &mut Cluster {
         match &mut self.kind {
             Kind::Distributed(cluster) => cluster,
-            Kind::Embedded(_) => panic!("one process"),
+            Kind::Embedded(_) | Kind::Shared => panic!("not a distributed platform of its own"),
         }
     }
 
@@ -170,6 +202,7 @@ impl Platform {
     /// Each process, without a gateway in between.
     pub fn processes(&self) -> Vec<Api> {
         match &self.kind {
+            Kind::Shared => panic!("its processes are also those of other stories"),
             Kind::Embedded(embedded) => vec![Api::new(format!("http://{}", embedded.address))],
             Kind::Distributed(cluster) => cluster
                 .addresses()
@@ -181,7 +214,7 @@ impl Platform {
     /// Where the processes of `service` serve, of a distributed platform.
     pub fn addresses(&mut self, service: ServiceName) -> Vec<SocketAddr> {
         match &mut self.kind {
-            Kind::Embedded(_) => Vec::new(),
+            Kind::Embedded(_) | Kind::Shared => Vec::new(),
             Kind::Distributed(cluster) => {
                 let processes = cluster.processes(service).iter();
                 processes.map(ServiceProcess::address).collect()
@@ -192,7 +225,9 @@ impl Platform {
     /// The logs of its processes; of one process, if it was started with more configuration.
     pub fn logs(&self) -> Vec<PathBuf> {
         let folder = match &self.kind {
-            Kind::Embedded(_) => Path::new(self.value_of("KOPECK_DATA").expect("a data folder")),
+            Kind::Embedded(_) | Kind::Shared => {
+                Path::new(self.value_of("KOPECK_DATA").expect("a data folder"))
+            }
             Kind::Distributed(cluster) => cluster.folder(),
         };
         files_in(folder, "log")
@@ -234,9 +269,14 @@ impl Platform {
             .0
     }
 
+    /// The address of a user with this name.
+    pub fn email(&self, name: &str) -> String {
+        format!("{name}{}@mail.example", self.suffix)
+    }
+
     /// Somebody new, logged in, with this much in the wallet.
     pub async fn user(&self, name: &str, balance: i64) -> User {
-        let email = format!("{name}@mail.example");
+        let email = self.email(name);
         let body = json!({"email": email, "password": PASSWORD});
         let registered = self.api.post("/auth/v1/register", &body).await.expect(201);
         let user = User {
@@ -280,7 +320,8 @@ impl Platform {
         }
     }
 
-    /// Ends the story: everything comes to rest, the books are right, the platform stops cleanly.
+    /// Ends the story: everything comes to rest, the books are right, and the platform stops cleanly if no
+    /// other story shares it.
     pub async fn finish(self) {
         eventually("the books are right", || async {
             let output = run_command(&["reconcile", "--older-than", "0"], &self.environment, "").await;
@@ -291,12 +332,23 @@ impl Platform {
         })
         .await;
         match self.kind {
+            Kind::Shared => return,
             Kind::Embedded(embedded) => assert!(interrupt(embedded.child).await.success()),
             Kind::Distributed(cluster) => cluster.stop().await.unwrap(),
         }
         let folder = self.environment.iter().find(|(name, _)| name == "KOPECK_DATA");
         if let Some((_, folder)) = folder {
             std::fs::remove_dir_all(folder).unwrap();
+        }
+    }
+
+    /// Ends its processes at once.
+    pub fn abandon(self) {
+        drop(self.kind);
+        let folder = self.environment.iter().find(|(name, _)| name == "KOPECK_DATA");
+        if let Some((_, folder)) = folder {
+            // What still writes there is about to end.
+            let _ = std::fs::remove_dir_all(folder);
         }
     }
 }

@@ -50,8 +50,8 @@ pub async fn is_served_everywhere(api: &Api) {
 
 async fn an_ended_session_is_over_in_every_service(platform: &Platform) {
     let user = platform.user("anna", 0).await;
-    let other = log_in(&platform.api, "anna@mail.example").await;
-    let third = log_in(&platform.api, "anna@mail.example").await;
+    let other = log_in(&platform.api, &platform.email("anna")).await;
+    let third = log_in(&platform.api, &platform.email("anna")).await;
     for api in [&user.api, &other, &third] {
         is_served_everywhere(api).await;
     }
@@ -63,7 +63,7 @@ async fn an_ended_session_is_over_in_every_service(platform: &Platform) {
     is_over_everywhere(&other).await;
     is_over_everywhere(&third).await;
 
-    let fresh = log_in(&platform.api, "anna@mail.example").await;
+    let fresh = log_in(&platform.api, &platform.email("anna")).await;
     is_served_everywhere(&fresh).await;
     a_deleted_user_is_gone_everywhere(platform, &User { api: fresh, ..user }).await;
 }
@@ -76,7 +76,7 @@ async fn a_deleted_user_is_gone_everywhere(platform: &Platform, user: &User) {
     is_over_everywhere(&user.api).await;
 }
 
-crate::in_both_modes!(an_ended_session_is_over_in_every_service);
+crate::on_shared_platforms!(an_ended_session_is_over_in_every_service);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ended_session_is_over_in_every_replica() {

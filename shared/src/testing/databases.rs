@@ -50,6 +50,12 @@ fn new_name() -> String {
 
 /// Another build may have other migrations under the same names, so each build has its own template.
 fn template_name(definition: &Definition) -> String {
+    format!("template_{}_{}", definition.name, build())
+}
+
+/// What tells the build of this test program from others, in small letters and digits.
+#[must_use]
+pub fn build() -> String {
     let program = std::env::current_exe().expect("the program of the test");
     let metadata = program.metadata().expect("the program of the test");
     let built = metadata.modified().expect("when it was built");
@@ -60,7 +66,7 @@ fn template_name(definition: &Definition) -> String {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .hash(&mut hasher);
-    format!("template_{}_{:x}", definition.name, hasher.finish())
+    format!("{:x}", hasher.finish())
 }
 
 /// A connection to the maintenance database of the test command's PostgreSQL.

@@ -13,7 +13,7 @@ use shared::testing::{Answer, eventually};
 
 use self::operation::{Operation, People};
 use super::arena;
-use crate::platform::{PROGRAM, Platform};
+use crate::platform::{self, Platform};
 
 /// In what time each is to be answered: a request waits four seconds for a connection, and may need
 /// another one.
@@ -24,7 +24,13 @@ const WEBHOOK_SECRET: &str = "a secret of some length";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_operation_says_that_it_is_unavailable() {
     let _turn = arena::turn().await;
-    let servers = Servers::start(Needs::ALL).await.unwrap();
+    // Nothing happens to the others: those of the test command will do.
+    let needs = Needs {
+        rabbitmq: false,
+        redis: false,
+        ..Needs::ALL
+    };
+    let servers = Servers::start(needs).await.unwrap();
     let platform = Platform::of(setup(&servers)).await;
     let people = People::of(&platform).await;
     let operations = Operation::all(&platform).await;
@@ -78,24 +84,15 @@ async fn every_operation_says_that_it_is_unavailable() {
 }
 
 fn setup(servers: &Servers) -> Setup {
-    let rabbitmq = servers.rabbitmq().unwrap();
-    let environment = [
-        ("KOPECK_LOG__FILTER", "info,sqlx=warn,lapin=warn"),
+    let mut setup = platform::setup();
+    setup.postgres_url = servers.postgres().unwrap().url();
+    let sandbox = [
         ("KOPECK_BILLING__SANDBOX_MODE", "asynchronous"),
         ("KOPECK_BILLING__SANDBOX_WEBHOOK_SECRET", WEBHOOK_SECRET),
     ];
-    Setup {
-        program: PROGRAM.into(),
-        postgres_url: servers.postgres().unwrap().url(),
-        amqp_url: rabbitmq.url(),
-        rabbit_api: rabbitmq.api(),
-        redis_url: Some(servers.redis().unwrap().url()),
-        listen: ([127, 0, 0, 1], 0).into(),
-        replicas: 1,
-        environment: environment
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
-    }
+    let sandbox = sandbox.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    setup.environment.extend(sandbox);
+    setup
 }
 
 /// Whether that is what `operation` is to say while the database is away.

@@ -1,0 +1,4 @@
+//! What costs minutes: in the full tier only.
+
+mod bench;
+mod replicas;
