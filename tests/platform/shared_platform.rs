@@ -132,7 +132,11 @@ struct Board {
 impl Board {
     async fn connect(mode: Mode) -> Self {
         let mut options = ConnectOptions::new(server_variable("TEST_POSTGRES_URL"));
-        options.max_connections(1).sqlx_logging(false);
+        options
+            .max_connections(1)
+            // For how long a keeper looks for servers that have stopped.
+            .acquire_timeout(Duration::from_secs(5))
+            .sqlx_logging(false);
         let conn = Database::connect(options).await.expect("PostgreSQL");
         let table = format!("platform_{}_{}", mode.as_str(), build());
         Self { conn, table }
