@@ -18,7 +18,13 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, sync
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::ExposeSecret as _;
-use shared::{clock::SystemClock, config::Config, contracts::ServiceName, db::Db};
+use shared::{
+    clock::SystemClock,
+    config::Config,
+    contracts::ServiceName,
+    db::Db,
+    facts::{self, Purpose},
+};
 
 use crate::servers;
 
@@ -244,6 +250,7 @@ async fn open(config: &Config, service: ServiceName) -> anyhow::Result<Db> {
     }
     let url = config.database_url(service);
     let (db, _) = Db::connect(service, url.expose_secret(), Arc::new(SystemClock)).await?;
+    facts::check_owner(&db).await?;
     Ok(db)
 }
 
@@ -258,6 +265,7 @@ async fn open_up_to_date(config: &Config, service: ServiceName) -> anyhow::Resul
         pending == 0,
         "the database of {service} lacks {pending} migrations: run `kopeck migrate up`"
     );
+    facts::agree(&[&db], config.currency, Purpose::Command).await?;
     Ok(db)
 }
 
@@ -265,10 +273,12 @@ async fn open_up_to_date(config: &Config, service: ServiceName) -> anyhow::Resul
 async fn open_existing(config: &Config, service: ServiceName) -> anyhow::Result<Db> {
     let url = config.database_url(service);
     let db = Db::open_existing(service, url.expose_secret(), Arc::new(SystemClock)).await?;
+    facts::check_owner(&db).await?;
     let pending = migration::pending(service, db.reader()).await?;
     anyhow::ensure!(
         pending == 0,
         "the database of {service} lacks {pending} migrations: run `kopeck migrate up`"
     );
+    facts::agree(&[&db], config.currency, Purpose::Command).await?;
     Ok(db)
 }

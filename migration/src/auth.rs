@@ -9,13 +9,14 @@ mod m20261121_000034_key_rotation;
 mod m20261201_000075_withdrawals;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
+use shared::contracts::ServiceName;
 
 use self::{
     m20261121_000002_accounts::Accounts, m20261121_000030_sessions::Sessions, m20261121_000031_roles::Roles,
     m20261121_000032_mail::Mail, m20261121_000033_clients::Clients,
     m20261121_000034_key_rotation::KeyRotation, m20261201_000075_withdrawals::Withdrawals,
 };
-use crate::{messaging::Messaging, operation::Operation};
+use crate::{facts::PlatformFacts, messaging::Messaging, operation::Operation};
 
 /// Its migrations, oldest first.
 pub struct Migrator;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(Clients),
             Box::new(KeyRotation),
             Box::new(Withdrawals),
+            Box::new(PlatformFacts(ServiceName::Auth)),
         ]
     }
 }

@@ -9,8 +9,9 @@ mod m20261127_000043_forgotten_users;
 mod m20261201_000070_anchors;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
+use shared::contracts::ServiceName;
 
-use crate::{messaging::Messaging, operation::Operation, users::Users};
+use crate::{facts::PlatformFacts, messaging::Messaging, operation::Operation, users::Users};
 
 /// Its migrations, oldest first.
 pub struct Migrator;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000032_adjustments::Adjustments),
             Box::new(m20261127_000043_forgotten_users::ForgottenUsers),
             Box::new(m20261201_000070_anchors::Anchors),
+            Box::new(PlatformFacts(ServiceName::Billing)),
         ]
     }
 }

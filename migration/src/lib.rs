@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod billing;
+mod facts;
 pub mod loyalty;
 mod messaging;
 pub mod notifications;

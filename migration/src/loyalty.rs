@@ -8,8 +8,9 @@ mod m20261127_000042_codes_of_refusals;
 mod m20261127_000043_forgotten_users;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
+use shared::contracts::ServiceName;
 
-use crate::{messaging::Messaging, operation::Operation, users::Users};
+use crate::{facts::PlatformFacts, messaging::Messaging, operation::Operation, users::Users};
 
 /// Its migrations, oldest first.
 pub struct Migrator;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000041_told_grants::ToldGrants),
             Box::new(m20261127_000042_codes_of_refusals::CodesOfRefusals),
             Box::new(m20261127_000043_forgotten_users::ForgottenUsers),
+            Box::new(PlatformFacts(ServiceName::Loyalty)),
         ]
     }
 }

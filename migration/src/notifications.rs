@@ -5,8 +5,9 @@ mod m20261121_000021_mails;
 mod m20261127_000043_typed;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
+use shared::contracts::ServiceName;
 
-use crate::{messaging::Messaging, operation::Operation, users::Users};
+use crate::{facts::PlatformFacts, messaging::Messaging, operation::Operation, users::Users};
 
 /// Its migrations, oldest first.
 pub struct Migrator;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(Operation),
             Box::new(m20261121_000021_mails::Mails),
             Box::new(m20261127_000043_typed::Typed),
+            Box::new(PlatformFacts(ServiceName::Notifications)),
         ]
     }
 }

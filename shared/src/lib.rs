@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod contracts;
 pub mod db;
+pub mod facts;
 pub mod host;
 pub mod http;
 pub mod ids;

@@ -8,19 +8,26 @@ use shared::{
     clock::SystemClock,
     config::Config,
     db::{ConnectError, Db},
+    facts::{self, Purpose},
 };
 
 use super::{Only, open, services};
 
 pub(super) async fn up(config: &Config, only: &[Only]) -> anyhow::Result<ExitCode> {
+    let mut databases = Vec::new();
     for service in services(only) {
         let db = open(config, service).await?;
         let pending = migration::pending(service, db.writer()).await?;
         migration::up(service, db.writer())
             .await
             .with_context(|| format!("the database of {service} can't be brought up to date"))?;
-        db.close().await;
         println!("{service}: {pending} applied, up to date");
+        databases.push(db);
+    }
+    let all: Vec<_> = databases.iter().collect();
+    facts::agree(&all, config.currency, Purpose::Migrate).await?;
+    for db in databases {
+        db.close().await;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -32,6 +39,7 @@ pub(super) async fn status(config: &Config, only: &[Only]) -> anyhow::Result<Exi
         let opened = Db::open_existing(service, url.expose_secret(), Arc::new(SystemClock)).await;
         let migrations = match opened {
             Ok(db) => {
+                facts::check_owner(&db).await?;
                 let status = migration::status(service, db.reader()).await?;
                 db.close().await;
                 status

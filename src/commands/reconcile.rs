@@ -22,6 +22,7 @@ use shared::{
     config::Config,
     contracts::ServiceName,
     db::Db,
+    facts::{self, Purpose},
     ids::PurchaseId,
     reconcile::Finding,
 };
@@ -45,6 +46,8 @@ pub(super) async fn reconcile(config: &Config, older_than: Option<u32>) -> anyho
         notifications: open_existing(config, ServiceName::Notifications).await?,
         before,
     };
+    let databases = [&books.loyalty, &books.billing, &books.notifications];
+    facts::agree(&databases, config.currency, Purpose::Command).await?;
 
     let mut findings = reconcile_billing(books.billing.reader(), now).await?;
     findings.extend(loyalty::reconcile(books.loyalty.reader(), before).await?);

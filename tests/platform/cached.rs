@@ -75,8 +75,8 @@ impl Shared {
             .collect()
     }
 
-    /// What Redis has of a key, in the way that it writes it.
-    async fn redis(&self, kind: &str, id: &str) -> String {
+    /// What Redis has of a thing that `service` keeps.
+    async fn redis(&self, service: ServiceName, kind: &str, id: &str) -> String {
         let (_, namespace) = self
             .platform
             .environment()
@@ -86,8 +86,13 @@ impl Shared {
         let url = self.servers.redis().unwrap().url();
         let address = url.trim_start_matches("redis://").trim_end_matches("/0");
         let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
-        let get = format!("GET {namespace}:{kind}:{id}\r\n");
-        stream.write_all(get.as_bytes()).await.unwrap();
+        // Between the service and the kind is the id of the database.
+        let get = format!(
+            "local keys = redis.call('KEYS', '{namespace}:{service}:*:{kind}:{id}') \
+             return keys[1] and redis.call('GET', keys[1]) or ''"
+        );
+        let command = format!("*3\r\n$4\r\nEVAL\r\n${}\r\n{get}\r\n$1\r\n0\r\n", get.len());
+        stream.write_all(command.as_bytes()).await.unwrap();
         let mut length = String::new();
         stream.read_line(&mut length).await.unwrap();
         let length = length.trim().trim_start_matches('$').parse().unwrap_or(0);
@@ -107,7 +112,7 @@ impl Shared {
             for replica in self.replicas(service, &known.user) {
                 eventually(&format!("{service} serves {name} and remembers them"), || async {
                     let served = replica.get(path).await.status.as_u16() == 200;
-                    let kept = self.redis(&format!("{service}:user"), &known.user.id).await;
+                    let kept = self.redis(service, "user", &known.user.id).await;
                     (served && kept.contains("active")).then_some(())
                 })
                 .await;
@@ -116,7 +121,7 @@ impl Shared {
         for replica in self.replicas(ServiceName::Loyalty, &known.user) {
             eventually("loyalty remembers the tariff", || async {
                 let price = list_price(&replica, &known.tariff).await;
-                let kept = self.redis("loyalty:tariff", &known.tariff).await;
+                let kept = self.redis(ServiceName::Loyalty, "tariff", &known.tariff).await;
                 (price == Some(rub(OLD)) && !kept.is_empty()).then_some(())
             })
             .await;
@@ -183,7 +188,7 @@ impl Shared {
     /// lives for ten seconds and whoever does not believe it replaces it.
     async fn is_kept_as_it_was(&self, known: &Known) -> bool {
         for (service, _) in SERVED {
-            let kept = self.redis(&format!("{service}:user"), &known.user.id).await;
+            let kept = self.redis(service, "user", &known.user.id).await;
             if kept.contains("active") {
                 return true;
             }

@@ -1,5 +1,6 @@
 //! What a newcomer does at the shell.
 
+mod facts;
 mod output;
 mod stopping;
 mod two_at_once;

@@ -323,6 +323,16 @@ async fn upgraded(urls: impl AsyncFn(ServiceName, &Path) -> String, variables_na
         // It brings its files up to date by itself.
         variables.clear();
     }
+    // The letters of old show their currency: no other one is taken for it.
+    let mut dollars = variables.clone();
+    dollars.push(("KOPECK_DATA".to_owned(), folder.path().display().to_string()));
+    dollars.push(("KOPECK_CURRENCY".to_owned(), "USD".to_owned()));
+    let refused = run_command(&["run", "--listen", "127.0.0.1:0"], &dollars, "").await;
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && why.contains("keeps amounts in RUB"),
+        "{why}"
+    );
     let platform = Platform::embedded_in(folder, &variables).await;
     everything_is_kept_and_goes_on(&platform, &samples).await;
     platform.finish().await;

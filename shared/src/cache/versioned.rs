@@ -39,31 +39,36 @@ pub struct ServiceCache(Arc<Inner>);
 struct Inner {
     cache: Arc<dyn Cache>,
     service: ServiceName,
+    /// What the keys of one database begin with: another platform may share the server and the namespace,
+    /// and the database may be replaced.
+    prefix: String,
     trust: Trust,
     /// Whether whoever applies a change can make all readers forget what was before.
     reaches_all: bool,
 }
 
 impl ServiceCache {
-    /// The part of `service` in `cache`. It says that nothing is there until it is told that
+    /// The part of `service` in `cache`, for what is read in this `database` (see
+    /// [`database_id`](crate::facts::database_id)). It says that nothing is there until it is told that
     /// changes [are heard](Self::listens).
     #[must_use]
-    pub fn new(cache: Arc<dyn Cache>, service: ServiceName) -> Self {
-        Self::with_reach(cache, service, true)
+    pub fn new(cache: Arc<dyn Cache>, service: ServiceName, database: &str) -> Self {
+        Self::with_reach(cache, service, database, true)
     }
 
     /// A part of a cache that other replicas don't share, of which nothing is ever believed. They
     /// apply changes without this one's cache, and it hears of a change before it is applied: what
     /// it looks up in between is old, and nobody would make it forget that.
     #[must_use]
-    pub fn of_one_among_many(cache: Arc<dyn Cache>, service: ServiceName) -> Self {
-        Self::with_reach(cache, service, false)
+    pub fn of_one_among_many(cache: Arc<dyn Cache>, service: ServiceName, database: &str) -> Self {
+        Self::with_reach(cache, service, database, false)
     }
 
-    fn with_reach(cache: Arc<dyn Cache>, service: ServiceName, reaches_all: bool) -> Self {
+    fn with_reach(cache: Arc<dyn Cache>, service: ServiceName, database: &str, reaches_all: bool) -> Self {
         Self(Arc::new(Inner {
             cache,
             service,
+            prefix: format!("{service}:{database}"),
             trust: Trust::deaf(),
             reaches_all,
         }))
@@ -72,7 +77,7 @@ impl ServiceCache {
     /// A part of an embedded cache of its own, for tests.
     #[must_use]
     pub fn embedded(service: ServiceName) -> Self {
-        Self::new(Arc::new(EmbeddedCache::new(LIFE)), service)
+        Self::new(Arc::new(EmbeddedCache::new(LIFE)), service, "embedded")
     }
 
     /// What is kept of this kind.
@@ -147,7 +152,7 @@ impl<T: Cached> Versioned<T> {
     /// Where the one called `id` is kept.
     #[must_use]
     pub fn key(&self, id: impl Display) -> Key {
-        Key(format!("{}:{}:{id}", self.cache.0.service, T::KIND))
+        Key(format!("{}:{}:{id}", self.cache.0.prefix, T::KIND))
     }
 
     /// The one called `id`: as the cache knows it, or as `read` reads it in the database, which

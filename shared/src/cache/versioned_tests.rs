@@ -63,9 +63,12 @@ impl Cache for Unreliable {
     }
 }
 
+/// The id of the database that is read.
+const DATABASE: &str = "one";
+
 /// One replica of a service on this cache.
 fn replica(cache: Arc<dyn Cache>) -> (ServiceCache, Versioned<Price>) {
-    let cache = ServiceCache::new(cache, ServiceName::Loyalty);
+    let cache = ServiceCache::new(cache, ServiceName::Loyalty, DATABASE);
     cache.listens();
     (cache.clone(), cache.versioned())
 }
@@ -93,9 +96,20 @@ async fn what_was_read_is_not_read_again() {
 }
 
 #[tokio::test]
+async fn what_was_read_in_another_database_is_not_found() {
+    let cache: Arc<dyn Cache> = Arc::new(EmbeddedCache::new(LIFE));
+    let (_, prices) = replica(Arc::clone(&cache));
+    assert_eq!(read(&prices, 1).await, (1, true));
+    let other = ServiceCache::new(cache, ServiceName::Loyalty, "another");
+    other.listens();
+    assert_eq!(read(&other.versioned(), 2).await, (2, true));
+    assert_eq!(read(&prices, 3).await, (1, false));
+}
+
+#[tokio::test]
 async fn what_others_cannot_make_forget_is_not_believed() {
     let cache: Arc<dyn Cache> = Arc::new(EmbeddedCache::new(LIFE));
-    let cache = ServiceCache::of_one_among_many(cache, ServiceName::Loyalty);
+    let cache = ServiceCache::of_one_among_many(cache, ServiceName::Loyalty, DATABASE);
     cache.listens();
     let prices = cache.versioned();
     assert_eq!(read(&prices, 1).await, (1, true));

@@ -22,6 +22,7 @@ use crate::{
     config::Config,
     contracts::{Envelope, QUEUES, ServiceName, WAKE_UPS},
     db::{ConnectError, Db, TidyFile},
+    facts::{self, FactsError, Purpose},
     http,
     inbox::{ForgetInbox, Handlers, Receiver, RetryInbox},
     operation,
@@ -56,6 +57,9 @@ pub enum StartError {
         /// Why.
         why: String,
     },
+    /// A database is another service's, another platform's or in another currency.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
     /// The bus URL is wrong.
     #[error(transparent)]
     Bus(#[from] BusError),
@@ -190,6 +194,13 @@ pub async fn start_on(
         source,
     })?;
 
+    let mut opened = Vec::new();
+    for definition in definitions {
+        opened.push(open(&config, *definition, &clock).await?);
+    }
+    let databases: Vec<_> = opened.iter().map(|(db, _)| db).collect();
+    facts::agree(&databases, config.currency, Purpose::Run).await?;
+
     let auth_url = auth_url(&config, definitions, address)?;
     let tokens = Arc::new(TokenVerifier::new(
         format!("{auth_url}/auth/v1/jwks.json"),
@@ -206,12 +217,12 @@ pub async fn start_on(
     let mut router = metrics::routes();
     let mut documents = Documents::default();
     let mut parts = Vec::new();
-    for definition in definitions {
-        let (db, committed) = open(&config, *definition, &clock).await?;
+    for (definition, (db, committed)) in definitions.iter().zip(opened) {
+        let database = facts::database_id(&db).await?;
         let cache = if config.cache_reaches_all() {
-            ServiceCache::new(Arc::clone(&cache), definition.name)
+            ServiceCache::new(Arc::clone(&cache), definition.name, &database)
         } else {
-            ServiceCache::of_one_among_many(Arc::clone(&cache), definition.name)
+            ServiceCache::of_one_among_many(Arc::clone(&cache), definition.name, &database)
         };
         let sessions = EndedSessions::default();
         let context = Context {
@@ -407,6 +418,7 @@ async fn open(
         Arc::clone(clock),
     )
     .await?;
+    facts::check_owner(&db).await?;
     let not_up_to_date = |why: String| StartError::Migration { service, why };
     if embedded {
         (definition.migrate)(db.writer())
