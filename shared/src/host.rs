@@ -1,5 +1,6 @@
 //! Runs services: any number of them in one process, in the same way.
 
+mod asset;
 mod background;
 mod documents;
 mod health;

@@ -82,6 +82,9 @@ pub enum StartError {
         /// Why.
         source: JobError,
     },
+    /// A document can't be written.
+    #[error("the description of the API can't be written as JSON")]
+    Documents(#[source] serde_json::Error),
     /// The HTTP client could not be made.
     #[error("the HTTP client can't be made")]
     Client(#[from] reqwest::Error),
@@ -275,6 +278,7 @@ pub async fn start_on(
         });
     }
 
+    let documents = documents.routes().map_err(StartError::Documents)?;
     let background = Background::new();
     let declared = CancellationToken::new();
     let receivers = &background.receivers;
@@ -293,7 +297,7 @@ pub async fn start_on(
         "server",
         serve(
             listener,
-            http::finish(router.merge(documents.routes())),
+            http::finish(router.merge(documents)),
             HEAD,
             server.stop.clone(),
         ),
