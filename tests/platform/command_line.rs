@@ -1,6 +1,7 @@
 //! What a newcomer does at the shell.
 
 mod facts;
+mod forgotten_proxy;
 mod output;
 mod stopping;
 mod two_at_once;

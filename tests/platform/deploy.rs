@@ -71,6 +71,8 @@ fn every_service_has_its_container_its_migration_and_its_database() {
         let key = format!("KOPECK_{}__DATABASE_URL", name.to_uppercase());
         let url = |container: &str| services[container]["environment"][&key].clone();
         assert_eq!(url(name), url(&migration), "{name}");
+        let currency = |container: &str| services[container]["environment"]["KOPECK_CURRENCY"].clone();
+        assert_eq!(currency(name), currency(&migration), "{name}");
         assert!(
             url(name)
                 .as_str()
@@ -92,6 +94,33 @@ fn every_service_has_its_container_its_migration_and_its_database() {
                 .contains(&format!("handle /{name}/* {{\n\t\treverse_proxy {name}:8080")),
             "{name}"
         );
+    }
+}
+
+/// What is laid over the compose file for HTTPS fits it, and publishes what certificates need.
+#[test]
+fn https_takes_a_domain_and_keeps_its_certificates() {
+    let text = text_of("deploy/https.yml").replace(
+        "${KOPECK_DOMAIN:?is the domain of the platform, in .env}",
+        "shop.example.com",
+    );
+    let https: Value = serde_saphyr::from_str(&text).unwrap();
+    let proxy = &https["services"]["proxy"];
+    assert!(compose()["services"]["proxy"].is_object());
+    assert_eq!(proxy["environment"]["KOPECK_DOMAIN"], "shop.example.com");
+    assert_eq!(
+        proxy["ports"],
+        serde_json::json!(["80:80", "443:443", "443:443/udp"])
+    );
+    assert_eq!(proxy["volumes"], serde_json::json!(["certificates:/data"]));
+    assert!(https["volumes"].as_object().unwrap().contains_key("certificates"));
+    assert!(text_of("deploy/Caddyfile").contains("\nhttp://:8080 {$KOPECK_DOMAIN} {\n"));
+    let example = text_of(".env.example");
+    for line in [
+        "COMPOSE_FILE=docker-compose.yml:deploy/https.yml",
+        "KOPECK_DOMAIN=shop.example.com",
+    ] {
+        assert!(example.contains(&format!("# {line}\n")), "{line}");
     }
 }
 

@@ -66,7 +66,8 @@ pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sock
         .map_err(|_| D::Error::custom(format!("`{text}` is no address and port, such as 127.0.0.1:8080")))
 }
 
-/// A list, or one text with commas: the environment has no lists.
+/// A list, or one text with commas or spaces, some of which may be too many: the environment has no
+/// lists, and puts together what comes from several places.
 pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Network>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -76,7 +77,12 @@ pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec
     }
     let texts = match Texts::deserialize(deserializer)? {
         Texts::List(texts) => texts,
-        Texts::One(text) => text.split(',').map(str::to_owned).collect(),
+        Texts::One(text) if text.trim().is_empty() => vec![text],
+        Texts::One(text) => text
+            .split(|separator: char| separator == ',' || separator.is_whitespace())
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+            .collect(),
     };
     let network = |text: &String| {
         let parsed = text.parse::<Network>();

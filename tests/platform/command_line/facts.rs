@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
-use crate::platform::{PASSWORD, interrupt, run_command, run_embedded, run_embedded_with};
+use shared::testing::Api;
+
+use crate::{
+    platform::{PASSWORD, interrupt, log_in, rub, run_command, run_embedded},
+    processes::run_embedded_with,
+};
 
 /// Runs a command that must fail, on the data in `folder`; what it says.
 async fn refused(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> String {
@@ -53,6 +58,33 @@ async fn roubles_do_not_become_dollars() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn play_money_is_not_taken_for_real_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let production = [("KOPECK_ENVIRONMENT", "production")];
+    let complaint = "credited by the sandbox payment provider";
+    for is_there in [false, true] {
+        let file = folder.path().join("kopeck.log");
+        let log = std::fs::File::create(&file).unwrap();
+        let platform = run_embedded_with(folder.path(), &production, log.into()).await;
+        assert!(interrupt(platform.child).await.success());
+        let log = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(log.contains(complaint), is_there, "{log}");
+
+        let platform = run_embedded(folder.path()).await;
+        let api = Api::new(format!("http://{}", platform.address));
+        if !is_there {
+            let body = serde_json::json!({"email": "anna@mail.example", "password": PASSWORD});
+            api.post("/auth/v1/register", &body).await.expect(201);
+            let anna = log_in(&api, "anna@mail.example").await;
+            anna.post("/billing/v1/balance/top-up", &rub(100))
+                .await
+                .expect(200);
+        }
+        assert!(interrupt(platform.child).await.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_services_or_another_platforms_database_is_not_worked_on() {
     let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     for folder in [&one, &other] {
@@ -97,6 +129,6 @@ async fn another_services_or_another_platforms_database_is_not_worked_on() {
     for name in ["auth.db", "loyalty.db", "billing.db", "notifications.db"] {
         std::fs::rename(one.path().join(name), moved.join(name)).unwrap();
     }
-    let platform = run_embedded_with(&moved, &[], std::process::Stdio::inherit()).await;
+    let platform = run_embedded(&moved).await;
     assert!(interrupt(platform.child).await.success());
 }
