@@ -2,6 +2,7 @@
 
 pub mod adjust_wallet;
 pub mod archive_tariff;
+pub mod ask_again;
 pub mod books;
 pub mod buy_tariff;
 pub mod cancel_purchase;

@@ -1,5 +1,6 @@
 //! Billing's API, under `/billing/v1`.
 
+mod asking;
 mod body;
 mod keys;
 mod purchases;
@@ -13,6 +14,7 @@ mod webhooks;
 
 use std::sync::Arc;
 
+pub use asking::Asking;
 use axum::extract::FromRef;
 use chrono::Duration;
 use shared::{
@@ -45,6 +47,8 @@ pub struct AppState {
     pub buying: Arc<Batches<BuyTariff, Bought>>,
     /// Requests that wait for their purchase's outcome.
     pub waiters: Arc<Waiters>,
+    /// Asks loyalty again for them.
+    pub asking: Arc<Asking>,
     /// How long a purchase waits for loyalty.
     pub patience: Duration,
 }

@@ -233,7 +233,7 @@ impl<'a> Settlement<'a> {
         purchase.settled_at.unwrap_or(self.tx.now())
     }
 
-    fn hold(&self, purchase: &Purchase) -> Result<(), DbErr> {
+    pub(super) fn hold(&self, purchase: &Purchase) -> Result<(), DbErr> {
         let Some(promocode) = &purchase.promocode else {
             return Ok(());
         };

@@ -142,7 +142,13 @@ async fn outcome(state: &AppState, begun: PurchaseView) -> PurchaseView {
         return begun;
     }
     let mut waiting = state.waiters.wait_for(begun.purchase.id);
-    waiting.outcome_within(LONGEST_WAIT).await.unwrap_or(begun)
+    let (asking, id) = (&state.asking, begun.purchase.id);
+    if let Some(outcome) = asking.outcome_within(&mut waiting, id, LONGEST_WAIT).await {
+        return outcome;
+    }
+    let left = (begun.purchase.deadline - state.db.now()).to_std();
+    asking.follow(waiting, id, left.unwrap_or_default());
+    begun
 }
 
 fn render_outcome(state: &AppState, view: PurchaseView) -> Result<Response, Problem> {

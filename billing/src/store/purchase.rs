@@ -270,6 +270,22 @@ pub async fn find_settled(
     rows.into_iter().map(read).collect()
 }
 
+/// Those of `ids` that are pending.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_pending(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = PurchaseId>,
+) -> Result<Vec<Purchase>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::Id.is_in(ids))
+        .filter(Column::State.eq(PurchaseState::Pending.as_str()))
+        .all(conn)
+        .await?;
+    rows.into_iter().map(read).collect()
+}
+
 /// Those of `ids` that there are, locked for this transaction, in one order for everybody.
 ///
 /// # Errors

@@ -175,3 +175,14 @@ async fn update_pending(conn: &impl ConnectionTrait, id: TopUpId, row: ActiveMod
         Err(DbErr::RecordNotUpdated)
     }
 }
+
+/// Whether a top-up by `provider` was ever approved.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any_approved_by(conn: &impl ConnectionTrait, provider: &str) -> Result<bool, DbErr> {
+    let approved = Entity::find()
+        .filter(Column::Provider.eq(provider))
+        .filter(Column::State.eq(State::Approved));
+    Ok(approved.one(conn).await?.is_some())
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 mod adjustments;
+mod asking_again;
 mod clocks;
 mod concurrency;
 mod deadlines;
@@ -78,6 +79,11 @@ impl Billing {
         clock: Arc<dyn Clock>,
         configure: impl FnOnce(&mut Config),
     ) -> Self {
+        let configure = |config: &mut Config| {
+            // A test that takes its time to answer is asked once.
+            config.billing.ask_again_milliseconds = 0;
+            configure(config);
+        };
         let service = TestService::start_with(billing::definition(), database, clock, configure).await;
         keep_what_is_said(&service).await;
         let admin = service.api_of_admin();

@@ -16,6 +16,9 @@ pub struct BillingConfig {
     pub database_url: Option<SecretString>,
     /// After how many seconds a purchase without an answer about its promocode fails.
     pub purchase_deadline_seconds: u32,
+    /// After how many milliseconds without an answer about its promocode loyalty is asked again while
+    /// the buyer waits: another replica may answer. 0 is never.
+    pub ask_again_milliseconds: u32,
     /// Whether the `sandbox` payment provider, which approves at once, is on. Refused in production.
     pub sandbox: Option<bool>,
     /// When the `sandbox` decides.
@@ -34,6 +37,7 @@ impl Default for BillingConfig {
         Self {
             database_url: None,
             purchase_deadline_seconds: 30,
+            ask_again_milliseconds: 500,
             sandbox: None,
             sandbox_mode: SandboxMode::default(),
             sandbox_webhook_secret: None,
@@ -70,6 +74,12 @@ impl BillingConfig {
         }
         if !(1..=3_600).contains(&self.purchase_deadline_seconds) {
             return wrong("billing.purchase_deadline_seconds", "it must be from 1 to 3600");
+        }
+        if !matches!(self.ask_again_milliseconds, 0 | 100..=10_000) {
+            return wrong(
+                "billing.ask_again_milliseconds",
+                "it must be 0, which is never, or from 100 to 10000",
+            );
         }
         let secret = self.sandbox_webhook_secret.as_ref();
         if secret.is_none() && self.sandbox_mode == SandboxMode::Asynchronous {

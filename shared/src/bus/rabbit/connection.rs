@@ -22,8 +22,9 @@ use crate::bus::BusError;
 /// How long building a connection with all its topology may take.
 pub(super) const CONNECT_BOUND: Duration = Duration::from_secs(10);
 
-/// A peer that says nothing for this long (in seconds) is taken for gone.
-const HEARTBEAT: u16 = 10;
+/// A peer that says nothing for twice this long (in seconds) is taken for gone; what a consumer that
+/// hangs has in hand goes to another one then.
+const HEARTBEAT: u16 = 5;
 
 /// Why there is no connection.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -28,9 +28,9 @@ use crate::{
     contracts::Queue,
 };
 
-/// How many messages may be under way to a consumer: enough for a full batch, few enough that
-/// a consumer which dies holds up few.
-const PREFETCH: u16 = 256;
+/// How many messages may be under way to a consumer: enough for a full batch, few enough that a
+/// consumer which hangs holds up few before the broker gives it no more.
+const PREFETCH: u16 = 64;
 
 /// How long handing an acknowledgement to the socket may take.
 const ACKNOWLEDGE_BOUND: Duration = Duration::from_secs(5);
