@@ -12,14 +12,15 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use consumers::OnEnded;
-use http::{AppState, Waiters};
+use http::{AppState, Asking, Waiters};
 use jobs::{FailOverduePurchases, FinishTopUps, ForfeitLeftovers, Reconcile, RemindOfEndings};
 use providers::{PaymentProvider, Sandbox};
+use sea_orm::DbErr;
 use shared::{
     batch::Batches,
     cache::Versioned,
     contracts::{Envelope, Message, PurchaseFailedV1, PurchasePaidV1, ServiceName},
-    db::bounded,
+    db::{Db, bounded},
     host::{Context, Definition, Job, JobError, OnWake, Service},
     ids::PurchaseId,
     sessions::EndedSessions,
@@ -27,6 +28,7 @@ use shared::{
 };
 
 use crate::app::{
+    ask_again::{AskAgain, ask_again},
     books::Books,
     buy_tariff::{BuyTariff, buy_together},
     read_purchase::read_ended,
@@ -50,6 +52,7 @@ async fn build(context: &Context) -> Result<Service, JobError> {
         tracing::warn!("the sandbox payment provider is on: it makes money out of nothing, for trying only");
         Some(Arc::new(Sandbox::new(&config.billing)?))
     } else {
+        warn_of_play_money(&db).await?;
         None
     };
     let names: Vec<_> = provider.iter().map(|provider| provider.name().clone()).collect();
@@ -93,6 +96,7 @@ async fn build(context: &Context) -> Result<Service, JobError> {
         let (db, books) = (buys.clone(), sells.clone());
         async move { buy_together(&db, &books, &asked).await }
     });
+    let asking = asking(context, &books);
     let users = context.cache.versioned();
     let guard = context.guard(ReplicatedStatuses {
         db: db.clone(),
@@ -106,6 +110,7 @@ async fn build(context: &Context) -> Result<Service, JobError> {
         books: books.clone(),
         provider,
         waiters: Arc::clone(&waiters),
+        asking: Arc::new(asking),
         patience: Duration::seconds(i64::from(config.billing.purchase_deadline_seconds)),
     };
     Ok(Service {
@@ -115,6 +120,39 @@ async fn build(context: &Context) -> Result<Service, JobError> {
         jobs,
         on_wake: Some(wakes(waiters, users, sessions)),
     })
+}
+
+/// What was made for trying is in wallets like any other money: where the sandbox was on before, somebody
+/// is about to take it for real.
+async fn warn_of_play_money(db: &Db) -> Result<(), DbErr> {
+    if bounded(store::top_up::any_approved_by(db.reader(), "sandbox")).await? {
+        tracing::error!(
+            "wallets in this database were credited by the sandbox payment provider, which makes money out of \
+             nothing; that money can be spent like any other"
+        );
+    }
+    Ok(())
+}
+
+/// Asks loyalty again about purchases that somebody waits for.
+fn asking(context: &Context, books: &Books) -> Asking {
+    let (db, books) = (context.db.clone(), books.clone());
+    let batches = Batches::new(move |waiting: Vec<AskAgain>| {
+        let (db, books) = (db.clone(), books.clone());
+        async move {
+            let (again, books) = (&waiting, &books);
+            let asked = db
+                .write(|tx| async move { ask_again(&tx, books, again).await })
+                .await;
+            if let Err(error) = asked {
+                tracing::warn!(%error, "loyalty can't be asked again about purchases");
+            }
+            waiting.iter().map(|_| ()).collect()
+        }
+    });
+    let after = context.config.billing.ask_again_milliseconds;
+    let after = (after > 0).then(|| std::time::Duration::from_millis(u64::from(after)));
+    Asking::new(batches, after)
 }
 
 /// Outcomes that this process itself brings about are told to the requests that wait here, which

@@ -1,4 +1,5 @@
-//! The one place that asks the machine what time it is.
+//! The one place that asks the machine what time it is. What services do is timed by their database's
+//! clock instead: [`Db::now`](crate::db::Db::now).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +12,12 @@ pub type Instant = DateTime<Utc>;
 pub trait Clock: Send + Sync {
     /// The present instant, cut to microseconds.
     fn now(&self) -> Instant;
+
+    /// Whether it is the machine's clock, which may differ from those of other machines, so that where a
+    /// database has a clock that one is taken.
+    fn is_machine(&self) -> bool {
+        false
+    }
 }
 
 /// The machine's clock.
@@ -21,6 +28,10 @@ impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)] // the substitute itself
     fn now(&self) -> Instant {
         Utc::now().trunc_subsecs(6)
+    }
+
+    fn is_machine(&self) -> bool {
+        true
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! SQLite and PostgreSQL alike; which one is decided by the URL, here and nowhere else.
 
+mod clock;
 mod connect;
 mod measure;
 mod tidy;
@@ -16,6 +17,7 @@ use sea_orm::{
 };
 use tokio::sync::{broadcast, mpsc};
 
+use clock::DbClock;
 pub use connect::{ConnectError, is_file, place, url_of_file};
 use measure::Counts;
 pub use measure::PoolUse;
@@ -50,7 +52,7 @@ struct Inner {
     writer: DatabaseConnection,
     /// For reads outside transactions. On PostgreSQL the same pool.
     reader: DatabaseConnection,
-    clock: Arc<dyn Clock>,
+    clock: Arc<DbClock>,
     handoff: mpsc::Sender<Vec<Envelope>>,
     said: broadcast::Sender<Arc<Envelope>>,
     counts: Counts,
@@ -75,7 +77,11 @@ impl Db {
         url: &str,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, mpsc::Receiver<Vec<Envelope>>), ConnectError> {
-        let (writer, reader) = connect::open(service, url).await?;
+        let connect::Opened {
+            writer,
+            reader,
+            clock,
+        } = connect::open(service, url, clock).await?;
         let (handoff, committed) = mpsc::channel(HANDOFF);
         let (said, _) = broadcast::channel(HANDOFF);
         let db = Self(Arc::new(Inner {
@@ -108,10 +114,31 @@ impl Db {
         &self.0.writer
     }
 
-    /// The present instant.
+    /// The present instant by the database's clock, which all replicas share. It never goes back, unless
+    /// that clock itself is set back by more than some seconds.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.0.clock.now()
+    }
+
+    /// The database's clock, for what is timed beside it.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.0.clock) as Arc<dyn Clock>
+    }
+
+    /// Measures how far this machine's clock is ahead of the database's, in seconds.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn measure_clock(&self) -> Result<f64, DbErr> {
+        self.0.clock.measure(self.0.service, &self.0.reader).await
+    }
+
+    /// The same, as it was measured last.
+    #[must_use]
+    pub fn clock_offset(&self) -> f64 {
+        self.0.clock.offset()
     }
 
     /// Hears every message of this process's own commits, before it travels.

@@ -2,6 +2,7 @@
 
 mod asset;
 mod background;
+mod clock;
 mod documents;
 mod health;
 mod hold;
@@ -38,7 +39,7 @@ pub struct Context {
     pub db: Db,
     /// Its part of the cache.
     pub cache: ServiceCache,
-    /// The time.
+    /// The time, by the clock of its database.
     pub clock: Arc<dyn Clock>,
     /// Checks access tokens.
     pub tokens: Arc<TokenVerifier>,

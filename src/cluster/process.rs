@@ -98,6 +98,12 @@ impl ServiceProcess {
         self.signal("STOP").await
     }
 
+    /// Sets a variable of its environment, from its next start on.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts it again, at the same address.
     ///
     /// # Errors

@@ -2,11 +2,18 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use serde::Deserialize;
 use shared::config::Config;
 
 use super::{Only, services};
 
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// What a service answers that is ready.
+#[derive(Deserialize)]
+struct Ready {
+    status: String,
+}
 
 /// For container platforms, whose images need no HTTP client then.
 pub(super) async fn health(config: &Config, url: Option<String>, only: &[Only]) -> anyhow::Result<ExitCode> {
@@ -16,11 +23,14 @@ pub(super) async fn health(config: &Config, url: Option<String>, only: &[Only]) 
     for service in services(only) {
         let asked = format!("{}/{service}/health/ready", url.trim_end_matches('/'));
         let found = match client.get(&asked).send().await {
-            Ok(answer) if answer.status().is_success() => "ready",
+            Ok(answer) if answer.status().is_success() => match answer.json::<Ready>().await {
+                Ok(ready) if ready.status == "degraded" => "ready, degraded: see /health/ready",
+                _ => "ready",
+            },
             Ok(_) => "not ready",
             Err(_) => "no answer",
         };
-        is_ready &= found == "ready";
+        is_ready &= found.starts_with("ready");
         println!("{service}: {found}");
     }
     Ok(if is_ready {

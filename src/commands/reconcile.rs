@@ -18,7 +18,7 @@ use chrono::Duration;
 use loyalty::{SettledRedemption, domain::redemption::RedemptionStatus};
 use notifications::domain::letter::LetterKind;
 use shared::{
-    clock::{Clock as _, Instant, SystemClock},
+    clock::Instant,
     config::Config,
     contracts::ServiceName,
     db::Db,
@@ -38,10 +38,11 @@ const PAGE: u64 = 1_000;
 /// Reads only, and looks at nothing that is younger than `older_than` seconds.
 pub(super) async fn reconcile(config: &Config, older_than: Option<u32>) -> anyhow::Result<ExitCode> {
     let older_than = older_than.unwrap_or(config.billing.purchase_deadline_seconds + MARGIN_SECONDS);
-    let now = SystemClock.now();
+    let billing = open_existing(config, ServiceName::Billing).await?;
+    let now = billing.now();
     let before = now - Duration::seconds(i64::from(older_than));
     let books = Books {
-        billing: open_existing(config, ServiceName::Billing).await?,
+        billing,
         loyalty: open_existing(config, ServiceName::Loyalty).await?,
         notifications: open_existing(config, ServiceName::Notifications).await?,
         before,
@@ -284,7 +285,10 @@ mod tests {
     use std::{path::Path, sync::Arc};
 
     use sea_orm::ConnectionTrait as _;
-    use shared::db::url_of_file;
+    use shared::{
+        clock::{Clock as _, SystemClock},
+        db::url_of_file,
+    };
 
     use super::*;
 

@@ -9,8 +9,10 @@
 mod arena;
 mod broker;
 mod cache;
+mod clocks;
 mod consumers;
 mod database;
+mod frozen;
 mod hang_ups;
 mod late_holds;
 mod network;

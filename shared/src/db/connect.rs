@@ -19,7 +19,7 @@ use sea_orm::{
 };
 use tokio::sync::{broadcast, mpsc};
 
-use super::{Db, HANDOFF, Inner, measure::Counts};
+use super::{Db, HANDOFF, Inner, clock::DbClock, measure::Counts};
 use crate::{clock::Clock, config, contracts::ServiceName};
 
 /// Connections a service keeps to PostgreSQL; more only queue inside it on few cores.
@@ -160,7 +160,11 @@ impl Db {
         url: &str,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConnectError> {
-        let (writer, reader) = open_with(service, url, Files::ExistingOnly).await?;
+        let Opened {
+            writer,
+            reader,
+            clock,
+        } = open_with(service, url, Files::ExistingOnly, clock).await?;
         // No relay: what is said stays in the outbox for the services.
         let (handoff, _) = mpsc::channel(HANDOFF);
         let (said, _) = broadcast::channel(HANDOFF);
@@ -186,32 +190,41 @@ impl Db {
     }
 }
 
-/// The writing and the reading side of the database behind `url`.
+/// A database that was opened.
+pub(super) struct Opened {
+    pub(super) writer: DatabaseConnection,
+    pub(super) reader: DatabaseConnection,
+    pub(super) clock: Arc<DbClock>,
+}
+
+/// The database behind `url`, with its clock in the place of `machine`.
 pub(super) async fn open(
     service: ServiceName,
     url: &str,
-) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
-    open_with(service, url, Files::Create).await
+    machine: Arc<dyn Clock>,
+) -> Result<Opened, ConnectError> {
+    open_with(service, url, Files::Create, machine).await
 }
 
 async fn open_with(
     service: ServiceName,
     url: &str,
     files: Files,
-) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
+    machine: Arc<dyn Clock>,
+) -> Result<Opened, ConnectError> {
     let place = place(service, url)?;
     let unreachable = |source| ConnectError::Unreachable {
         service,
         place: place.clone(),
         source,
     };
-    match Target::read(service, url)? {
+    let (writer, reader) = match Target::read(service, url)? {
         Target::Server(options) => {
             reach(&options).await.map_err(unreachable)?;
             let pool = Database::connect(postgres(service, url))
                 .await
                 .map_err(unreachable)?;
-            Ok((pool.clone(), pool))
+            (pool.clone(), pool)
         }
         Target::File(options) => {
             let file = options.get_filename();
@@ -228,9 +241,15 @@ async fn open_with(
             let reader = Database::connect(sqlite(url, SQLITE_READERS, files))
                 .await
                 .map_err(unreachable)?;
-            Ok((writer, reader))
+            (writer, reader)
         }
-    }
+    };
+    let clock = DbClock::of(&reader, machine).await.map_err(unreachable)?;
+    Ok(Opened {
+        writer,
+        reader,
+        clock: Arc::new(clock),
+    })
 }
 
 /// Opens one connection and closes it: a pool only says that it took too long, this says why.

@@ -11,6 +11,7 @@ use axum::{
 };
 use serde_json::json;
 
+use super::clock;
 use crate::{bus::Bus, contracts::ServiceName, db::Db};
 
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -24,6 +25,8 @@ struct Checked {
 
 /// `/{service}/health/live` (the process answers) and `/{service}/health/ready` (its database
 /// answers and its bus takes messages). Anybody may ask, so what is wrong is told to the log.
+/// One whose machine's clock is far off is ready and says `degraded`: it goes by the database's clock,
+/// and where that one is wrong all replicas would be taken out of service at once.
 /// Migrations are no matter of readiness: they are looked at once, at the start, so that a newer
 /// program's take no old replica out of service.
 pub(super) fn routes(service: ServiceName, db: Db, bus: Arc<dyn Bus>) -> Router {
@@ -60,9 +63,18 @@ async fn ready(State(checked): State<Checked>) -> Response {
             "unavailable"
         }
     };
+    let is_degraded = clock::is_degraded(&checked.db);
     let body = json!({
-        "status": if status.is_success() { "ready" } else { "not_ready" },
-        "checks": {"database": show("database", database), "bus": show("bus", bus)},
+        "status": match (status.is_success(), is_degraded) {
+            (true, false) => "ready",
+            (true, true) => "degraded",
+            (false, _) => "not_ready",
+        },
+        "checks": {
+            "database": show("database", database),
+            "bus": show("bus", bus),
+            "clock": if is_degraded { "degraded" } else { "ok" },
+        },
     });
     (status, axum::Json(body)).into_response()
 }

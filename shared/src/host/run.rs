@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Definition, Job, JobError, OnWake, Service,
     background::{Background, after, declare, hear_others, hear_own, repeat},
+    clock::WatchClock,
     documents::Documents,
     health,
     hold::hold_data,
@@ -214,7 +215,8 @@ pub async fn start_on(
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()?,
-        Arc::clone(&clock),
+        // Where auth is in this process, the clock by which it issues tokens.
+        databases.first().map_or(clock, |db| db.clock()),
     ));
     let config = Arc::new(config);
     let mut router = metrics::routes();
@@ -232,7 +234,7 @@ pub async fn start_on(
             config: Arc::clone(&config),
             db: db.clone(),
             cache: cache.clone(),
-            clock: Arc::clone(&clock),
+            clock: db.clock(),
             tokens: Arc::clone(&tokens),
             sessions: sessions.clone(),
             auth_url: auth_url.clone(),
@@ -355,6 +357,7 @@ impl Part {
         )));
         self.jobs.push(Arc::new(ForgetInbox::new(self.db.clone())));
         self.jobs.push(Arc::new(SampleMetrics(self.db.clone())));
+        self.jobs.push(Arc::new(WatchClock::new(self.db.clone())));
         let tidy = TidyFile(self.db.clone());
         if tidy.is_needed() {
             self.jobs.push(Arc::new(tidy));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
+mod clocks;
 mod facts;
 mod failures;
 mod messaging;

@@ -16,6 +16,8 @@ const LATE: usize = 3;
 /// One replica has holds in hand and is suspended until their purchases have failed, and the other
 /// one has heard of that; then it dies, and the holds come. The purchases whose hold comes late.
 pub async fn come(arena: &mut Arena, stream: &Stream) -> BTreeSet<String> {
+    // Else the other replica is asked, and nothing is late.
+    ask_again_after(arena, "0").await;
     let frozen = Instant::now();
     arena.processes(ServiceName::Loyalty)[0].freeze().await.unwrap();
     stream.waits_for_somebody_stuck(frozen, 4).await;
@@ -27,7 +29,18 @@ pub async fn come(arena: &mut Arena, stream: &Stream) -> BTreeSet<String> {
     stream
         .recovers("holds that come too late", Instant::now(), SOON)
         .await;
+    ask_again_after(arena, "500").await;
     late
+}
+
+/// Starts billing again, with another time after which it asks loyalty again.
+async fn ask_again_after(arena: &mut Arena, milliseconds: &str) {
+    for process in arena.processes(ServiceName::Billing) {
+        process.set_variable("KOPECK_BILLING__ASK_AGAIN_MILLISECONDS", milliseconds);
+        process.kill().await.unwrap();
+        process.start_again().await.unwrap();
+        process.ready().await.unwrap();
+    }
 }
 
 /// After everything has come to rest.

@@ -4,7 +4,8 @@ use shared::contracts::ServiceName;
 
 use super::{
     arena::{Arena, Behind},
-    broker, cache, consumers, database, hang_ups, late_holds, network, poison, services, topology,
+    broker, cache, clocks, consumers, database, frozen, hang_ups, late_holds, network, poison, services,
+    topology,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,6 +20,8 @@ async fn nothing_is_lost_whatever_fails_once() {
     services::one_is_killed(&mut arena, &stream, ServiceName::Billing, 0).await;
     services::both_are_killed(&mut arena, &stream, ServiceName::Notifications).await;
     consumers::crashes(&mut arena, &stream).await;
+    frozen::hangs_shortly(&mut arena, &stream).await;
+    clocks::are_off(&mut arena, &stream, 30).await;
     let late = late_holds::come(&mut arena, &stream).await;
     database::restarts_at_once(&arena, &stream, 1).await;
     network::breaks_shortly(database_wire.as_ref().unwrap(), &stream, "the databases").await;

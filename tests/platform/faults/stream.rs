@@ -73,6 +73,10 @@ impl Intent {
         self.outcome() == Some(&Outcome::Paid)
     }
 
+    pub fn is_timed_out(&self) -> bool {
+        self.outcome() == Some(&Outcome::Failed("purchase_timed_out".to_owned()))
+    }
+
     fn ended_at(&self) -> Option<Instant> {
         self.ended.as_ref().map(|(at, _)| *at)
     }

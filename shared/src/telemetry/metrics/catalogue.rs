@@ -274,6 +274,13 @@ pub const RECONCILE_LAST_RUN: Metric = Metric::gauge_of(
     "When a service last held its own tables against each other.",
 );
 
+/// How far clocks differ.
+pub const CLOCK_OFFSET: Metric = Metric::gauge_of(
+    "kopeck_clock_offset_seconds",
+    Unit::Seconds,
+    "How far the machine's clock is ahead of the database's.",
+);
+
 /// All of them.
 pub const ALL: &[Metric] = &[
     BUILD_INFO,
@@ -303,4 +310,5 @@ pub const ALL: &[Metric] = &[
     JOB_RUNS,
     RECONCILE_FINDINGS,
     RECONCILE_LAST_RUN,
+    CLOCK_OFFSET,
 ];
