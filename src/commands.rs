@@ -85,12 +85,17 @@ enum Command {
         #[command(subcommand)]
         action: keys::Keys,
     },
-    /// Recompute balances and hold purchases against redemptions, letters and subscriptions
+    /// Recompute balances, and compare purchases with redemptions, letters and subscriptions, and replicas
+    /// with their owners
     Reconcile {
         /// Leave out purchases that ended less than this many seconds ago, which may still be on
         /// their way through the services; the purchase deadline and half a minute, if not given
         #[arg(long, value_name = "SECONDS")]
         older_than: Option<u32>,
+        /// Have the owners announce again what other services lack: users, tariffs, ended sessions, and
+        /// outcomes of purchases. Services that have it already ignore it
+        #[arg(long)]
+        repair: bool,
     },
     /// Messages that could not be applied and wait for a decision
     Parked {
@@ -222,7 +227,9 @@ pub async fn execute(line: CommandLine) -> anyhow::Result<ExitCode> {
         }) => admin::create(&load(&options)?, &email).await,
         Some(Command::Client { action }) => client::client(&load(&options)?, action).await,
         Some(Command::Keys { action }) => keys::keys(&load(&options)?, action).await,
-        Some(Command::Reconcile { older_than }) => reconcile::reconcile(&load(&options)?, older_than).await,
+        Some(Command::Reconcile { older_than, repair }) => {
+            reconcile::reconcile(&load(&options)?, older_than, repair).await
+        }
         Some(Command::Parked { action }) => parked::parked(&load(&options)?, &action).await,
         Some(Command::Health { url, only }) => health::health(&load(&options)?, url, &only).await,
         Some(Command::Demo) => demo::demo().await,

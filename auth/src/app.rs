@@ -4,6 +4,7 @@
 //! takes a core for some 20 ms, and nothing may hold a lock or a connection for so long.
 
 mod actor;
+mod announce_again;
 mod assign_roles;
 mod block_user;
 mod change_password;
@@ -42,6 +43,7 @@ mod use_mail;
 mod withdraw_permissions;
 
 pub use actor::ActorError;
+pub use announce_again::{announce_ended_sessions, announce_users};
 pub use assign_roles::{AssignRoles, assign_roles};
 pub use block_user::{BlockUser, BlockUserError, block_user};
 pub use change_password::{ChangePassword, ChangePasswordError, change_password};

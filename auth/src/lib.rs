@@ -19,7 +19,8 @@ use shared::{
 
 pub use app::{
     BEFORE_SIGNING, ClientError, CreateAdminError, EnsureSigningKeyError, HashError, KeyTimes, ServiceClient,
-    create_admin, create_client, disable_client, list_clients, list_keys, rotate_keys,
+    announce_ended_sessions, announce_users, create_admin, create_client, disable_client, list_clients,
+    list_keys, rotate_keys,
 };
 pub use domain::{EmailError, PasswordError};
 

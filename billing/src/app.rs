@@ -1,6 +1,7 @@
 //! What billing can do, one use case a file.
 
 pub mod adjust_wallet;
+pub mod announce_tariffs;
 pub mod archive_tariff;
 pub mod ask_again;
 pub mod books;

@@ -16,7 +16,9 @@ use shared::{
     users::ReplicatedStatuses,
 };
 
-pub use app::reconcile::{SettledRedemption, purchases_with_a_use, reconcile, redemptions_of};
+pub use app::reconcile::{
+    SettledRedemption, ask_for_outcomes, purchases_with_a_use, reconcile, redemptions_of, replicated_tariffs,
+};
 
 /// The service.
 #[must_use]

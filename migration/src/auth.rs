@@ -16,7 +16,7 @@ use self::{
     m20261121_000032_mail::Mail, m20261121_000033_clients::Clients,
     m20261121_000034_key_rotation::KeyRotation, m20261201_000075_withdrawals::Withdrawals,
 };
-use crate::{facts::PlatformFacts, messaging::Messaging, operation::Operation};
+use crate::{awaiting::Awaiting, facts::PlatformFacts, messaging::Messaging, operation::Operation};
 
 /// Its migrations, oldest first.
 pub struct Migrator;
@@ -35,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(KeyRotation),
             Box::new(Withdrawals),
             Box::new(PlatformFacts(ServiceName::Auth)),
+            Box::new(Awaiting),
         ]
     }
 }

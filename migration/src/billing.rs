@@ -11,7 +11,7 @@ mod m20261201_000070_anchors;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use shared::contracts::ServiceName;
 
-use crate::{facts::PlatformFacts, messaging::Messaging, operation::Operation, users::Users};
+use crate::{awaiting::Awaiting, facts::PlatformFacts, messaging::Messaging, operation::Operation, users::Users};
 
 /// Its migrations, oldest first.
 pub struct Migrator;
@@ -31,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000043_forgotten_users::ForgottenUsers),
             Box::new(m20261201_000070_anchors::Anchors),
             Box::new(PlatformFacts(ServiceName::Billing)),
+            Box::new(Awaiting),
         ]
     }
 }

@@ -4,6 +4,7 @@
 //! comparisons would go wrong silently. Values are always set by the services.
 
 pub mod auth;
+mod awaiting;
 pub mod billing;
 mod facts;
 pub mod loyalty;

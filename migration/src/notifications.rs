@@ -7,7 +7,7 @@ mod m20261127_000043_typed;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use shared::contracts::ServiceName;
 
-use crate::{facts::PlatformFacts, messaging::Messaging, operation::Operation, users::Users};
+use crate::{awaiting::Awaiting, facts::PlatformFacts, messaging::Messaging, operation::Operation, users::Users};
 
 /// Its migrations, oldest first.
 pub struct Migrator;
@@ -23,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000021_mails::Mails),
             Box::new(m20261127_000043_typed::Typed),
             Box::new(PlatformFacts(ServiceName::Notifications)),
+            Box::new(Awaiting),
         ]
     }
 }

@@ -6,7 +6,7 @@
 pub mod embedded;
 pub mod rabbit;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -16,15 +16,27 @@ use crate::{
     ids::MessageId,
 };
 
+/// Where a message is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// To every queue that subscribes to it.
+    Route {
+        /// Where it is published.
+        exchange: Exchange,
+        /// Under which key.
+        routing_key: String,
+    },
+    /// To the one queue of this name. No binding is needed, so none can be missing.
+    Queue(Cow<'static, str>),
+}
+
 /// A message on its way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     /// The envelope's id.
     pub id: MessageId,
-    /// Where it is published.
-    pub exchange: Exchange,
-    /// Under which key.
-    pub routing_key: String,
+    /// Where it is sent.
+    pub to: Address,
     /// The envelope, as JSON.
     pub body: Arc<[u8]>,
 }
@@ -75,6 +87,25 @@ pub enum Side {
 pub trait Bus: Send + Sync {
     /// Declares the whole topology: exchanges, queues, bindings, dead-letter queues. Safe to repeat.
     async fn declare(&self) -> Result<(), BusError>;
+
+    /// Declares again what may have vanished from the broker while it ran: exchanges and bindings. A
+    /// queue that has vanished is declared again by its own consumers only.
+    async fn reassert(&self) -> Result<(), BusError> {
+        Ok(())
+    }
+
+    /// Whether `Ok` from [`Bus::publish`] says only that queues have the message, and not that each
+    /// subscriber has committed it. Then it can still be lost, with its queue or for want of a binding,
+    /// and the outbox keeps it until a [roll call](crate::contracts::RollCall) has found it everywhere.
+    fn needs_roll_calls(&self) -> bool {
+        false
+    }
+
+    /// Receives what is sent to [`Address::Queue`] of this name, for as long as the listener lives. The
+    /// queue is this process's own and goes with its connection.
+    async fn mailbox(&self, _name: &str) -> Result<Box<dyn Listener>, BusError> {
+        std::future::pending().await
+    }
 
     /// Publishes a batch, and says for each message, in the same order, whether it is safe:
     /// `Ok` means that every queue that subscribes to it has it durably (embedded: that every

@@ -9,6 +9,7 @@ mod billing;
 mod envelope;
 mod loyalty;
 mod permissions;
+mod rollcall;
 mod schema;
 mod topology;
 
@@ -17,5 +18,6 @@ pub use billing::*;
 pub use envelope::*;
 pub use loyalty::*;
 pub use permissions::*;
+pub use rollcall::*;
 pub use schema::{MessageSchema, message_schemas};
 pub use topology::*;

@@ -8,6 +8,7 @@
 //! Retries live here and nowhere else. While the service's own database is down, nothing is
 //! consumed and nothing rejected.
 
+mod attendance;
 mod backlog;
 mod counts;
 mod handlers;

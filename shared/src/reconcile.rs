@@ -3,7 +3,10 @@
 //!
 //! Each rule is one statement, so that it sees one state of the database however busy it is.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement,
@@ -63,6 +66,49 @@ pub struct Finding {
     pub id: Uuid,
     /// What was found.
     pub detail: String,
+}
+
+/// A row of a replica, or that of its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replicated {
+    /// Of what.
+    pub id: Uuid,
+    /// The version that the row shows.
+    pub version: i64,
+    /// What else it shows, for people.
+    pub content: String,
+}
+
+/// How the replica in `service` differs from its `owner`: what is missing in it or known to it alone,
+/// what is older or newer, and what is another under the same version.
+#[must_use]
+pub fn compare(
+    rule: &'static str,
+    owner: &[Replicated],
+    service: ServiceName,
+    replica: &[Replicated],
+) -> Vec<Finding> {
+    let by_id = |rows: &[Replicated]| -> BTreeMap<Uuid, Replicated> {
+        rows.iter().map(|row| (row.id, row.clone())).collect()
+    };
+    let (owner, replica) = (by_id(owner), by_id(replica));
+    let ids: BTreeSet<_> = owner.keys().chain(replica.keys()).copied().collect();
+    let differs = |id: Uuid| {
+        let detail = match (owner.get(&id), replica.get(&id)) {
+            (Some(owned), Some(known)) if owned == known => return None,
+            (Some(owned), Some(known)) => format!(
+                "{service} has version {} ({}), its owner version {} ({})",
+                known.version, known.content, owned.version, owned.content
+            ),
+            (Some(owned), None) => format!(
+                "{service} has nothing, its owner version {} ({})",
+                owned.version, owned.content
+            ),
+            (None, _) => format!("{service} has it, and its owner does not"),
+        };
+        Some(Finding { rule, id, detail })
+    };
+    ids.into_iter().filter_map(differs).collect()
 }
 
 /// A rule about how things are at any moment.
@@ -357,6 +403,44 @@ fn slug(rule: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_difference_of_a_replica_is_found() {
+        let row = |id: u128, version, content: &str| Replicated {
+            id: Uuid::from_u128(id),
+            version,
+            content: content.to_owned(),
+        };
+        let owner = [
+            row(1, 1, "active"),
+            row(2, 3, "blocked"),
+            row(3, 1, "active"),
+            row(4, 1, "active"),
+            row(5, 1, "active"),
+        ];
+        let replica = [
+            row(5, 1, "blocked"),
+            row(1, 1, "active"),
+            row(2, 2, "active"),
+            row(4, 2, "active"),
+            row(6, 1, "active"),
+        ];
+        let found = compare("rule", &owner, ServiceName::Loyalty, &replica);
+        let found: Vec<_> = found
+            .iter()
+            .map(|finding| (finding.id.as_u128(), finding.detail.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (2, "loyalty has version 2 (active), its owner version 3 (blocked)"),
+                (3, "loyalty has nothing, its owner version 1 (active)"),
+                (4, "loyalty has version 2 (active), its owner version 1 (active)"),
+                (5, "loyalty has version 1 (blocked), its owner version 1 (active)"),
+                (6, "loyalty has it, and its owner does not"),
+            ]
+        );
+    }
 
     #[test]
     fn a_rule_makes_a_label_of_plain_words() {

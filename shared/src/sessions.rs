@@ -5,14 +5,15 @@
 //! A replica sees what another has written within [`LOOK`].
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::OnConflict,
 };
 
 use crate::{
@@ -135,6 +136,49 @@ impl EndedSessions {
         self.add(rows.into_iter().map(|row| (row.id, row.recorded_at)));
         Ok(())
     }
+}
+
+/// At most `limit` sessions that a service recorded as ended from `since` until `before`, by id, from
+/// after `after` on.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn ended_page(
+    conn: &impl ConnectionTrait,
+    since: Instant,
+    before: Instant,
+    after: Option<SessionId>,
+    limit: u64,
+) -> Result<Vec<SessionId>, DbErr> {
+    let mut sessions = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::RecordedAt.gte(since))
+        .filter(Column::RecordedAt.lt(before))
+        .order_by_asc(Column::Id)
+        .limit(limit);
+    if let Some(after) = after {
+        sessions = sessions.filter(Column::Id.gt(after));
+    }
+    sessions.into_tuple().all(conn).await
+}
+
+/// Those of `sessions` that a service has recorded as ended.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn ended_among(
+    conn: &impl ConnectionTrait,
+    sessions: &[SessionId],
+) -> Result<HashSet<SessionId>, DbErr> {
+    let ended: Vec<SessionId> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::Id.is_in(sessions.iter().copied()))
+        .into_tuple()
+        .all(conn)
+        .await?;
+    Ok(ended.into_iter().collect())
 }
 
 /// Fills the table: registered with a service's [`Handlers`] by [`handlers`].

@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use async_trait::async_trait;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Statement,
     sea_query::{Expr, ExprTrait as _, OnConflict},
 };
 
@@ -84,6 +85,23 @@ pub async fn find_many(
 ) -> Result<HashMap<UserId, Model>, DbErr> {
     let rows = Entity::find().filter(Column::Id.is_in(users)).all(conn).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// At most `limit` users by id, from after `after` on, as a service's table has them: auth's own has all
+/// that its replicas have.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn page(
+    conn: &impl ConnectionTrait,
+    after: Option<UserId>,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let mut users = Entity::find().order_by_asc(Column::Id).limit(limit);
+    if let Some(after) = after {
+        users = users.filter(Column::Id.gt(after));
+    }
+    users.all(conn).await
 }
 
 /// What [`deleted_among`] does to the user `id` on PostgreSQL, for statements that lock more than that;

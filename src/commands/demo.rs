@@ -38,7 +38,7 @@ pub(super) async fn demo() -> anyhow::Result<ExitCode> {
     told?;
     println!();
     println!("And the books, recomputed from every posting:");
-    super::reconcile::reconcile(&config, Some(0)).await
+    super::reconcile::reconcile(&config, Some(0), false).await
 }
 
 /// Waits for Ctrl-C or a request to end: the throw-away platform goes with us.

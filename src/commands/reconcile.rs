@@ -1,9 +1,12 @@
 //! `kopeck reconcile`: holds every service's tables against each other, and the services against
-//! one another.
+//! one another; with `--repair` it has the owners announce again what others lack.
+
+mod replicas;
 
 use std::{
     collections::{BTreeSet, HashSet},
     process::ExitCode,
+    time::Duration,
 };
 
 use billing::{
@@ -14,7 +17,6 @@ use billing::{
     },
     domain::purchase::PurchaseState,
 };
-use chrono::Duration;
 use loyalty::{SettledRedemption, domain::redemption::RedemptionStatus};
 use notifications::domain::letter::LetterKind;
 use shared::{
@@ -27,6 +29,7 @@ use shared::{
     reconcile::Finding,
 };
 
+use self::replicas::Replicas;
 use super::open_existing;
 
 /// For how long after its deadline a purchase may still be on its way through the services.
@@ -35,9 +38,22 @@ const MARGIN_SECONDS: u32 = 30;
 /// What is held against each other at once.
 const PAGE: u64 = 1_000;
 
-/// Reads only, and looks at nothing that is younger than `older_than` seconds.
-pub(super) async fn reconcile(config: &Config, older_than: Option<u32>) -> anyhow::Result<ExitCode> {
+/// For how long, in seconds, what has just changed at its owner may be on its way to a replica.
+const ON_ITS_WAY: u32 = 5;
+
+const REDEMPTION_FOLLOWS: &str = "a redemption follows its purchase";
+const OUTCOME_HAS_LETTER: &str = "every outcome has its letter";
+const REFUND_HAS_LETTER: &str = "every refund has its letter";
+
+/// Looks at nothing that is younger than `older_than` seconds. Reads only, but for what `repair` has
+/// announced again.
+pub(super) async fn reconcile(
+    config: &Config,
+    older_than: Option<u32>,
+    repair: bool,
+) -> anyhow::Result<ExitCode> {
     let older_than = older_than.unwrap_or(config.billing.purchase_deadline_seconds + MARGIN_SECONDS);
+    let auth = open_existing(config, ServiceName::Auth).await?;
     let billing = open_existing(config, ServiceName::Billing).await?;
     let now = billing.now();
     let before = now - Duration::seconds(i64::from(older_than));
@@ -47,17 +63,30 @@ pub(super) async fn reconcile(config: &Config, older_than: Option<u32>) -> anyho
         notifications: open_existing(config, ServiceName::Notifications).await?,
         before,
     };
-    let databases = [&books.loyalty, &books.billing, &books.notifications];
+    let databases = [&auth, &books.loyalty, &books.billing, &books.notifications];
     facts::agree(&databases, config.currency, Purpose::Command).await?;
+    let replicas = Replicas {
+        auth: &auth,
+        loyalty: &books.loyalty,
+        billing: &books.billing,
+        notifications: &books.notifications,
+    };
 
     let mut findings = reconcile_billing(books.billing.reader(), now).await?;
     findings.extend(loyalty::reconcile(books.loyalty.reader(), before).await?);
     let purchases = books.purchases(&mut findings).await?;
     books.redemptions_without_purchase(&mut findings).await?;
     books.letters_without_purchase(&mut findings).await?;
+    let pause = Duration::from_secs(u64::from(older_than.clamp(1, ON_ITS_WAY)));
+    findings.extend(replicas.compare(before, pause).await?);
 
     for finding in &findings {
         println!("{}: {} ({})", finding.rule, finding.detail, finding.id);
+    }
+    if repair {
+        let of_purchases = [REDEMPTION_FOLLOWS, OUTCOME_HAS_LETTER, REFUND_HAS_LETTER];
+        let announced = replicas.announce_again(&findings, &of_purchases, config).await?;
+        println!("{announced} announced again; reconcile once more to see what is left");
     }
     let older = if older_than == 0 {
         String::new()
@@ -197,16 +226,15 @@ fn finding(rule: &'static str, id: PurchaseId, detail: String) -> Finding {
 }
 
 fn redemption_follows(purchase: &SettledPurchase, redemption: Option<&SettledRedemption>) -> Option<Finding> {
-    const RULE: &str = "a redemption follows its purchase";
     let id = purchase.purchase_id;
     let Some(redemption) = redemption else {
         return purchase
             .with_promocode
-            .then(|| finding(RULE, id, "there is no redemption".to_owned()));
+            .then(|| finding(REDEMPTION_FOLLOWS, id, "there is no redemption".to_owned()));
     };
     if !purchase.with_promocode {
         return Some(finding(
-            RULE,
+            REDEMPTION_FOLLOWS,
             id,
             "a redemption of a purchase without a promocode".to_owned(),
         ));
@@ -228,7 +256,7 @@ fn redemption_follows(purchase: &SettledPurchase, redemption: Option<&SettledRed
             purchase.state.as_str(),
             redemption.status.as_str()
         );
-        return Some(finding(RULE, id, detail));
+        return Some(finding(REDEMPTION_FOLLOWS, id, detail));
     }
     let paid = matches!(purchase.state, PurchaseState::Paid | PurchaseState::Refunded);
     (paid && redemption.final_price != Some(purchase.charged)).then(|| {
@@ -262,7 +290,7 @@ fn letter_follows(purchase: &SettledPurchase, letter: Option<LetterKind>) -> Opt
     (letter != expected).then(|| {
         let found = letter.map_or("none", LetterKind::as_str);
         let detail = format!("the purchase is {}, the letter {found}", purchase.state.as_str());
-        finding("every outcome has its letter", purchase.purchase_id, detail)
+        finding(OUTCOME_HAS_LETTER, purchase.purchase_id, detail)
     })
 }
 
@@ -275,7 +303,7 @@ fn refund_letter_follows(purchase: &SettledPurchase, has_letter: bool) -> Option
             "the purchase is {}, and there is {found} about a refund",
             purchase.state.as_str()
         );
-        finding("every refund has its letter", purchase.purchase_id, detail)
+        finding(REFUND_HAS_LETTER, purchase.purchase_id, detail)
     })
 }
 
@@ -340,7 +368,7 @@ mod tests {
     async fn uses_and_letters_of_purchases_that_billing_does_not_have_are_found() {
         let folder = tempfile::tempdir().unwrap();
         let books = books(folder.path()).await;
-        let (before, second) = (books.before, Duration::seconds(1));
+        let (before, second) = (books.before, chrono::Duration::seconds(1));
         let old = PurchaseId::new(before - second);
         make_orphans(&books, old, before - second).await;
         // May still be on its way.
@@ -378,7 +406,7 @@ mod tests {
     async fn a_purchase_that_changes_while_it_is_held_against_the_others_is_no_finding() {
         let folder = tempfile::tempdir().unwrap();
         let books = books(folder.path()).await;
-        let old = books.before - Duration::hours(1);
+        let old = books.before - chrono::Duration::hours(1);
         let (wrong, refunded) = (PurchaseId::new(old), PurchaseId::new(old));
         for id in [wrong, refunded] {
             make_purchase(&books, id, old).await;
@@ -426,7 +454,7 @@ mod tests {
             data: folder.path().join("data"),
             ..Config::default()
         };
-        assert!(reconcile(&config, None).await.is_err());
+        assert!(reconcile(&config, None, false).await.is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

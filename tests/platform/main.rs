@@ -24,6 +24,7 @@ mod processes;
 mod promocodes;
 mod readme;
 mod refunds;
+mod repair;
 mod replay;
 mod rights;
 mod sessions;

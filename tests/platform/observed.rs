@@ -126,6 +126,7 @@ async fn the_outcome_is_said_again(platform: &Platform, purchase_id: PurchaseId)
             body: Set(serde_json::to_string(&envelope).unwrap()),
             created_at: Set(now),
             leased_until: Set(now),
+            ..Default::default()
         };
         outbox::entity::Entity::insert(row)
             .exec_without_returning(loyalty.writer())

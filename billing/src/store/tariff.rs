@@ -118,6 +118,15 @@ pub async fn find_many(
     tariffs.collect()
 }
 
+/// Every tariff, by id.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn all(conn: &impl ConnectionTrait) -> Result<Vec<Tariff>, DbErr> {
+    let rows = Entity::find().order_by_asc(Column::Id).all(conn).await?;
+    rows.into_iter().map(|row| Ok(read(row)?.0)).collect()
+}
+
 /// The tariff `id`.
 ///
 /// # Errors

@@ -3,7 +3,14 @@
 use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
-use shared::{clock::Instant, ids::PurchaseId, money::Amount, reconcile::Finding};
+use shared::{
+    clock::Instant,
+    contracts::ReportPurchaseV1,
+    db::Db,
+    ids::PurchaseId,
+    money::Amount,
+    reconcile::{Finding, Replicated},
+};
 
 use crate::{domain::redemption::RedemptionStatus, store};
 
@@ -29,6 +36,38 @@ pub async fn reconcile(
     before: Instant,
 ) -> Result<Vec<Finding>, DbErr> {
     shared::reconcile::run(conn, store::audit::CHECKS, before).await
+}
+
+/// The replica of billing's tariffs.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn replicated_tariffs(conn: &impl ConnectionTrait) -> Result<Vec<Replicated>, DbErr> {
+    let tariffs = store::tariffs::all(conn).await?;
+    let rows = tariffs.into_iter().map(|tariff| Replicated {
+        id: tariff.id.0,
+        version: tariff.version,
+        content: format!(
+            "{:?}, {} for {}, {:?}",
+            tariff.name, tariff.price.0, tariff.period, tariff.status
+        ),
+    });
+    Ok(rows.collect())
+}
+
+/// Asks billing to announce the outcomes of these purchases again: to loyalty, whose redemptions follow
+/// them, and to notifications, which makes a letter that is missing.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn ask_for_outcomes(db: &Db, purchases: &[PurchaseId]) -> Result<(), DbErr> {
+    db.write(|tx| async move {
+        for purchase_id in purchases.iter().copied() {
+            tx.emit(&ReportPurchaseV1 { purchase_id })?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// The redemptions of these purchases, as far as there are.

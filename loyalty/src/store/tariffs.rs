@@ -45,6 +45,11 @@ pub(crate) async fn find(conn: &impl ConnectionTrait, id: TariffId) -> Result<Op
     Entity::find_by_id(id).one(conn).await
 }
 
+/// All that are known.
+pub(crate) async fn all(conn: &impl ConnectionTrait) -> Result<Vec<Tariff>, DbErr> {
+    Entity::find().order_by_asc(Column::Id).all(conn).await
+}
+
 /// The tariffs that are sold, by name.
 pub(crate) async fn sold(conn: &impl ConnectionTrait) -> Result<Vec<Tariff>, DbErr> {
     Entity::find()

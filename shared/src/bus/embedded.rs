@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::{Notify, broadcast, oneshot};
 
-use super::{Bus, BusError, Consumer, Delivery, Heard, Incoming, Listener, Outgoing, Receipt, Side};
+use super::{Address, Bus, BusError, Consumer, Delivery, Heard, Incoming, Listener, Outgoing, Receipt, Side};
 use crate::contracts::{Binding, Exchange, QUEUES, Queue, WakeUp};
 
 /// How many wake-ups a slow listener may fall behind before it misses some.
@@ -36,15 +36,27 @@ impl EmbeddedBus {
 
     /// Puts one message into every queue that takes it; each receiver hears of one commit.
     fn post(&self, message: &Outgoing) -> Vec<oneshot::Receiver<()>> {
-        // No listener is no error: wake-ups are for who listens.
-        let _ = self.wake_ups.send(Said {
-            exchange: message.exchange,
-            routing_key: message.routing_key.as_str().into(),
-            body: Arc::clone(&message.body),
-        });
+        if let Address::Route {
+            exchange,
+            routing_key,
+        } = &message.to
+        {
+            // No listener is no error: wake-ups are for who listens.
+            let _ = self.wake_ups.send(Said {
+                exchange: *exchange,
+                routing_key: routing_key.as_str().into(),
+                body: Arc::clone(&message.body),
+            });
+        }
         self.mailboxes
             .iter()
-            .filter(|mailbox| takes(mailbox.queue.bindings, message.exchange, &message.routing_key))
+            .filter(|mailbox| match &message.to {
+                Address::Route {
+                    exchange,
+                    routing_key,
+                } => takes(mailbox.queue.bindings, *exchange, routing_key),
+                Address::Queue(name) => mailbox.queue.name == name.as_ref(),
+            })
             .map(|mailbox| {
                 let (committed, hears) = oneshot::channel();
                 mailbox.put(Parcel {

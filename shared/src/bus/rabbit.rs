@@ -17,7 +17,12 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio::time::timeout;
 
-use self::{connection::Line, consumer::RabbitConsumer, listener::RabbitListener, publisher::Publisher};
+use self::{
+    connection::Line,
+    consumer::RabbitConsumer,
+    listener::{Own, RabbitListener},
+    publisher::Publisher,
+};
 use super::{Bus, BusError, Consumer, Listener, Outgoing, Side};
 use crate::contracts::{Queue, WakeUp};
 
@@ -53,6 +58,20 @@ impl Bus for RabbitBus {
         self.publisher.declare().await
     }
 
+    async fn reassert(&self) -> Result<(), BusError> {
+        self.publisher.reassert().await
+    }
+
+    fn needs_roll_calls(&self) -> bool {
+        true
+    }
+
+    async fn mailbox(&self, name: &str) -> Result<Box<dyn Listener>, BusError> {
+        Ok(Box::new(
+            RabbitListener::start(Arc::clone(&self.consuming), Own::mailbox(name)).await,
+        ))
+    }
+
     async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<(), BusError>> {
         self.publisher.publish(batch).await
     }
@@ -67,7 +86,7 @@ impl Bus for RabbitBus {
 
     async fn listen(&self, wake_up: &'static WakeUp) -> Result<Box<dyn Listener>, BusError> {
         Ok(Box::new(
-            RabbitListener::start(Arc::clone(&self.consuming), wake_up).await,
+            RabbitListener::start(Arc::clone(&self.consuming), Own::wake_up(wake_up)).await,
         ))
     }
 

@@ -27,7 +27,10 @@ pub fn document() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "description": "What the services say to each other over RabbitMQ: CloudEvents 1.0 in JSON, delivered \
                 at least once and in no order. A repeat keeps its `id`. State is taken only if its \
-                `aggregateversion` is newer. Money is in minor units, instants are UTC in RFC 3339.",
+                `aggregateversion` is newer. A repeat may carry `rollcall`: a subscriber answers it with a JSON object \
+                of its `id` and `missing`, the ids of its `messages` that have not arrived, sent to the queue \
+                `answer_to` through the default exchange; a subscriber that never answers keeps the publisher's \
+                outbox growing. Money is in minor units, instants are UTC in RFC 3339.",
             "license": {"name": "MIT OR Apache-2.0"},
         },
         "defaultContentType": "application/cloudevents+json",

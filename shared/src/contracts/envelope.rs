@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Exchange;
+use super::{Exchange, RollCall};
 use crate::{clock::Instant, ids::MessageId};
 
 /// Something that one service says and others hear.
@@ -26,8 +26,8 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
 
 /// A message in its envelope.
 ///
-/// The attributes are those of CloudEvents 1.0; `aggregateversion` and `traceparent` (W3C
-/// Trace Context) are extensions.
+/// The attributes are those of CloudEvents 1.0; `aggregateversion`, `traceparent` (W3C
+/// Trace Context) and `rollcall` are extensions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Envelope {
     /// Always `1.0`.
@@ -51,6 +51,10 @@ pub struct Envelope {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub traceparent: Option<String>,
+    /// Where a repeat of a message also asks which messages its subscriber lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub rollcall: Option<RollCall>,
     /// The message itself.
     pub data: serde_json::Value,
 }
@@ -77,6 +81,7 @@ impl Envelope {
             datacontenttype: "application/json".to_owned(),
             aggregateversion: message.version(),
             traceparent,
+            rollcall: None,
             data: serde_json::to_value(message)?,
         })
     }

@@ -43,6 +43,19 @@ impl ServiceName {
     }
 }
 
+impl ServiceName {
+    /// Its bit in a set of services, as the outbox keeps one. It never changes.
+    #[must_use]
+    pub const fn bit(self) -> i32 {
+        match self {
+            Self::Auth => 1,
+            Self::Loyalty => 2,
+            Self::Billing => 4,
+            Self::Notifications => 8,
+        }
+    }
+}
+
 impl fmt::Display for ServiceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -290,10 +303,31 @@ pub fn route_of(message_type: &str) -> Option<(Exchange, &'static str)> {
 /// Whether any queue takes this message. What nobody takes is published without `mandatory`.
 #[must_use]
 pub fn is_subscribed(exchange: Exchange, routing_key: &str) -> bool {
+    QUEUES.iter().any(|queue| queue.takes(exchange, routing_key))
+}
+
+impl Queue {
+    /// Whether it takes this message.
+    #[must_use]
+    pub fn takes(&self, exchange: Exchange, routing_key: &str) -> bool {
+        self.bindings
+            .iter()
+            .any(|binding| binding.exchange == exchange && binding.routing_key == routing_key)
+    }
+}
+
+/// The set of services (see [`ServiceName::bit`]) that must have committed this message before its
+/// publisher forgets it. Commands are in no such set: each asks for an answer, and its sender asks again
+/// or gives up at a deadline.
+#[must_use]
+pub fn subscribers(exchange: Exchange, routing_key: &str) -> i32 {
+    if exchange.kind() == ExchangeKind::Direct {
+        return 0;
+    }
     QUEUES
         .iter()
-        .flat_map(|queue| queue.bindings)
-        .any(|binding| binding.exchange == exchange && binding.routing_key == routing_key)
+        .filter(|queue| queue.takes(exchange, routing_key))
+        .fold(0, |set, queue| set | queue.service.bit())
 }
 
 #[cfg(test)]
@@ -316,6 +350,35 @@ mod tests {
                 route_of(binding.message_type),
                 Some((binding.exchange, binding.routing_key))
             );
+        }
+    }
+
+    #[test]
+    fn every_event_is_kept_for_each_of_its_subscribers_and_no_command_is() {
+        let set = |services: &[ServiceName]| services.iter().fold(0, |set, service| set | service.bit());
+        let of = |message: &Binding| subscribers(message.exchange, message.routing_key);
+        assert_eq!(
+            of(&on::<UserBlockedV1>()),
+            set(&[
+                ServiceName::Loyalty,
+                ServiceName::Billing,
+                ServiceName::Notifications
+            ])
+        );
+        assert_eq!(
+            of(&on::<PurchasePaidV1>()),
+            set(&[ServiceName::Loyalty, ServiceName::Notifications])
+        );
+        assert_eq!(
+            of(&on::<PromocodeGrantedV1>()),
+            set(&[ServiceName::Notifications])
+        );
+        assert_eq!(of(&on::<CampaignChangedV1>()), 0, "no queue takes it");
+        for queue in QUEUES {
+            for binding in queue.bindings {
+                let is_command = binding.exchange.kind() == ExchangeKind::Direct;
+                assert_eq!(of(binding) & queue.service.bit() == 0, is_command, "{binding:?}");
+            }
         }
     }
 

@@ -132,14 +132,18 @@ impl Background {
     }
 }
 
+/// How often the topology is declared again.
+const REASSERT: Duration = Duration::from_secs(10);
+
 /// Declares the whole topology, for as long as it takes, and cancels `declared` when it is done:
-/// no message may precede its queue.
+/// no message may precede its queue. From then on declares again and again what may have vanished. That
+/// it had is not seen here, since the broker does not tell: roll calls find what was lost meanwhile.
 pub(super) async fn declare(bus: Arc<dyn Bus>, declared: CancellationToken, stop: CancellationToken) {
     loop {
         match bus.declare().await {
             Ok(()) => {
                 declared.cancel();
-                return stop.cancelled().await;
+                break;
             }
             Err(error) => tracing::warn!(error = %error, "the message bus is waited for"),
         }
@@ -147,6 +151,18 @@ pub(super) async fn declare(bus: Arc<dyn Bus>, declared: CancellationToken, stop
             () = stop.cancelled() => return,
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
+    }
+    let keep_asserting = async {
+        loop {
+            tokio::time::sleep(REASSERT).await;
+            if let Err(error) = bus.reassert().await {
+                tracing::debug!(%error, "the topology can't be declared again");
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = keep_asserting => {}
     }
 }
 

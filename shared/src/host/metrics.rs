@@ -13,12 +13,13 @@ use sea_orm::DbErr;
 
 use super::{Job, JobError};
 use crate::{
+    clock::Instant,
     contracts::ServiceName,
     db::Db,
     inbox, outbox,
     telemetry::metrics::{
         self, DB_CONNECTIONS, DB_CONNECTIONS_MAX, INBOX_PARKED, INBOX_RETRY, Metric, OUTBOX_OLDEST,
-        OUTBOX_WAITING,
+        OUTBOX_UNACKNOWLEDGED, OUTBOX_WAITING,
     },
 };
 
@@ -62,15 +63,22 @@ impl Job for SampleMetrics {
 struct Waiting {
     outbox: outbox::Backlog,
     inbox: inbox::Backlog,
-    /// Of the outbox.
+    /// The age of the oldest message that waits to be published.
     oldest: Duration,
+    /// The age of the oldest published one that a subscriber has not acknowledged.
+    unacknowledged: Duration,
 }
 
 async fn look(db: &Db) -> Result<Waiting, DbErr> {
     let outbox = outbox::backlog(db.reader()).await?;
-    let age = outbox.oldest_at.map(|at| (db.now() - at).to_std());
+    let now = db.now();
+    let age = |at: Option<Instant>| {
+        at.and_then(|at| (now - at).to_std().ok())
+            .unwrap_or(Duration::ZERO)
+    };
     Ok(Waiting {
-        oldest: age.and_then(Result::ok).unwrap_or(Duration::ZERO),
+        oldest: age(outbox.oldest_at),
+        unacknowledged: age(outbox.unacknowledged_since),
         outbox,
         inbox: inbox::backlog(db.reader()).await?,
     })
@@ -84,6 +92,9 @@ fn show(service: ServiceName, waiting: Option<&Waiting>) {
     };
     set(OUTBOX_WAITING, |waiting| number(waiting.outbox.messages));
     set(OUTBOX_OLDEST, |waiting| waiting.oldest.as_secs_f64());
+    set(OUTBOX_UNACKNOWLEDGED, |waiting| {
+        waiting.unacknowledged.as_secs_f64()
+    });
     set(INBOX_RETRY, |waiting| number(waiting.inbox.retry));
     set(INBOX_PARKED, |waiting| number(waiting.inbox.parked));
 }

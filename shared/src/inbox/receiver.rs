@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::{Builder, Bytes};
 
 use super::{
+    attendance::Attendance,
     counts::Counts,
     handlers::{self, HandleError, Handlers},
     retry,
@@ -40,6 +41,7 @@ pub struct Receiver {
     bus: Arc<dyn Bus>,
     queue: &'static Queue,
     handlers: Arc<Handlers>,
+    attendance: Attendance,
     counts: Counts,
 }
 
@@ -49,6 +51,7 @@ impl Receiver {
     pub fn new(db: Db, bus: Arc<dyn Bus>, queue: &'static Queue, handlers: Arc<Handlers>) -> Self {
         Self {
             counts: Counts::of(db.service()),
+            attendance: Attendance::new(db.clone(), Arc::clone(&bus)),
             db,
             bus,
             queue,
@@ -60,7 +63,8 @@ impl Receiver {
     pub async fn run(self, stop: CancellationToken) {
         tokio::join!(
             self.keep_consuming(Side::Main, &stop),
-            self.keep_consuming(Side::Dead, &stop)
+            self.keep_consuming(Side::Dead, &stop),
+            self.attendance.run(&stop)
         );
     }
 
@@ -115,7 +119,12 @@ impl Receiver {
         let mut envelopes = Vec::with_capacity(messages.len());
         for message in messages {
             match serde_json::from_slice::<Envelope>(&message.body) {
-                Ok(envelope) => envelopes.push(envelope),
+                Ok(mut envelope) => {
+                    if let Some(call) = envelope.rollcall.take() {
+                        self.attendance.answer_later(call);
+                    }
+                    envelopes.push(envelope);
+                }
                 Err(error) => {
                     let failed = Failed {
                         error: &format!("the envelope can't be read: {error}"),

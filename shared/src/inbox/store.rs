@@ -294,6 +294,25 @@ fn of_status(statuses: &[Status]) -> sea_orm::Select<Entity> {
     Entity::find().filter(any)
 }
 
+/// Those of the messages that have come, whatever became of them.
+pub(super) async fn known(
+    conn: &impl ConnectionTrait,
+    ids: &[MessageId],
+) -> Result<HashSet<MessageId>, DbErr> {
+    let mut known = HashSet::with_capacity(ids.len());
+    for chunk in ids.chunks(CHUNK) {
+        let found: Vec<MessageId> = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::Id.is_in(chunk.iter().copied()))
+            .into_tuple()
+            .all(conn)
+            .await?;
+        known.extend(found);
+    }
+    Ok(known)
+}
+
 /// One message.
 pub(super) async fn find(conn: &impl ConnectionTrait, id: MessageId) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id).one(conn).await

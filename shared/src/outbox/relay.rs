@@ -1,7 +1,7 @@
 //! Carries what was committed to the bus.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,10 +14,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::store;
+use super::{
+    roll::{Published, Roll},
+    store::{self, Rows},
+};
 use crate::{
-    bus::{Bus, Outgoing},
-    contracts::{self, Envelope, ServiceName},
+    bus::{Address, Bus, Outgoing},
+    contracts::{self, Envelope, ServiceName, subscribers},
     db::{Db, bounded},
     ids::MessageId,
     telemetry::metrics::{OUTBOX_BATCH, OUTBOX_BATCH_DURATION, OUTBOX_PUBLISHES},
@@ -29,9 +32,9 @@ const BATCH: usize = 256;
 /// its way until its subscribers have committed.
 const IN_FLIGHT: usize = 64;
 const POLL: Duration = Duration::from_millis(300);
-/// How long what was confirmed waits for more that is forgotten with it; well under the second
+/// How long what was confirmed waits for more that is recorded with it; well under the second
 /// after which another replica takes a row to be left behind.
-const FORGET_AFTER: Duration = Duration::from_millis(100);
+const RECORD_AFTER: Duration = Duration::from_millis(100);
 /// How long a shutdown waits for what is on its way; the rest is the next start's.
 const FLUSH: Duration = Duration::from_secs(3);
 
@@ -46,8 +49,10 @@ struct Shared {
     bus: Arc<dyn Bus>,
     /// What this process is publishing now, so that its own poller does not publish it beside.
     on_the_way: Mutex<HashSet<MessageId>>,
-    /// What was confirmed and is to be forgotten; whoever finds it empty does it for all.
-    confirmed: Mutex<Vec<MessageId>>,
+    /// What was confirmed, which is to be recorded; whoever finds it empty does it for all.
+    confirmed: Mutex<Vec<Outgoing>>,
+    /// Follows what was confirmed to its subscribers; none where the bus does so itself.
+    roll: Option<Roll>,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
     counts: Counts,
@@ -87,6 +92,9 @@ impl Relay {
     pub fn new(db: Db, bus: Arc<dyn Bus>, committed: mpsc::Receiver<Vec<Envelope>>) -> Self {
         let shared = Shared {
             counts: Counts::of(db.service()),
+            roll: bus
+                .needs_roll_calls()
+                .then(|| Roll::new(db.clone(), Arc::clone(&bus))),
             db,
             bus,
             on_the_way: Mutex::default(),
@@ -101,7 +109,17 @@ impl Relay {
     }
 
     /// Publishes until `stop`, then sends what is in hand, in bounded time.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run(self, stop: CancellationToken) {
+        let shared = Arc::clone(&self.shared);
+        let follow = async {
+            if let Some(roll) = &shared.roll {
+                roll.run(&stop).await;
+            }
+        };
+        tokio::join!(self.publish_until(stop.clone()), follow);
+    }
+
+    async fn publish_until(mut self, stop: CancellationToken) {
         let mut due = Instant::now();
         while !stop.is_cancelled() {
             // Looked at first, so that a steady stream of new messages does not starve the old;
@@ -183,10 +201,11 @@ impl Relay {
         let db = &self.shared.db;
         let now = db.now();
         // Looking costs no write transaction; most of the time there is nothing.
-        if !bounded(store::any_left(db.reader(), now)).await? {
+        let rows = self.shared.rows();
+        if !bounded(store::any_left(db.reader(), rows, now)).await? {
             return Ok(Vec::new());
         }
-        db.write(|tx| async move { store::lease(tx.conn(), now, BATCH as u64).await })
+        db.write(|tx| async move { store::lease(tx.conn(), rows, now, BATCH as u64).await })
             .await
     }
 
@@ -236,26 +255,34 @@ impl InHand {
         let began = Instant::now();
         let outcomes = self.shared.bus.publish(&self.messages).await;
         let mut confirmed = Vec::with_capacity(self.messages.len());
+        let mut left = Vec::new();
         let mut failed = None;
-        for (message, outcome) in self.messages.iter().zip(outcomes) {
-            match outcome {
-                Ok(()) => confirmed.push(message.id),
-                Err(error) => failed = Some(error),
+        let mut outcomes = outcomes.into_iter();
+        // From here on they are dropped as part of `left`, or recorded.
+        for message in std::mem::take(&mut self.messages) {
+            match outcomes.next() {
+                Some(Ok(())) => {
+                    confirmed.push(message);
+                    continue;
+                }
+                Some(Err(error)) => failed = Some(error),
+                None => {}
             }
+            left.push(message);
         }
+        let all = confirmed.len() + left.len();
+        self.messages = left;
         self.shared
             .counts
-            .published(self.messages.len(), confirmed.len(), began.elapsed());
+            .published(all, confirmed.len(), began.elapsed());
         if let Some(error) = failed {
-            let left = self.messages.len() - confirmed.len();
+            let left = self.messages.len();
             tracing::warn!(service = %db.service(), left, error = %error, "messages could not be published; they stay in the outbox");
         }
-        // These stay on the way until they are forgotten.
-        let done: HashSet<_> = confirmed.iter().copied().collect();
-        self.messages.retain(|message| !done.contains(&message.id));
+        // What was confirmed stays on the way until that is recorded.
         let shared = Arc::clone(&self.shared);
         drop(self);
-        shared.forget(confirmed).await;
+        shared.record(confirmed).await;
     }
 }
 
@@ -273,12 +300,22 @@ impl Shared {
         self.on_the_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn confirmed(&self) -> MutexGuard<'_, Vec<MessageId>> {
+    fn confirmed(&self) -> MutexGuard<'_, Vec<Outgoing>> {
         self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets `confirmed` together with what others confirm in the next moment.
-    async fn forget(self: Arc<Self>, confirmed: Vec<MessageId>) {
+    /// What the poller looks for. A bus that needs no roll calls takes also what awaits one, as of the
+    /// time before the platform was moved from a broker to it.
+    fn rows(&self) -> Rows {
+        if self.roll.is_some() {
+            Rows::Unpublished
+        } else {
+            Rows::All
+        }
+    }
+
+    /// Records `confirmed` together with what others confirm in the next moment.
+    async fn record(self: Arc<Self>, confirmed: Vec<Outgoing>) {
         if confirmed.is_empty() {
             return;
         }
@@ -289,41 +326,79 @@ impl Shared {
             is_first
         };
         if is_first {
-            let forgetting = Forgetting {
+            let recording = Recording {
                 shared: self,
                 taken: None,
             };
-            tokio::time::sleep(FORGET_AFTER).await;
-            forgetting.run().await;
+            tokio::time::sleep(RECORD_AFTER).await;
+            recording.run().await;
+        }
+    }
+
+    /// The services that are to acknowledge what the bus has confirmed.
+    fn awaiting(&self, message: &Outgoing) -> i32 {
+        match &message.to {
+            Address::Route {
+                exchange,
+                routing_key,
+            } if self.roll.is_some() => subscribers(*exchange, routing_key),
+            _ => 0,
         }
     }
 }
 
-/// The one who forgets for all. However it ends, what it had in hand is so no longer.
-struct Forgetting {
+/// The one who records for all what was confirmed. However it ends, what it had in hand is so no longer.
+struct Recording {
     shared: Arc<Shared>,
     /// What it has taken over.
-    taken: Option<Vec<MessageId>>,
+    taken: Option<Vec<Outgoing>>,
 }
 
-impl Forgetting {
+impl Recording {
     async fn run(mut self) {
-        let db = &self.shared.db;
-        let confirmed = self.taken.insert(std::mem::take(&mut *self.shared.confirmed()));
-        // One statement, which needs no transaction around it.
-        if let Err(error) = bounded(store::delete(db.writer(), confirmed)).await {
-            tracing::warn!(service = %db.service(), %error, "confirmed messages stay in the outbox and will travel again");
+        let shared = Arc::clone(&self.shared);
+        let confirmed = self.taken.insert(std::mem::take(&mut *shared.confirmed()));
+        let mut awaiting: BTreeMap<i32, Vec<MessageId>> = BTreeMap::new();
+        for message in &*confirmed {
+            awaiting
+                .entry(shared.awaiting(message))
+                .or_default()
+                .push(message.id);
+        }
+        for (services, ids) in &awaiting {
+            let db = &shared.db;
+            // Each is one statement, which needs no transaction around it.
+            let recorded = async {
+                match services {
+                    0 => store::delete(db.writer(), ids).await,
+                    services => store::mark_published(db.writer(), ids, *services, db.now()).await,
+                }
+            };
+            if let Err(error) = bounded(recorded).await {
+                tracing::warn!(service = %db.service(), %error, "confirmed messages stay in the outbox and will travel again");
+                return;
+            }
+        }
+        if let Some(roll) = &shared.roll {
+            roll.add(confirmed.iter().filter_map(|message| {
+                let awaiting = shared.awaiting(message);
+                (awaiting != 0).then(|| Published {
+                    id: message.id,
+                    awaiting,
+                    body: Arc::clone(&message.body),
+                })
+            }));
         }
     }
 }
 
-impl Drop for Forgetting {
+impl Drop for Recording {
     fn drop(&mut self) {
         let waiting = || std::mem::take(&mut *self.shared.confirmed());
         let messages = self.taken.take().unwrap_or_else(waiting);
         let mut on_the_way = self.shared.on_the_way();
         for message in &messages {
-            on_the_way.remove(message);
+            on_the_way.remove(&message.id);
         }
     }
 }
@@ -339,8 +414,10 @@ fn outgoing(envelope: &Envelope, body: Vec<u8>) -> Option<Outgoing> {
     };
     Some(Outgoing {
         id: envelope.id,
-        exchange,
-        routing_key: routing_key.to_owned(),
+        to: Address::Route {
+            exchange,
+            routing_key: routing_key.to_owned(),
+        },
         body: body.into(),
     })
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{PATIENCE, eventually};
 use crate::{
-    bus::{Bus, Outgoing, Side},
+    bus::{Address, Bus, Outgoing, Side},
     clock::{Clock, Instant},
     contracts::{Envelope, Message, QUEUES, ServiceName},
     ids::MessageId,
@@ -73,8 +73,10 @@ impl Peers {
                     crate::contracts::route_of(&envelope.message_type).expect("a message of a contract");
                 Outgoing {
                     id: envelope.id,
-                    exchange,
-                    routing_key: routing_key.to_owned(),
+                    to: Address::Route {
+                        exchange,
+                        routing_key: routing_key.to_owned(),
+                    },
                     body: serde_json::to_vec(envelope).expect("JSON").into(),
                 }
             })

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::join_all};
 use shared::{
-    bus::{Bus, BusError, Consumer, Delivery, Heard, Incoming, Listener, Outgoing, Side},
+    bus::{Address, Bus, BusError, Consumer, Delivery, Heard, Incoming, Listener, Outgoing, Side},
     clock::{Clock, SystemClock},
     contracts::{
         Exchange, HoldPromocodeV1, Message, PurchasePaidV1, QUEUES, Queue, UserRegisteredV1, WAKE_UPS,
@@ -29,8 +29,10 @@ pub fn outgoing(exchange: Exchange, routing_key: &str) -> Outgoing {
     let id = MessageId::new(SystemClock.now());
     Outgoing {
         id,
-        exchange,
-        routing_key: routing_key.to_owned(),
+        to: Address::Route {
+            exchange,
+            routing_key: routing_key.to_owned(),
+        },
         body: id.to_string().into_bytes().into(),
     }
 }

@@ -4,11 +4,15 @@
 
 mod clocks;
 mod facts;
+#[allow(dead_code)] // the other suite uses more of it
+#[path = "../bus_conformance/broker.rs"]
+mod broker;
 mod failures;
 mod messaging;
 mod outages;
 mod parked;
 mod relay;
+mod roll;
 mod timeouts;
 mod tokens;
 mod traces;

@@ -8,7 +8,7 @@ use std::sync::{
 use async_trait::async_trait;
 use sea_orm::{DbErr, EntityTrait, QueryOrder};
 use shared::{
-    bus::{Bus, Outgoing, embedded::EmbeddedBus},
+    bus::{Address, Bus, Outgoing, embedded::EmbeddedBus},
     clock::{Clock, SystemClock},
     contracts::{Envelope, QUEUES, Queue, ReportPurchaseV1, ServiceName, route_of},
     db::{Db, Tx},
@@ -93,8 +93,10 @@ pub(crate) fn outgoing(envelope: &Envelope) -> Outgoing {
     let (exchange, key) = route_of(&envelope.message_type).unwrap();
     Outgoing {
         id: envelope.id,
-        exchange,
-        routing_key: key.to_owned(),
+        to: Address::Route {
+            exchange,
+            routing_key: key.to_owned(),
+        },
         body: serde_json::to_vec(envelope).unwrap().into(),
     }
 }

@@ -15,6 +15,7 @@ async fn nothing_is_lost_whatever_fails_once() {
     let (broker_wire, database_wire) = (arena.broker_wire.take(), arena.database_wire.take());
 
     topology::bindings_vanish(&mut arena, &stream, 1).await;
+    topology::shared_ways_vanish(&mut arena, &stream).await;
     hang_ups::happen(&mut arena, &stream, 2 * hang_ups::AT_ONCE).await;
     cache::hangs_and_is_killed(&arena, &stream).await;
     services::one_is_killed(&mut arena, &stream, ServiceName::Billing, 0).await;

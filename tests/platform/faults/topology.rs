@@ -1,13 +1,15 @@
 //! Bindings and queues vanish from the broker while messages are on their way.
 //!
-//! Only such as are the one way of a message: one that some other queue takes too is no less routed
-//! for the broker, and comes back to nobody.
+//! What has one way only comes back to its publisher. What some other queue takes too does not: roll
+//! calls find it.
 
 use std::time::Instant;
 
 use reqwest::Method;
+use serde_json::json;
 use shared::contracts::{
-    Exchange, HoldPromocodeV1, Message, PromocodeHeldV1, PromocodeRefusedV1, WalletCreditedV1,
+    Exchange, HoldPromocodeV1, Message, PromocodeHeldV1, PromocodeRefusedV1, PurchasePaidV1, QUEUES,
+    UserBlockedV1, WalletCreditedV1,
 };
 
 use super::{
@@ -35,8 +37,70 @@ pub async fn bindings_vanish(arena: &mut Arena, stream: &Stream, round: usize) {
     stream.recovers(&fault, gone, SOON).await;
 }
 
+/// What one of several queues would have taken does not come back, and what lay in a queue is gone with
+/// it.
+pub async fn shared_ways_vanish(arena: &mut Arena, stream: &Stream) {
+    unbind::<PurchasePaidV1>(arena, "notifications.v1").await;
+    unbind::<UserBlockedV1>(arena, "loyalty.v1").await;
+    let gone = Instant::now();
+    block_somebody(arena, "unbound").await;
+    stream.recovers("bindings of one among several", gone, SOON).await;
+
+    delete(
+        arena,
+        &format!("queues/{}/notifications.v1", arena.broker_api().1),
+    )
+    .await;
+    let gone = Instant::now();
+    arena.top_up(0, PRICE).await;
+    stream.recovers("a queue deleted", gone, SOON).await;
+}
+
+/// A user registers, is blocked, unblocked and blocked again: every service is to know that.
+async fn block_somebody(arena: &Arena, name: &str) {
+    let user = arena.platform.user(name, 0).await;
+    for what in ["block", "unblock", "block"] {
+        let path = format!("/auth/v1/users/{}/{what}", user.id);
+        arena.platform.admin.post(&path, &json!({})).await.expect(200);
+    }
+}
+
 mod full {
     use super::*;
+
+    /// Each binding and each queue once, while people buy; in the end everything has arrived everywhere.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whatever_single_binding_or_queue_vanishes_nothing_is_missing_in_the_end() {
+        let mut arena = Arena::start(Behind::Nothing).await;
+        let stream = arena.stream().await;
+        let host = arena.broker_api().1;
+        for queue in QUEUES {
+            for (number, binding) in queue.bindings.iter().enumerate() {
+                let (exchange, key) = (binding.exchange.as_str(), binding.routing_key);
+                let path = format!("bindings/{host}/e/{exchange}/q/{}/{key}", queue.name);
+                delete(&arena, &path).await;
+                arena.top_up(0, PRICE).await;
+                block_somebody(&arena, &format!("{}-{number}", queue.service)).await;
+                arena
+                    .platform
+                    .tariff(&format!("{} {number}", queue.service), PRICE)
+                    .await;
+            }
+        }
+        stream.recovers("every binding once", Instant::now(), SOON).await;
+        arena.end_whole(stream).await;
+        for queue in QUEUES {
+            let stream = arena.stream().await;
+            for number in 0..3 {
+                block_somebody(&arena, &format!("{}-queue-{number}", queue.service)).await;
+                delete(&arena, &format!("queues/{host}/{}", queue.name)).await;
+            }
+            let fault = format!("{} deleted under load", queue.name);
+            stream.recovers(&fault, Instant::now(), SOON).await;
+            arena.end_whole(stream).await;
+        }
+        arena.close().await;
+    }
 
     const ROUNDS: usize = 3;
 

@@ -254,6 +254,14 @@ impl Arena {
             if waiting > 0 {
                 findings.push(format!("{waiting} messages wait in the outbox of {service}"));
             }
+            let lacking = outbox::count_unacknowledged(self.books.of(service).reader())
+                .await
+                .unwrap();
+            if lacking > 0 {
+                findings.push(format!(
+                    "{lacking} messages of {service} have not arrived everywhere"
+                ));
+            }
             let sql = "SELECT id::text AS id, status, error, body FROM inbox WHERE status <> 'done'";
             for row in self.books.rows(service, sql).await {
                 let (status, error) = (text(&row, "status"), text(&row, "error"));

@@ -104,6 +104,7 @@ async fn an_error_is_reported_with_its_tags_and_without_addresses() {
         body: Set(json!(EMAIL).to_string()),
         created_at: Set(now),
         leased_until: Set(now),
+        ..Default::default()
     };
     let billing = database(folder.path(), ServiceName::Billing).await;
     outbox::entity::Entity::insert(row)

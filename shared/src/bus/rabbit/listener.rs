@@ -1,6 +1,7 @@
-//! Hearing wake-ups: a queue of one's own that goes when the connection goes.
+//! A queue of the process's own, which goes when the connection goes: for wake-ups, and for answers that
+//! are sent to it by its name.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -9,21 +10,51 @@ use lapin::{
     options::{BasicConsumeOptions, QueueDeclareOptions},
     types::FieldTable,
 };
+use tokio::time::{Interval, MissedTickBehavior, timeout};
 
 use super::{
-    connection::{Line, Link, LinkError},
+    connection::{CONNECT_BOUND, Line, Link, LinkError},
     consumer::subscribe,
     outage::Outage,
     topology,
 };
 use crate::{
     bus::{Heard, Incoming, Listener},
-    contracts::WakeUp,
+    contracts::{Binding, WakeUp},
 };
+
+/// How often the bindings are declared again. One that has vanished from the broker tells nobody.
+const REASSERT: Duration = Duration::from_secs(10);
+
+/// A queue of the process's own.
+pub(super) struct Own {
+    /// Empty: the broker chooses it.
+    name: String,
+    bindings: &'static [Binding],
+    what: String,
+}
+
+impl Own {
+    pub(super) fn wake_up(wake_up: &'static WakeUp) -> Self {
+        Self {
+            name: String::new(),
+            bindings: wake_up.bindings,
+            what: format!("{} wake-ups", wake_up.service),
+        }
+    }
+
+    pub(super) fn mailbox(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            bindings: &[],
+            what: name.to_owned(),
+        }
+    }
+}
 
 pub(super) struct RabbitListener {
     line: Arc<Line>,
-    wake_up: &'static WakeUp,
+    own: Own,
     session: Option<Session>,
     /// Whether it listens, as far as it has told.
     told: Option<bool>,
@@ -32,19 +63,22 @@ pub(super) struct RabbitListener {
 
 /// One subscription; the channel is held to keep it open.
 struct Session {
-    _channel: Channel,
+    channel: Channel,
+    /// The queue's name.
+    name: String,
     frames: lapin::Consumer,
+    reassert: Interval,
 }
 
 impl RabbitListener {
     /// Listens already when it returns, unless the broker is away.
-    pub(super) async fn start(line: Arc<Line>, wake_up: &'static WakeUp) -> Self {
+    pub(super) async fn start(line: Arc<Line>, own: Own) -> Self {
         let mut listener = Self {
             line,
-            wake_up,
             session: None,
             told: None,
-            outage: Outage::none(format!("{} wake-ups", wake_up.service)),
+            outage: Outage::none(own.what.clone()),
+            own,
         };
         listener.try_subscribe().await;
         listener
@@ -61,22 +95,22 @@ impl RabbitListener {
     }
 
     async fn subscribe(&self) -> Result<Session, LinkError> {
-        subscribe(&self.line, async |link| Session::start(link, self.wake_up).await).await
+        subscribe(&self.line, async |link| Session::start(link, &self.own).await).await
     }
 }
 
 impl Session {
-    async fn start(link: &Link, wake_up: &WakeUp) -> Result<Self, lapin::Error> {
+    async fn start(link: &Link, own: &Own) -> Result<Self, lapin::Error> {
         let channel = link.channel().await?;
-        topology::declare(&channel).await?;
+        if !own.bindings.is_empty() {
+            topology::declare(&channel).await?;
+        }
         let options = QueueDeclareOptions::exclusive().auto_delete();
         let queue = channel
-            .queue_declare("".into(), options, FieldTable::default())
+            .queue_declare(own.name.as_str().into(), options, FieldTable::default())
             .await?;
         let name = queue.name().as_str();
-        for binding in wake_up.bindings {
-            topology::bind(&channel, name, binding.exchange.as_str(), binding.routing_key).await?;
-        }
+        bind_all(&channel, name, own.bindings).await?;
         let options = BasicConsumeOptions {
             no_ack: true,
             exclusive: true,
@@ -85,11 +119,44 @@ impl Session {
         let frames = channel
             .basic_consume(name.into(), "".into(), options, FieldTable::default())
             .await?;
+        let mut reassert = tokio::time::interval(REASSERT);
+        reassert.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        reassert.reset();
         Ok(Self {
-            _channel: channel,
+            channel,
+            name: name.to_owned(),
             frames,
+            reassert,
         })
     }
+
+    /// What comes next, or why nothing comes any more.
+    async fn next(&mut self, own: &Own) -> Result<Incoming, String> {
+        loop {
+            tokio::select! {
+                frame = self.frames.next() => {
+                    return match frame {
+                        Some(Ok(frame)) => Ok(Incoming { body: frame.data.into() }),
+                        Some(Err(error)) => Err(error.to_string()),
+                        None => Err("the queue was deleted".to_owned()),
+                    };
+                }
+                _ = self.reassert.tick() => {
+                    match timeout(CONNECT_BOUND, bind_all(&self.channel, &self.name, own.bindings)).await {
+                        Ok(bound) => bound.map_err(|error| error.to_string())?,
+                        Err(_) => return Err("the broker did not answer in time".to_owned()),
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn bind_all(channel: &Channel, queue: &str, bindings: &[Binding]) -> Result<(), lapin::Error> {
+    for binding in bindings {
+        topology::bind(channel, queue, binding.exchange.as_str(), binding.routing_key).await?;
+    }
+    Ok(())
 }
 
 #[async_trait]
@@ -101,14 +168,9 @@ impl Listener for RabbitListener {
                 return if listens { Heard::Listening } else { Heard::Deaf };
             }
             if let Some(session) = &mut self.session {
-                match session.frames.next().await {
-                    Some(Ok(frame)) => {
-                        return Heard::Message(Incoming {
-                            body: frame.data.into(),
-                        });
-                    }
-                    Some(Err(error)) => self.outage.note(&error),
-                    None => self.outage.note(&"the queue was deleted"),
+                match session.next(&self.own).await {
+                    Ok(message) => return Heard::Message(message),
+                    Err(why) => self.outage.note(&why),
                 }
                 self.session = None;
                 continue;

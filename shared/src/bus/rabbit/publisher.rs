@@ -23,8 +23,9 @@ use super::{
     topology,
 };
 use crate::{
-    bus::{BusError, Outgoing},
+    bus::{Address, BusError, Outgoing},
     contracts::{QUEUES, is_subscribed},
+    telemetry::metrics::{MESSAGES_RETURNED, NO_LABELS},
 };
 
 /// How long all confirms of a batch together may take.
@@ -89,6 +90,11 @@ impl Publisher {
         bounded(&lane.link, topology::declare(&lane.channel)).await?;
         self.keep(lane);
         Ok(())
+    }
+
+    pub(super) async fn reassert(&self) -> Result<(), BusError> {
+        let link = self.line.link().await?;
+        Ok(repair(&link).await?)
     }
 
     pub(super) async fn ready(&self) -> Result<(), BusError> {
@@ -168,6 +174,13 @@ impl Publisher {
             return results;
         }
         self.doubt();
+        MESSAGES_RETURNED
+            .counter(&NO_LABELS)
+            .increment(returned.len() as u64);
+        tracing::error!(
+            messages = returned.len(),
+            "no queue took a message: a binding or a queue is missing on the message broker; it is declared again"
+        );
         for (message, result) in batch.iter().zip(&mut results) {
             let id = message.id.to_string();
             // A return that names nobody could be anybody's.
@@ -239,6 +252,13 @@ async fn bounded<T>(
 }
 
 async fn repair(link: &Link) -> Result<(), LinkError> {
+    let exchanges = async {
+        let channel = link.channel().await?;
+        topology::declare_exchanges(&channel).await?;
+        let _ = channel.close(200, "done".into()).await;
+        Ok::<_, lapin::Error>(())
+    };
+    bounded(link, exchanges).await?;
     for queue in QUEUES {
         let repairing = async {
             let channel = link.channel().await?;
@@ -268,21 +288,29 @@ async fn send(channel: &Channel, batch: &[Outgoing]) -> Vec<Result<Confirmation,
 }
 
 async fn send_one(channel: &Channel, message: &Outgoing) -> Result<PublisherConfirm, lapin::Error> {
+    // The default exchange leads to each queue by its name.
+    let (exchange, key, mandatory) = match &message.to {
+        Address::Route {
+            exchange,
+            routing_key,
+        } => (
+            exchange.as_str(),
+            routing_key.as_str(),
+            is_subscribed(*exchange, routing_key),
+        ),
+        Address::Queue(name) => ("", name.as_ref(), QUEUES.iter().any(|queue| queue.name == name)),
+    };
     let options = BasicPublishOptions {
         // Without it the broker confirms what no queue took, and drops it.
-        mandatory: is_subscribed(message.exchange, &message.routing_key),
+        mandatory,
         ..BasicPublishOptions::default()
     };
     let properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_content_type("application/cloudevents+json".into())
         .with_message_id(message.id.to_string().into());
-    let (exchange, key) = (
-        message.exchange.as_str().into(),
-        message.routing_key.as_str().into(),
-    );
     channel
-        .basic_publish(exchange, key, options, &message.body, properties)
+        .basic_publish(exchange.into(), key.into(), options, &message.body, properties)
         .await
 }
 

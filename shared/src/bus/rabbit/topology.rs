@@ -50,15 +50,16 @@ pub(super) async fn declare_for(channel: &Channel, queue: &Queue) -> Result<(), 
     declare_both(channel, queue).await
 }
 
-/// Puts right what a publisher has found missing: exchanges, and the bindings of `queue` if it is
-/// there. A channel that is told of a missing queue is closed, so `channel` is for this alone.
+/// Puts right what may be missing of the bindings of `queue`, if it and its dead-letter queue are there;
+/// [`declare_exchanges`] comes first. A channel that is told of a missing queue is closed, so `channel` is
+/// for this alone.
 ///
 /// A queue that is gone is left to its consumers: made again by somebody else before the broker has
 /// told them that it is gone, it would keep them subscribed without giving them anything (seen with
 /// RabbitMQ 3.10: the message lies with a consumer that never gets it).
 pub(super) async fn repair(channel: &Channel, queue: &Queue) -> Result<(), lapin::Error> {
-    declare_exchanges(channel).await?;
-    bind_all(channel, queue).await
+    bind_all(channel, queue).await?;
+    bind(channel, &name(queue, Side::Dead), DEAD_EXCHANGE, queue.name).await
 }
 
 async fn declare_both(channel: &Channel, queue: &Queue) -> Result<(), lapin::Error> {
@@ -66,7 +67,8 @@ async fn declare_both(channel: &Channel, queue: &Queue) -> Result<(), lapin::Err
     declare_queue(channel, queue).await
 }
 
-async fn declare_exchanges(channel: &Channel) -> Result<(), lapin::Error> {
+/// Declares every exchange there is.
+pub(super) async fn declare_exchanges(channel: &Channel) -> Result<(), lapin::Error> {
     declare_exchange(channel, DEAD_EXCHANGE, Kind::Direct).await?;
     for exchange in Exchange::ALL {
         let kind = match exchange.kind() {

@@ -176,7 +176,28 @@ pub const OUTBOX_WAITING: Metric = Metric::gauge_of(
 pub const OUTBOX_OLDEST: Metric = Metric::gauge_of(
     "kopeck_outbox_oldest_age_seconds",
     Unit::Seconds,
-    "The age of the oldest message in the outbox; 0 if it is empty.",
+    "The age of the oldest message that is not yet confirmed; 0 if there is none.",
+);
+
+/// How long subscribers leave messages unacknowledged.
+pub const OUTBOX_UNACKNOWLEDGED: Metric = Metric::gauge_of(
+    "kopeck_outbox_unacknowledged_age_seconds",
+    Unit::Seconds,
+    "The age of the oldest published message that a subscriber has not acknowledged; 0 if there is none.",
+);
+
+/// Messages that a subscriber lacked.
+pub const MESSAGES_MISSED: Metric = Metric::counter_of(
+    "kopeck_messages_missed_total",
+    Unit::Count,
+    "Messages that the broker had confirmed and a subscriber lacked; each was published to it again.",
+);
+
+/// Messages that no queue took.
+pub const MESSAGES_RETURNED: Metric = Metric::counter_of(
+    "kopeck_messages_returned_total",
+    Unit::Count,
+    "Messages that the broker returned since no queue took them; each is published again.",
 );
 
 /// What became of messages that came in.
@@ -296,6 +317,9 @@ pub const ALL: &[Metric] = &[
     OUTBOX_BATCH_DURATION,
     OUTBOX_WAITING,
     OUTBOX_OLDEST,
+    OUTBOX_UNACKNOWLEDGED,
+    MESSAGES_MISSED,
+    MESSAGES_RETURNED,
     INBOX_MESSAGES,
     INBOX_BATCH,
     INBOX_BATCH_DURATION,
