@@ -7,11 +7,18 @@ mod m20261121_000031_subscriptions;
 mod m20261121_000032_adjustments;
 mod m20261127_000043_forgotten_users;
 mod m20261201_000070_anchors;
+mod m20261201_000072_moved_subscriptions;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use shared::contracts::ServiceName;
 
-use crate::{awaiting::Awaiting, facts::PlatformFacts, messaging::Messaging, operation::Operation, users::Users};
+use crate::{
+    awaiting::Awaiting,
+    facts::PlatformFacts,
+    messaging::Messaging,
+    operation::Operation,
+    users::{UserZones, Users},
+};
 
 /// Its migrations, oldest first.
 pub struct Migrator;
@@ -32,6 +39,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261201_000070_anchors::Anchors),
             Box::new(PlatformFacts(ServiceName::Billing)),
             Box::new(Awaiting),
+            Box::new(UserZones),
+            Box::new(m20261201_000072_moved_subscriptions::MovedSubscriptions),
         ]
     }
 }

@@ -10,7 +10,13 @@ mod m20261127_000043_forgotten_users;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use shared::contracts::ServiceName;
 
-use crate::{awaiting::Awaiting, facts::PlatformFacts, messaging::Messaging, operation::Operation, users::Users};
+use crate::{
+    awaiting::Awaiting,
+    facts::PlatformFacts,
+    messaging::Messaging,
+    operation::Operation,
+    users::{UserZones, Users},
+};
 
 /// Its migrations, oldest first.
 pub struct Migrator;
@@ -30,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000043_forgotten_users::ForgottenUsers),
             Box::new(PlatformFacts(ServiceName::Loyalty)),
             Box::new(Awaiting),
+            Box::new(UserZones),
         ]
     }
 }

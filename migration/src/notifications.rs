@@ -7,7 +7,13 @@ mod m20261127_000043_typed;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use shared::contracts::ServiceName;
 
-use crate::{awaiting::Awaiting, facts::PlatformFacts, messaging::Messaging, operation::Operation, users::Users};
+use crate::{
+    awaiting::Awaiting,
+    facts::PlatformFacts,
+    messaging::Messaging,
+    operation::Operation,
+    users::{UserZones, Users},
+};
 
 /// Its migrations, oldest first.
 pub struct Migrator;
@@ -24,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000043_typed::Typed),
             Box::new(PlatformFacts(ServiceName::Notifications)),
             Box::new(Awaiting),
+            Box::new(UserZones),
         ]
     }
 }

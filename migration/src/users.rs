@@ -28,3 +28,22 @@ impl MigrationTrait for Users {
             .await
     }
 }
+
+/// The time zone of each, where they have one.
+pub(crate) struct UserZones;
+
+impl MigrationName for UserZones {
+    fn name(&self) -> &'static str {
+        "m20261201_000071_user_zones"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for UserZones {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let zone = schema::text_null("time_zone");
+        manager
+            .alter_table(Table::alter().table("users").add_column(zone).to_owned())
+            .await
+    }
+}

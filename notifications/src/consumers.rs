@@ -61,6 +61,7 @@ mod tests {
     use shared::{
         cache::ServiceCache,
         contracts::{QUEUES, ServiceName},
+        zone::Zone,
     };
 
     use super::*;
@@ -70,7 +71,10 @@ mod tests {
         let handlers = handlers(
             &ServiceCache::embedded(ServiceName::Notifications).versioned(),
             &EndedSessions::default(),
-            Letters { mailed: true },
+            Letters {
+                mailed: true,
+                time_zone: Zone::UTC,
+            },
         );
         let handled: BTreeSet<_> = handlers.types().collect();
         let bound: BTreeSet<_> = QUEUES

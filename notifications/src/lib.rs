@@ -51,6 +51,7 @@ fn build(context: &Context) -> Result<Service, JobError> {
     let mailing = mailing(context)?;
     let letters = Letters {
         mailed: mailing.is_some(),
+        time_zone: context.config.time_zone,
     };
     let state = http::AppState {
         db: context.db.clone(),
@@ -108,6 +109,7 @@ fn mailing(context: &Context) -> Result<Option<Mailing>, JobError> {
         }),
         post: Box::new(post),
         public_url: config.public_url.clone().unwrap_or_default(),
+        time_zone: context.config.time_zone,
         outage: Outage::default(),
     }))
 }

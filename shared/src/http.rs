@@ -15,7 +15,7 @@ mod single;
 pub use caller::{Caller, Guard, RecentCaller, UserStatuses};
 pub use client::client_address;
 pub use extract::{Json, Path, Query, RawBody, RawJson};
-pub use field::{Object, instant, justification, present};
+pub use field::{Object, instant, justification, or_null, present};
 pub use idempotency::Idempotency;
 pub use middleware::finish;
 pub use pagination::{Cursor, Page, PageQuery, in_range};

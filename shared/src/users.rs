@@ -31,6 +31,7 @@ pub mod entity {
         clock::Instant,
         contracts::{Locale, UserStatus},
         ids::UserId,
+        zone::Zone,
     };
 
     /// A user, as the newest event that came describes them.
@@ -48,6 +49,17 @@ pub mod entity {
         pub locale: Locale,
         /// Since when they have an account.
         pub registered_at: Instant,
+        /// The name of their time zone; none if they have chosen none.
+        #[serde(default)]
+        pub time_zone: Option<String>,
+    }
+
+    impl Model {
+        /// Their time zone, where they have chosen one that this program knows.
+        #[must_use]
+        pub fn zone(&self) -> Option<Zone> {
+            self.time_zone.as_deref()?.parse().ok()
+        }
     }
 
     /// None.
@@ -188,6 +200,7 @@ pub async fn replicate(conn: &impl ConnectionTrait, states: &[UserState]) -> Res
         status: Set(state.status),
         locale: Set(state.locale),
         registered_at: Set(state.registered_at),
+        time_zone: Set(state.time_zone.map(|zone| zone.name().to_owned())),
     });
     let newer = OnConflict::column(Column::Id)
         .update_columns([
@@ -195,6 +208,7 @@ pub async fn replicate(conn: &impl ConnectionTrait, states: &[UserState]) -> Res
             Column::Status,
             Column::Locale,
             Column::RegisteredAt,
+            Column::TimeZone,
         ])
         .action_and_where(Expr::col((Entity, Column::Version)).lt(Expr::col((
             sea_orm::sea_query::Alias::new("excluded"),

@@ -126,6 +126,16 @@ impl<'de> Deserialize<'de> for Zone {
     }
 }
 
+/// Reads the name of a zone, where there is one; a name that this program does not know is as good as
+/// none, since other programs may have a newer edition of the database.
+///
+/// # Errors
+/// When it is no text.
+pub fn if_known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Zone>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    Ok(name.and_then(|name| name.parse().ok()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

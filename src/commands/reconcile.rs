@@ -56,7 +56,7 @@ pub(super) async fn reconcile(
     let auth = open_existing(config, ServiceName::Auth).await?;
     let billing = open_existing(config, ServiceName::Billing).await?;
     let now = billing.now();
-    let before = now - Duration::seconds(i64::from(older_than));
+    let before = now - chrono::Duration::seconds(i64::from(older_than));
     let books = Books {
         billing,
         loyalty: open_existing(config, ServiceName::Loyalty).await?,

@@ -215,6 +215,7 @@ async fn park_a_message_about(platform: &Platform, user_id: UserId) {
         version: 99,
         status: UserStatus::Active,
         locale: Locale::En,
+        time_zone: None,
         registered_at: now,
     });
     let mut poison = Envelope::seal(MessageId::new(now), "auth", now, None, &message).unwrap();

@@ -31,6 +31,7 @@ fn stranger() -> (Envelope, UserId) {
         version: 1,
         status: UserStatus::Active,
         locale: Locale::En,
+        time_zone: None,
         registered_at: now,
     });
     let envelope = Envelope::seal(MessageId::new(now), "auth", now, None, &message).unwrap();

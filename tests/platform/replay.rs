@@ -25,6 +25,7 @@ async fn all_is_taken(broker: &Broker, platform: &Platform) {
             version: 1,
             status: UserStatus::Active,
             locale: Locale::En,
+            time_zone: None,
             registered_at: now,
         };
         let message = UserUpdatedV1(stranger.clone());

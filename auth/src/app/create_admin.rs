@@ -49,6 +49,7 @@ pub async fn create_admin(db: &Db, email: &str, password: SecretString) -> Resul
         email: Email::parse(email).map_err(CreateAdminError::Email)?,
         password: Password::choose(password).map_err(CreateAdminError::Password)?,
         locale: Locale::default(),
+        time_zone: None,
     };
     let hasher = PasswordHasher::new().await.map_err(CreateAdminError::Hash)?;
     Ok(open_account(db, &hasher, &input, ADMIN, None).await?.id)

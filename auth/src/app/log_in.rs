@@ -242,6 +242,7 @@ mod tests {
                 email: Email::parse(email).unwrap(),
                 password: Password::choose(secret("correct horse")).unwrap(),
                 locale: Locale::En,
+                time_zone: None,
             };
             let user = register_user(&db, &hasher, LIMITS, &input, &Client::default())
                 .await

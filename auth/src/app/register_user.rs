@@ -7,6 +7,7 @@ use shared::{
     contracts::{Locale, MailPurpose, UserRegisteredV1},
     db::{Db, Tx},
     ids::UserId,
+    zone::Zone,
 };
 
 use super::{
@@ -28,6 +29,8 @@ pub struct RegisterUser {
     pub password: Password,
     /// In which language to write to them.
     pub locale: Locale,
+    /// Their time zone; none is the platform's.
+    pub time_zone: Option<Zone>,
 }
 
 /// Why there is no new account.
@@ -106,6 +109,7 @@ async fn insert(tx: &Tx, input: &RegisterUser, role: &str, hash: &str) -> Result
         role,
         tx.now(),
     );
+    user.time_zone = input.time_zone;
     // Whoever makes an administrator, at the command line, vouches for the address.
     user.email_confirmed = role == ADMIN;
     if !store::user::insert(tx.conn(), &user, hash).await? {

@@ -5,12 +5,10 @@ use shared::{
     contracts::{Locale, UserUpdatedV1},
     db::Tx,
     ids::UserId,
+    zone::Zone,
 };
 
-use crate::{
-    domain::{Change, User},
-    store,
-};
+use crate::{domain::User, store};
 
 /// What becomes of an account; what is absent stays.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +17,8 @@ pub struct UpdateAccount {
     pub user: UserId,
     /// In which language to write to them.
     pub locale: Option<Locale>,
+    /// Their time zone; of that none is the platform's.
+    pub time_zone: Option<Option<Zone>>,
 }
 
 /// Why nothing is changed.
@@ -48,9 +48,16 @@ pub async fn update_account(tx: &Tx, input: UpdateAccount) -> Result<User, Updat
     if !user.is_active() {
         return Err(UpdateAccountError::NotActive);
     }
-    if let Some(locale) = input.locale
-        && user.speak(locale) == Change::Made
-    {
+    let before = user.version;
+    if let Some(locale) = input.locale {
+        user.speak(locale);
+    }
+    if let Some(time_zone) = input.time_zone {
+        user.set_time_zone(time_zone);
+    }
+    if user.version != before {
+        // One change, whatever is changed at once.
+        user.version = before + 1;
         store::user::update_state(tx.conn(), &user).await?;
         tx.emit(&UserUpdatedV1(user.state()))?;
     }

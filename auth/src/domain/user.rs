@@ -6,6 +6,7 @@ use shared::{
     clock::Instant,
     contracts::{Locale, UserState, UserStatus},
     ids::UserId,
+    zone::Zone,
 };
 
 use super::{ADMIN, Email};
@@ -23,6 +24,8 @@ pub struct User {
     pub status: UserStatus,
     /// In which language to write to them.
     pub locale: Locale,
+    /// Their time zone; none if they have chosen none, so that the platform's counts.
+    pub time_zone: Option<Zone>,
     /// What they are.
     pub roles: BTreeSet<String>,
     /// Grows by one with every change that the other services hear of.
@@ -61,6 +64,7 @@ impl User {
             email_confirmed: false,
             status: UserStatus::Active,
             locale,
+            time_zone: None,
             roles: BTreeSet::from([role.to_owned()]),
             version: 1,
             registered_at: now,
@@ -102,6 +106,16 @@ impl User {
         Change::Made
     }
 
+    /// Changes their time zone; none is the platform's.
+    pub fn set_time_zone(&mut self, time_zone: Option<Zone>) -> Change {
+        if self.time_zone == time_zone {
+            return Change::None;
+        }
+        self.time_zone = time_zone;
+        self.version += 1;
+        Change::Made
+    }
+
     /// Deletes the account for good: nothing but the id tells of its owner any more.
     pub fn delete(&mut self) -> Change {
         if self.status == UserStatus::Deleted {
@@ -111,6 +125,7 @@ impl User {
         self.email_confirmed = false;
         self.email = Email::erased(&self.id.to_string());
         self.locale = Locale::default();
+        self.time_zone = None;
         self.roles.clear();
         self.version += 1;
         Change::Made
@@ -136,6 +151,7 @@ impl User {
             version: self.version,
             status: self.status,
             locale: self.locale,
+            time_zone: self.time_zone,
             registered_at: self.registered_at,
         }
     }
@@ -183,6 +199,17 @@ mod tests {
         assert_eq!(user.unblock(), Ok(Change::Made));
         assert_eq!(user.unblock(), Ok(Change::None));
         assert_eq!((user.status, user.version), (UserStatus::Active, 3));
+    }
+
+    #[test]
+    fn a_zone_is_one_change_and_goes_with_the_account() {
+        let mut user = user();
+        let zone = "Europe/Moscow".parse().ok();
+        assert_eq!(user.set_time_zone(zone), Change::Made);
+        assert_eq!(user.set_time_zone(zone), Change::None);
+        assert_eq!((user.state().time_zone, user.version), (zone, 2));
+        assert_eq!(user.delete(), Change::Made);
+        assert_eq!((user.state().time_zone, user.version), (None, 3));
     }
 
     #[test]

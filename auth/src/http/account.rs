@@ -9,7 +9,8 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use shared::{
     contracts::Locale,
-    http::{Caller, FieldError, Json, Problem, present},
+    http::{Caller, FieldError, Json, Problem, or_null, present},
+    zone::{NoZone, Zone},
 };
 use utoipa::ToSchema;
 
@@ -36,6 +37,10 @@ pub(super) struct RegisterBody {
     /// In which language to write to them.
     #[serde(default)]
     locale: Locale,
+    /// Their time zone, by its name in the IANA database; the platform's if absent.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 64, example = "Europe/Moscow")]
+    time_zone: Option<String>,
 }
 
 impl RegisterBody {
@@ -43,18 +48,27 @@ impl RegisterBody {
     fn parse(self) -> Result<RegisterUser, Problem> {
         let email = Email::parse(&self.email).map_err(|error| FieldError::new("email", error.to_string()));
         let password = choose("password", self.password);
-        match (email, password) {
-            (Ok(email), Ok(password)) => Ok(RegisterUser {
+        let time_zone = self.time_zone.as_deref().map(zone).transpose();
+        match (email, password, time_zone) {
+            (Ok(email), Ok(password), Ok(time_zone)) => Ok(RegisterUser {
                 email,
                 password,
                 locale: self.locale,
+                time_zone,
             }),
-            (email, password) => {
-                let errors: Vec<_> = email.err().into_iter().chain(password.err()).collect();
+            (email, password, time_zone) => {
+                let errors = [email.err(), password.err(), time_zone.err()];
+                let errors: Vec<_> = errors.into_iter().flatten().collect();
                 Err(Problem::invalid(&errors))
             }
         }
     }
+}
+
+/// The time zone that a field names.
+fn zone(name: &str) -> Result<Zone, FieldError> {
+    name.parse()
+        .map_err(|error: NoZone| FieldError::new("time_zone", error.to_string()))
 }
 
 /// The password that a field chooses.
@@ -98,6 +112,11 @@ pub(super) struct UpdateBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     locale: Option<Locale>,
+    /// By whose calendar new subscriptions are counted, and on whose clocks letters tell the time; a name of
+    /// the IANA database. `null` is the platform's. What is sold stays as it is.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<String>, max_length = 64, example = "Europe/Moscow")]
+    time_zone: Option<Option<String>>,
 }
 
 /// Changes the caller's own account.
@@ -110,9 +129,15 @@ pub(super) async fn update_me(
     caller: Caller,
     Json(body): Json<UpdateBody>,
 ) -> Result<Json<UserView>, Problem> {
+    let time_zone = body
+        .time_zone
+        .map(|name| name.as_deref().map(zone).transpose())
+        .transpose()
+        .map_err(|error| Problem::invalid(&[error]))?;
     let input = UpdateAccount {
         user: caller.user_id,
         locale: body.locale,
+        time_zone,
     };
     let user = state
         .db

@@ -10,6 +10,7 @@ use shared::{
     http::{Caller, Json, Page, PageQuery, Path, Problem, Query, in_range, justification, present},
     ids::UserId,
     justification::Justification,
+    zone::Zone,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -32,6 +33,10 @@ pub(super) struct UserView {
     email_confirmed: bool,
     status: UserStatus,
     locale: Locale,
+    /// Their time zone, by its name in the IANA database; absent if they have chosen none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "Europe/Moscow")]
+    time_zone: Option<&'static str>,
     roles: BTreeSet<String>,
     registered_at: DateTime<Utc>,
 }
@@ -44,6 +49,7 @@ impl From<User> for UserView {
             email_confirmed: user.email_confirmed,
             status: user.status,
             locale: user.locale,
+            time_zone: user.time_zone.map(Zone::name),
             roles: user.roles,
             registered_at: user.registered_at,
         }

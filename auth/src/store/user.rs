@@ -46,6 +46,8 @@ mod entity {
         pub registered_at: Instant,
         /// Whether they have shown that the address is theirs.
         pub email_confirmed: bool,
+        /// The name of their time zone; none if they have chosen none.
+        pub time_zone: Option<String>,
     }
 
     /// None.
@@ -114,6 +116,7 @@ pub async fn insert(conn: &impl ConnectionTrait, user: &User, password_hash: &st
         version: Set(user.version),
         registered_at: Set(user.registered_at),
         email_confirmed: Set(user.email_confirmed),
+        time_zone: Set(user.time_zone.map(|zone| zone.name().to_owned())),
     };
     let inserted = Entity::insert(row)
         .on_conflict(OnConflict::column(Column::EmailNormal).do_nothing().to_owned())
@@ -189,7 +192,7 @@ pub async fn lock_with_administrators(
     lock(conn, &all).await
 }
 
-/// Writes the status, the language and the version of a locked user.
+/// Writes the status, the language, the time zone and the version of a locked user.
 ///
 /// # Errors
 /// When the database refuses, or the user's version was not the one before.
@@ -198,6 +201,7 @@ pub async fn update_state(conn: &impl ConnectionTrait, user: &User) -> Result<()
         .set(ActiveModel {
             status: Set(user.status),
             locale: Set(user.locale),
+            time_zone: Set(user.time_zone.map(|zone| zone.name().to_owned())),
             version: Set(user.version),
             ..Default::default()
         })
@@ -384,6 +388,7 @@ async fn with_roles(conn: &impl ConnectionTrait, rows: Vec<Model>) -> Result<Vec
             email: Email::restore(row.email.0, row.email_normal.0),
             status: row.status,
             locale: row.locale,
+            time_zone: row.time_zone.and_then(|name| name.parse().ok()),
             roles: roles.remove(&row.id).unwrap_or_default(),
             version: row.version,
             registered_at: row.registered_at,

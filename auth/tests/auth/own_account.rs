@@ -4,7 +4,10 @@ use reqwest::Method;
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 use shared::{
-    contracts::{Locale, ServiceName, SessionEndedV1, UserDeletedV1, UserStatus, UserUpdatedV1},
+    contracts::{
+        Locale, ServiceName, SessionEndedV1, UserDeletedV1, UserRegisteredV1, UserStatus, UserUpdatedV1,
+    },
+    ids::UserId,
     testing::{Answer, Api, TestDatabase, TestService},
 };
 
@@ -31,6 +34,64 @@ async fn change_password(api: &Api, current: &str, new: &str) -> Answer {
 async fn try_to_log_in(service: &TestService, email: &str, password: &str) -> Answer {
     let body = json!({"email": email, "password": password});
     service.api.post("/auth/v1/login", &body).await
+}
+
+#[tokio::test]
+async fn an_owner_chooses_a_time_zone_and_everybody_hears_of_it() {
+    for database in DATABASES {
+        let service = start(database).await;
+        let body = json!({"email": "tim@example.com", "password": PASSWORD, "time_zone": "Europe/Moscow"});
+        let tim = service.api.post("/auth/v1/register", &body).await.expect(201);
+        assert_eq!(tim["time_zone"], "Europe/Moscow");
+        let id: UserId = tim["id"].as_str().unwrap().parse().unwrap();
+        let registered = service
+            .peers
+            .hears::<UserRegisteredV1>(ServiceName::Billing, |event| event.0.user_id == id)
+            .await
+            .0;
+        assert_eq!(registered.time_zone, "Europe/Moscow".parse().ok());
+
+        let (ann, api) = user(&service, "ann@example.com").await;
+        let me = api.get("/auth/v1/me").await.expect(200);
+        assert_eq!(me.get("time_zone"), None, "the platform's");
+        for (body, shown) in [
+            (json!({"time_zone": "Asia/Tokyo"}), Some("Asia/Tokyo")),
+            (json!({"locale": "ru"}), Some("Asia/Tokyo")),
+            (json!({"time_zone": "UTC", "locale": "en"}), Some("UTC")),
+            (json!({"time_zone": null}), None),
+            (json!({"time_zone": null}), None),
+        ] {
+            let after = api.patch("/auth/v1/me", &body).await.expect(200);
+            assert_eq!(
+                after.get("time_zone").and_then(|zone| zone.as_str()),
+                shown,
+                "{body}"
+            );
+            assert_eq!(api.get("/auth/v1/me").await.expect(200), after);
+        }
+        // One change a request, and none where nothing changes.
+        let last = service
+            .peers
+            .hears::<UserUpdatedV1>(ServiceName::Notifications, |event| event.0.version == 5)
+            .await
+            .0;
+        assert_eq!((last.user_id, last.time_zone), (ann, None));
+        for zone in [json!("Moscow"), json!("europe/moscow"), json!(""), json!(3)] {
+            for (method, path) in [("patch", "/auth/v1/me"), ("post", "/auth/v1/register")] {
+                let mut body = json!({"time_zone": zone});
+                let answer = if method == "patch" {
+                    api.patch(path, &body).await
+                } else {
+                    body["email"] = json!("zoe@example.com");
+                    body["password"] = json!(PASSWORD);
+                    service.api.post(path, &body).await
+                };
+                let problem = answer.expect_problem(422, "invalid_request");
+                assert!(problem.to_string().contains("time_zone"), "{problem}");
+            }
+        }
+        service.stop().await;
+    }
 }
 
 #[tokio::test]

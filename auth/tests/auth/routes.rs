@@ -88,6 +88,7 @@ async fn refresh_token(api: &Api, email: &str) -> Value {
 async fn logins(routes: &mut Routes<'_>, service: &TestService, people: &People) {
     let mut body = credentials("new@example.com", PASSWORD);
     body["locale"] = json!("ru");
+    body["time_zone"] = json!("Europe/Moscow");
     let new = Call::post("/register").body(body);
     routes.check(new.clone()).await;
     routes.refuse(new, 409, "email_taken").await;
@@ -151,7 +152,9 @@ async fn programs(routes: &mut Routes<'_>, service: &TestService) {
 async fn own_account(routes: &mut Routes<'_>, service: &TestService, people: &People) {
     let me = Call::get("/me").by(people.anna);
     routes.check(me).await;
-    let update = Call::patch("/me").by(people.anna).body(json!({"locale": "ru"}));
+    let update = Call::patch("/me")
+        .by(people.anna)
+        .body(json!({"locale": "ru", "time_zone": "Europe/Moscow"}));
     routes.check(update.clone()).await;
     for call in [
         Call::post("/logout"),

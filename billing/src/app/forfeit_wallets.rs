@@ -1,4 +1,4 @@
-//! What deleted users leave goes to an account of the platform.
+//! What deleted users leave goes to an account of the platform, and what they have bought ends.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -16,7 +16,9 @@ use crate::{domain::ledger::Cause, store};
 /// Wallets in one transaction.
 const BATCH: u64 = 100;
 
-/// Empties the wallets of those of `users` who are deleted; one that is empty stays as it is.
+/// Empties the wallets of those of `users` who are deleted, and ends their subscriptions; a wallet that is
+/// empty and a subscription that is over stay as they are. A purchase that is under way is paid before
+/// this has locked its wallet, and what it gave ends here; or after it, and then fails.
 ///
 /// One that is missing is opened: whoever is about to open it with money in it then waits for this
 /// transaction, or this one for them, so that neither misses the other. What comes later, by a top-up
@@ -38,36 +40,50 @@ pub async fn forfeit_wallets(
         .collect();
     let mut movements = Movements::of_many(tx, books, &deleted).await?;
     let leaving: Vec<_> = deleted
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|user| movements.balance(*user).0 > 0)
         .collect();
     let causes = Causes::of(tx, &leaving).await?;
     for user in leaving {
         movements.forfeit(user, causes.of_leaving(user)?)?;
     }
-    movements.write().await
+    movements.write().await?;
+    store::subscription::end_of_users(tx.conn(), &deleted, tx.now()).await
 }
 
-/// Empties what wallets of deleted users hold all the same, as those do that were left by a program
-/// that did not know of this. Replicas may do so side by side: a wallet is empty for the second.
+/// Empties what wallets of deleted users hold all the same, and ends the subscriptions that they have, as
+/// a program leaves them that did not know of this. Replicas may do so side by side: for the second one
+/// nothing is left.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn forfeit_leftovers(db: &Db, books: &Books) -> Result<(), DbErr> {
     let mut after = None;
     loop {
-        let users = &store::account::left_by_deleted(db.reader(), after, BATCH).await?;
+        let users = &left_by_deleted(db, after).await?;
         let Some(last) = users.last() else {
             return Ok(());
         };
         after = Some(*last);
         tracing::warn!(
             count = users.len(),
-            "wallets of deleted users hold something; it is forfeited"
+            "deleted users have money or subscriptions; both end"
         );
         db.write(|tx| async move { forfeit_wallets(&tx, books, users.iter().copied()).await })
             .await?;
     }
+}
+
+/// Some deleted users behind `after`, in sorted order, who have left something.
+async fn left_by_deleted(db: &Db, after: Option<UserId>) -> Result<BTreeSet<UserId>, DbErr> {
+    let wallets = store::account::left_by_deleted(db.reader(), after, BATCH).await?;
+    let now = db.now();
+    let subscriptions = store::subscription::left_by_deleted(db.reader(), now, after, BATCH).await?;
+    // The first of both: each list may go on behind its last.
+    let all: BTreeSet<_> = wallets.into_iter().chain(subscriptions).collect();
+    let batch = usize::try_from(BATCH).unwrap_or(usize::MAX);
+    Ok(all.into_iter().take(batch).collect())
 }
 
 /// What causes that wallets are emptied: the deletion, once; and after it whatever came last, which

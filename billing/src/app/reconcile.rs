@@ -8,7 +8,7 @@ use shared::{
     reconcile::{Finding, Looked, Patience, look_and_show, run},
 };
 
-use crate::store::audit::{CHECKS, SLOW_CHECKS};
+use crate::store::audit::{CHECKS, LATER_CHECKS, SLOW_CHECKS};
 
 /// How long after its deadline a purchase may still be found pending: the watch comes by every
 /// half second, and may have to wait for locks. A deadline is held against the present less this,
@@ -17,6 +17,9 @@ const MARGIN: Duration = Duration::seconds(15);
 
 /// How long a payment provider may think about a top-up, or be gone, before somebody is told.
 const PROVIDERS_TIME: Duration = Duration::days(1);
+
+/// By how much the clock may be behind by which subscriptions have ended.
+const BEHIND: Duration = Duration::minutes(10);
 
 /// Everything that breaks a rule of billing's own tables, beside a running platform too. `now` is
 /// the present.
@@ -29,6 +32,7 @@ pub async fn reconcile(
 ) -> Result<Vec<Finding>, DbErr> {
     let mut findings = run(conn, CHECKS, now - MARGIN).await?;
     findings.extend(run(conn, SLOW_CHECKS, now - PROVIDERS_TIME).await?);
+    findings.extend(run(conn, LATER_CHECKS, now + BEHIND).await?);
     Ok(findings)
 }
 
@@ -45,6 +49,10 @@ pub const PATIENCE: Patience = Patience {
 /// When the database does not answer.
 pub async fn show_reconciliation(db: &Db, patience: Patience) -> Result<Option<Vec<Looked>>, DbErr> {
     let now = db.now();
-    let checks = [(CHECKS, now - MARGIN), (SLOW_CHECKS, now - PROVIDERS_TIME)];
+    let checks = [
+        (CHECKS, now - MARGIN),
+        (SLOW_CHECKS, now - PROVIDERS_TIME),
+        (LATER_CHECKS, now + BEHIND),
+    ];
     look_and_show(db, &checks, patience).await
 }

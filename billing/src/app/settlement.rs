@@ -149,6 +149,7 @@ impl<'a> Settlement<'a> {
         };
         let purchase = self.as_kept(purchase.after(change));
         self.carry_out(&purchase, &step.effects)?;
+        let purchase = self.taken.complete(purchase);
         self.move_wallet(&purchase)?;
         self.settled.push(Settled {
             read_version,
@@ -199,7 +200,8 @@ impl<'a> Settlement<'a> {
                     say_outcome(self.tx, self.books, purchase, self.given(purchase))?;
                 }
                 Effect::SayRefunded => {
-                    say_outcome(self.tx, self.books, purchase, self.taken.from(purchase.id))?;
+                    let refunded = self.taken.complete(purchase.clone());
+                    say_outcome(self.tx, self.books, &refunded, self.taken.from(purchase.id))?;
                 }
                 Effect::SayAgain => self.again.push(purchase.clone()),
             }
@@ -288,8 +290,9 @@ impl<'a> Settlement<'a> {
     }
 
     /// By whose calendar and clocks the periods of a new chain are counted.
-    fn zone_of(&self, _user: UserId) -> Zone {
-        self.books.time_zone
+    fn zone_of(&self, user: UserId) -> Zone {
+        let own = self.known.get(&user).and_then(users::entity::Model::zone);
+        own.unwrap_or(self.books.time_zone)
     }
 
     /// Writes everything, one statement a table, and says again what is to be said again.

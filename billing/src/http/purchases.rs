@@ -105,6 +105,9 @@ pub(super) struct RefundRequestBody {
 /// `Idempotency-Key` is strongly recommended: a repeat finds the purchase as it now stands, and
 /// waits with it. Whether the caller may buy is looked at where the purchase begins, and again
 /// where it is charged.
+///
+/// The letter about the outcome is written by another service: it is mostly in the inbox a tenth of a
+/// second after the answer, and within 20 seconds as long as all parts of the platform are up.
 #[utoipa::path(post, path = "/purchases", params(KeyHeader), request_body = BuyBody, responses(
     (status = 201, body = PurchaseBody, description = "It is paid."),
     (status = 202, body = PurchaseBody, description = "It waits for the answer about its promocode; `Location` tells how it ends."),

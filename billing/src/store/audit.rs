@@ -130,6 +130,13 @@ pub const CHECKS: &[Check] = &[
     ),
 ];
 
+/// What must be true at an instant that is some time ahead, so that clocks may differ.
+pub const LATER_CHECKS: &[Check] = &[check_before(
+    "a deleted user's subscriptions have ended",
+    "SELECT s.id AS id, 'it still runs' AS detail FROM subscriptions s JOIN users u ON u.id = s.user_id \
+     WHERE u.status = 'deleted' AND s.ends_at > $1 AND s.ends_at > s.starts_at",
+)];
+
 /// What must be true of what began before the instant that these take, the platform's own
 /// patience with others.
 pub const SLOW_CHECKS: &[Check] = &[check_before(

@@ -93,7 +93,7 @@ pub async fn find_standing(
     // What was taken back before it began lasts no time, wherever it stands.
     let sql = format!(
         "SELECT asked.column1 AS asked, known.id, known.version, known.status, known.locale, \
-         known.registered_at, given.tariff_id, given.starts_at, given.ends_at, bought.period, \
+         known.registered_at, known.time_zone, given.tariff_id, given.starts_at, given.ends_at, bought.period, \
          given.anchor_at, given.anchor_zone, given.anchor_months, given.anchor_days \
          FROM (VALUES ({})) AS asked LEFT JOIN users AS known ON known.id = asked.column1 \
          LEFT JOIN subscriptions AS given ON given.user_id = asked.column1 \
@@ -128,7 +128,7 @@ pub async fn find_many(conn: &impl ConnectionTrait, users: BTreeSet<UserId>) -> 
     let places: Vec<_> = (1..=users.len()).map(|place| format!("(${place})")).collect();
     let sql = format!(
         "SELECT asked.column1 AS asked, known.id, known.version, known.status, known.locale, \
-         known.registered_at, EXISTS (SELECT 1 FROM subscriptions paid WHERE paid.user_id = asked.column1) \
+         known.registered_at, known.time_zone, EXISTS (SELECT 1 FROM subscriptions paid WHERE paid.user_id = asked.column1) \
          AS has_purchased FROM (VALUES {}) AS asked LEFT JOIN users AS known ON known.id = asked.column1",
         places.join(", ")
     );

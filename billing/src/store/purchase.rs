@@ -82,6 +82,8 @@ pub mod entity {
         pub refund_reason: Option<String>,
         /// What the wallet held after it was given back.
         pub refund_balance_after: Option<Amount>,
+        /// The subscriptions that moved up when it was given back, as JSON; none where none did.
+        pub refund_moved: Option<String>,
     }
 
     /// None.
@@ -108,11 +110,14 @@ fn read(row: Model) -> Result<Purchase, DbErr> {
         .as_deref()
         .map(serde_json::from_str)
         .transpose();
+    let moved = row.refund_moved.as_deref().map(serde_json::from_str).transpose();
+    let moved = moved.map_err(unreadable)?.unwrap_or_default();
     let refund = match (row.refund_reason, row.refunded_at, row.refund_balance_after) {
         (Some(reason), Some(refunded_at), Some(balance_after)) => Some(Refund {
             reason,
             refunded_at,
             balance_after,
+            moved,
         }),
         _ => None,
     };
@@ -147,6 +152,15 @@ fn reasons_json(reasons: &[Reason]) -> Result<Option<String>, DbErr> {
     }
     serde_json::to_string(reasons)
         .map(Some)
+        .map_err(|error| DbErr::Json(error.to_string()))
+}
+
+fn moved_json(purchase: &Purchase) -> Result<Option<String>, DbErr> {
+    let moved = purchase.refund.as_ref().map(|refund| &refund.moved);
+    moved
+        .filter(|moved| !moved.is_empty())
+        .map(serde_json::to_string)
+        .transpose()
         .map_err(|error| DbErr::Json(error.to_string()))
 }
 
@@ -186,6 +200,7 @@ fn row(purchase: &Purchase) -> Result<ActiveModel, DbErr> {
         refunded_at: Set(purchase.refund.as_ref().map(|refund| refund.refunded_at)),
         refund_reason: Set(purchase.refund.as_ref().map(|refund| refund.reason.clone())),
         refund_balance_after: Set(purchase.refund.as_ref().map(|refund| refund.balance_after)),
+        refund_moved: Set(moved_json(purchase)?),
     })
 }
 
@@ -212,6 +227,7 @@ pub async fn settle(conn: &impl ConnectionTrait, settled: &[Settled]) -> Result<
         .value(Column::RefundReason, nth(12))
         .value(Column::RefundBalanceAfter, nth(13))
         .value(Column::Promocode, nth(14))
+        .value(Column::RefundMoved, nth(15))
         .and_where(Expr::col((Entity, Column::Id)).eq(nth(1)))
         .and_where(Expr::col((Entity, Column::Version)).eq(nth(2)))
         .to_owned();
@@ -242,6 +258,7 @@ fn settled_values(settled: &Settled) -> Result<ValueTuple, DbErr> {
             .into(),
         purchase.refund.as_ref().map(|refund| refund.balance_after).into(),
         purchase.promocode.clone().into(),
+        moved_json(purchase)?.into(),
     ];
     Ok(ValueTuple::Many(values))
 }

@@ -1,5 +1,7 @@
 //! The subscriptions.
 
+mod deleted;
+
 use std::collections::HashMap;
 
 use sea_orm::{
@@ -11,6 +13,8 @@ use shared::{
     clock::Instant,
     ids::{PurchaseId, SubscriptionId, TariffId, UserId},
 };
+
+pub use deleted::{end_of_users, left_by_deleted};
 
 use super::{After, nth, older, update_each};
 use crate::domain::{chain::Chain, period::Period, subscription::Subscription};

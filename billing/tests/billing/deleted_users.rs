@@ -16,7 +16,7 @@ use billing::{
     domain::wallet::{Direction, OperationAmount},
     providers::PaymentProvider as _,
 };
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -71,6 +71,73 @@ async fn what_is_left_goes_to_the_platform_once_however_often_it_is_told() {
         assert!(transfers(&billing, &poor).await.is_empty());
         let path = format!("/billing/v1/balance?user_id={}", rich.id);
         assert_eq!(billing.admin.get(&path).await.expect(200)["balance"], rub(0));
+        billing.finish().await;
+    }
+}
+
+/// From when to when each subscription of a user runs, as an administrator sees it.
+async fn terms(billing: &Billing, user: UserId) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+    let path = format!("/billing/v1/subscriptions?user_id={user}");
+    let page = billing.admin.get(&path).await.expect(200);
+    let at = |value: &Value| value.as_str().unwrap().parse().unwrap();
+    let items = page["items"].as_array().unwrap().iter();
+    let mut terms: Vec<_> = items
+        .map(|item| (at(&item["starts_at"]), at(&item["ends_at"])))
+        .collect();
+    terms.reverse();
+    terms
+}
+
+#[tokio::test]
+async fn subscriptions_end_once_with_the_account_and_those_to_come_never_begin() {
+    for database in DATABASES {
+        let clock = ManualClock::at(SystemClock.now());
+        let billing = Billing::with(database, Arc::new(clock.clone()), |_| {}).await;
+        let (leaving, staying) = (billing.customer(), billing.customer());
+        let tariff = billing.tariff(0).await;
+        for customer in [&leaving, &staying] {
+            billing.register(customer).await;
+            for _ in 0..2 {
+                customer.buy(tariff).await.expect(201);
+            }
+        }
+        let (before, others) = (
+            terms(&billing, leaving.id).await,
+            terms(&billing, staying.id).await,
+        );
+        clock.advance(Duration::seconds(5));
+        let gone = clock.now();
+        let peers = &billing.service.peers;
+        peers.say(&deleted(&billing, leaving.id, 2)).await;
+        let ended = [(before[0].0, gone), (before[1].0, before[1].0)];
+        assert_eq!(terms(&billing, leaving.id).await, ended);
+        // Again, and by the job, after some time.
+        clock.advance(Duration::seconds(5));
+        peers.say(&deleted(&billing, leaving.id, 3)).await;
+        let books = books_of(&billing).await;
+        forfeit_leftovers(&billing.service.db, &books).await.unwrap();
+        assert_eq!(terms(&billing, leaving.id).await, ended);
+        assert_eq!(terms(&billing, staying.id).await, others);
+        billing.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_of_users_who_were_deleted_before_anybody_ended_them_end_with_the_job() {
+    for database in DATABASES {
+        let billing = Billing::start(database).await;
+        let customer = billing.customer();
+        let tariff = billing.tariff(0).await;
+        billing.register(&customer).await;
+        for _ in 0..2 {
+            customer.buy(tariff).await.expect(201);
+        }
+        by_hand(&billing, "UPDATE users SET status = 'deleted'").await;
+        let books = books_of(&billing).await;
+        forfeit_leftovers(&billing.service.db, &books).await.unwrap();
+        let now = billing.service.peers.now();
+        let left = terms(&billing, customer.id).await;
+        assert!(left[0].1 <= now && left[1].0 == left[1].1, "{left:?}");
         billing.finish().await;
     }
 }

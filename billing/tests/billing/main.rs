@@ -144,6 +144,7 @@ impl Billing {
             version,
             status,
             locale: Locale::En,
+            time_zone: None,
             registered_at: self.service.peers.now(),
         }
     }

@@ -135,6 +135,10 @@ async fn what_a_hand_breaks_of_refunds_adjustments_and_what_was_left_is_found() 
                 "UPDATE users SET status = 'deleted'",
                 "a deleted user's wallet is empty",
             ),
+            (
+                "UPDATE users SET status = 'deleted'",
+                "a deleted user's subscriptions have ended",
+            ),
             ("DELETE FROM adjustments", "a transfer has what caused it"),
         ] {
             assert!(by_hand(&billing, sql).await, "{sql}");

@@ -191,6 +191,36 @@ async fn what_follows_a_refunded_subscription_moves_up_for_its_whole_period() {
         let month = chrono::Months::new(1);
         let instant =
             |value: &Value| -> chrono::DateTime<chrono::Utc> { value.as_str().unwrap().parse().unwrap() };
+        // The refund names both, under the names that they were bought by, and again when asked for it.
+        let id: PurchaseId = id_of(&purchases[0]);
+        billing
+            .service
+            .peers
+            .say(&ReportPurchaseV1 { purchase_id: id })
+            .await;
+        let told = said(&billing, id).await;
+        assert_eq!(told.len(), 2);
+        assert_eq!(told[0], told[1]);
+        let named: Vec<_> = told[0]
+            .moved
+            .iter()
+            .map(|moved| {
+                (
+                    json!(moved.subscription_id),
+                    json!(moved.starts_at),
+                    json!(moved.ends_at),
+                )
+            })
+            .collect();
+        let listed = [&second, &third].map(|one| {
+            (
+                one["id"].clone(),
+                one["starts_at"].clone(),
+                one["ends_at"].clone(),
+            )
+        });
+        assert_eq!(named, listed);
+        assert!(told[0].moved.iter().all(|moved| moved.tariff_name == "Basic"));
         for moved in [&second, &third] {
             assert_eq!(instant(&moved["ends_at"]), instant(&moved["starts_at"]) + month);
         }

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Months, Utc};
 use sea_orm::{ConnectionTrait as _, Statement};
 use serde_json::{Value, json};
-use shared::{clock::ManualClock, ids::TariffId, testing::TestDatabase};
+use shared::{
+    clock::ManualClock,
+    contracts::{UserRegisteredV1, UserState, UserStatus, UserUpdatedV1},
+    ids::TariffId,
+    testing::TestDatabase,
+};
 
 use crate::{Billing, Customer, DATABASES, held, id_of, rub};
 
@@ -204,4 +209,44 @@ async fn a_tariff_whose_period_changes_moves_the_anchor_where_it_has_to() {
         ]
     );
     billing.finish().await;
+}
+
+#[tokio::test]
+async fn a_new_chain_takes_the_zone_of_its_user_and_keeps_it() {
+    for database in DATABASES {
+        let billing = in_moscow(database).await;
+        let customer = billing.customer();
+        let tariff = tariff_for(&billing, "P1M").await;
+        let in_zone = |version, name: Option<&str>| UserState {
+            time_zone: name.map(|name| name.parse().unwrap()),
+            ..billing.user_state(customer.id, version, UserStatus::Active)
+        };
+        let peers = &billing.service.peers;
+        peers
+            .say(&UserRegisteredV1(in_zone(1, Some("America/New_York"))))
+            .await;
+        customer.buy(tariff).await.expect(201);
+        let first = terms(&customer).await;
+        // 30 January, 17:00 there; and 28 February.
+        assert_eq!(first, written(&[(LAST_OF_JANUARY, "2027-02-28T22:00:00Z")]));
+        peers.say(&UserUpdatedV1(in_zone(2, None))).await;
+        // An older state that comes late changes nothing.
+        peers.say(&UserUpdatedV1(in_zone(1, Some("Asia/Tokyo")))).await;
+        assert_eq!(terms(&customer).await, first, "what is sold stays");
+        customer.buy(tariff).await.expect(201);
+        let other = tariff_for(&billing, "P1M").await;
+        customer.buy(other).await.expect(201);
+        let sold = terms(&customer).await;
+        // To the second: movements of a wallet at one instant follow each other by microseconds.
+        let ends: Vec<_> = sold.iter().map(|(_, end)| &end[..19]).collect();
+        let expected = [
+            "2027-02-28T22:00:00",
+            // Another tariff: 28 February, 01:00 in Moscow.
+            "2027-02-27T22:00:00",
+            // 30 March, 17:00 in New York, where the clocks have changed by then.
+            "2027-03-30T21:00:00",
+        ];
+        assert_eq!(ends, expected);
+        billing.finish().await;
+    }
 }

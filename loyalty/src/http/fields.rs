@@ -1,6 +1,7 @@
 //! How single fields of a body are read.
 
 use serde::{Deserialize, Deserializer, de::Error as _};
+pub(super) use shared::http::or_null;
 
 use crate::domain::local_time::Moment;
 
@@ -22,16 +23,6 @@ impl<'de> Deserialize<'de> for Written {
             Err(error) => Err(D::Error::custom(error)),
         }
     }
-}
-
-/// For fields of which null takes away what is there, and whose absence leaves it.
-///
-/// # Errors
-/// When it is there and can't be read.
-pub(super) fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    from: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(from).map(Some)
 }
 
 /// For lists that say nothing when they are empty; who wants to say nothing leaves them out.

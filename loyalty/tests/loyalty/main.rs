@@ -256,6 +256,7 @@ impl Loyalty {
             version,
             status,
             locale: Locale::En,
+            time_zone: None,
             registered_at: self.now(),
         }
     }

@@ -20,6 +20,7 @@ fn refunded(loyalty: &Loyalty, hold: &HoldPromocodeV1) -> PurchaseRefundedV1 {
         refunded: hold.price,
         balance_after: roubles(0),
         subscription_id: SubscriptionId::new(now),
+        moved: Vec::new(),
         reason: Some("a mistake".to_owned()),
         refunded_at: now,
     }

@@ -8,11 +8,12 @@ use shared::{
     db::Tx,
     ids::{LetterId, UserId},
     users,
+    zone::Zone,
 };
 
 use crate::{
     domain::{
-        letter::{Letter, LetterKind},
+        letter::{Letter, LetterKind, Reader},
         outcome::Outcome,
     },
     store::{self, mail::MailOf},
@@ -23,12 +24,22 @@ use crate::{
 pub struct Letters {
     /// Whether they are also mailed. If not, nothing waits to be.
     pub mailed: bool,
+    /// On whose clocks they tell the time to users without a zone of their own.
+    pub time_zone: Zone,
+}
+
+/// How to write to `known`: in English, and by `zone`, to somebody who has not chosen or is not known yet.
+/// A letter late is worse than a letter in English.
+pub(super) fn reader(known: Option<&users::entity::Model>, zone: Zone) -> Reader {
+    Reader {
+        locale: known.map_or(Locale::default(), |known| known.locale),
+        zone: known.and_then(users::entity::Model::zone).unwrap_or(zone),
+    }
 }
 
 impl Letters {
-    /// Makes the letters about `outcomes`. Each is written in its reader's language, in English to
-    /// somebody who is not known yet: a letter late is worse than a letter in English. An outcome
-    /// that has its letter already makes no second one, and no second mail.
+    /// Makes the letters about `outcomes`. Each is written in its reader's language, and tells the time on
+    /// the clocks of their zone. An outcome that has its letter already makes no second one, and no second mail.
     ///
     /// # Errors
     /// When the database refuses.
@@ -40,10 +51,8 @@ impl Letters {
         let letters: Vec<(LetterId, Letter)> = outcomes
             .iter()
             .map(|outcome| {
-                let locale = readers
-                    .get(&outcome.user_id())
-                    .map_or(Locale::default(), |reader| reader.locale);
-                (LetterId::new(tx.now()), outcome.letter(locale))
+                let reader = reader(readers.get(&outcome.user_id()), self.time_zone);
+                (LetterId::new(tx.now()), outcome.letter(reader))
             })
             .collect();
         store::letter::insert(tx.conn(), &letters, tx.now()).await?;

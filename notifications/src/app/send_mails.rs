@@ -13,12 +13,16 @@ use shared::{
     ids::{LetterId, MailRequestId, UserId},
     telemetry::metrics::MAILS,
     users,
+    zone::Zone,
 };
 
-use super::outage::{Outage, Told};
+use super::{
+    make_letters::reader,
+    outage::{Outage, Told},
+};
 use crate::{
     domain::{
-        letter::LetterKind,
+        letter::{LetterKind, Reader},
         mail::{self, MailStatus, Tried},
     },
     mail::{Contacts, ContactsError, Outgoing, Post, PostError},
@@ -36,6 +40,8 @@ pub struct Mailing {
     pub post: Box<dyn Post>,
     /// What links in mails begin with.
     pub public_url: String,
+    /// On whose clocks they tell the time to users without a zone of their own.
+    pub time_zone: Zone,
     /// Whether mail goes out at all.
     pub outage: Outage,
 }
@@ -181,7 +187,7 @@ impl Known {
         }
         let written = match (mail.letter_id, mail.mail_request_id) {
             (Some(letter), _) => self.write_letter(mail, letter, mailing).await,
-            (None, Some(request)) => write_link(mail, request, mailing, now).await,
+            (None, Some(request)) => write_link(mail, request, mailing, user, now).await,
             // The database refuses such a row.
             (None, None) => Err(Unwritten::Skipped("there is nothing to send")),
         };
@@ -239,6 +245,7 @@ async fn write_link(
     mail: &Mail,
     request: MailRequestId,
     mailing: &Mailing,
+    user: Option<&users::entity::Model>,
     now: Instant,
 ) -> Result<Outgoing, Unwritten> {
     let expired = || Unwritten::Skipped(EXPIRED);
@@ -255,7 +262,11 @@ async fn write_link(
     }
     let purpose: MailPurpose = secret.purpose;
     let link = mail::link(&mailing.public_url, purpose, secret.token.expose_secret());
-    let text = mail::with_link(purpose, &link, secret.expires_at, secret.locale);
+    let reader = Reader {
+        locale: secret.locale,
+        ..reader(user, mailing.time_zone)
+    };
+    let text = mail::with_link(purpose, &link, secret.expires_at, reader);
     Ok(Outgoing {
         id: mail.id,
         to: secret.email,

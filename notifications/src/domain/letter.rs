@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Instant,
-    contracts::{FailureReason, Reason},
+    contracts::{FailureReason, Locale, MovedSubscription, Reason},
     ids::{
         CampaignId, GrantId, PurchaseId, SubscriptionId, TariffId, TopUpId, TransferId, UserId, WithdrawalId,
     },
     money::Money,
+    zone::Zone,
 };
 use utoipa::ToSchema;
 
@@ -205,6 +206,9 @@ pub enum LetterData {
         balance: Money,
         /// The subscription that ended.
         subscription_id: SubscriptionId,
+        /// The subscriptions that followed it and have moved up.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        moved: Vec<MovedSubscription>,
         /// Why, in the administrator's words.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
@@ -262,6 +266,15 @@ pub struct Letter {
     pub data: LetterData,
     /// When the outcome came about, to the microsecond.
     pub occurred_at: Instant,
+}
+
+/// How to write to somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// In which language.
+    pub locale: Locale,
+    /// On whose clocks to tell the time.
+    pub zone: Zone,
 }
 
 /// Words of a letter in one language.

@@ -8,7 +8,8 @@ use super::{
     letter::{Letter, LetterKind},
     outcome::Outcome,
     samples::{
-        credited, debited, declined, failed, now, paid, reason, refused_withdrawal, registered, roubles,
+        credited, debited, declined, failed, in_utc, now, paid, reason, refused_withdrawal, registered,
+        roubles,
     },
 };
 
@@ -40,7 +41,7 @@ fn kinds_are_read_back() {
 #[test]
 fn a_welcome_is_written_in_both_languages() {
     let event = registered();
-    let letter = event.letter(Locale::En);
+    let letter = event.letter(in_utc(Locale::En));
     says(
         &letter,
         "Welcome",
@@ -51,7 +52,7 @@ fn a_welcome_is_written_in_both_languages() {
     assert_eq!((letter.user_id, letter.occurred_at), (event.0.user_id, now()));
     assert_eq!(data(&letter), json!({}));
     says(
-        &event.letter(Locale::Ru),
+        &event.letter(in_utc(Locale::Ru)),
         "Добро пожаловать",
         &["Ваш аккаунт создан. Сюда будут приходить письма о кошельке и покупках."],
     );
@@ -60,7 +61,7 @@ fn a_welcome_is_written_in_both_languages() {
 #[test]
 fn a_top_up_names_amount_and_balance_in_both_languages() {
     let event = credited();
-    let letter = event.letter(Locale::En);
+    let letter = event.letter(in_utc(Locale::En));
     says(
         &letter,
         "Your wallet was topped up by RUB 1,000.00",
@@ -78,7 +79,7 @@ fn a_top_up_names_amount_and_balance_in_both_languages() {
         })
     );
     says(
-        &event.letter(Locale::Ru),
+        &event.letter(in_utc(Locale::Ru)),
         "Кошелёк пополнен на 1000,00 ₽",
         &["Сумма: 1000,00 ₽", "Баланс: 1234,56 ₽"],
     );
@@ -87,7 +88,7 @@ fn a_top_up_names_amount_and_balance_in_both_languages() {
 #[test]
 fn a_withdrawal_names_amount_and_balance_in_both_languages() {
     let event = debited();
-    let letter = event.letter(Locale::En);
+    let letter = event.letter(in_utc(Locale::En));
     says(
         &letter,
         "RUB 100.00 left your wallet",
@@ -100,7 +101,7 @@ fn a_withdrawal_names_amount_and_balance_in_both_languages() {
         json!({"amount": 90_000, "currency": "RUB"})
     );
     says(
-        &event.letter(Locale::Ru),
+        &event.letter(in_utc(Locale::Ru)),
         "С кошелька списано 100,00 ₽",
         &["Сумма: 100,00 ₽", "Баланс: 900,00 ₽"],
     );
@@ -109,7 +110,7 @@ fn a_withdrawal_names_amount_and_balance_in_both_languages() {
 #[test]
 fn a_refused_withdrawal_names_the_reason_in_both_languages() {
     let event = refused_withdrawal();
-    let letter = event.letter(Locale::En);
+    let letter = event.letter(in_utc(Locale::En));
     says(
         &letter,
         "Your withdrawal of RUB 5,000.00 was refused",
@@ -124,7 +125,7 @@ fn a_refused_withdrawal_names_the_reason_in_both_languages() {
     assert_eq!(letter.about, format!("withdrawal_failed:{}", event.withdrawal_id));
     assert_eq!(data(&letter)["reason"], "insufficient_funds");
     says(
-        &event.letter(Locale::Ru),
+        &event.letter(in_utc(Locale::Ru)),
         "Вывод 5000,00 ₽ отклонён",
         &[
             "Деньги с кошелька не списаны.",
@@ -138,7 +139,7 @@ fn a_refused_withdrawal_names_the_reason_in_both_languages() {
 #[test]
 fn a_declined_top_up_names_the_provider_s_reason_in_both_languages() {
     let event = declined();
-    let letter = event.letter(Locale::En);
+    let letter = event.letter(in_utc(Locale::En));
     says(
         &letter,
         "Your top-up of RUB 5,000.00 was declined",
@@ -165,7 +166,7 @@ fn a_declined_top_up_names_the_provider_s_reason_in_both_languages() {
         ..event
     };
     says(
-        &silent.letter(Locale::Ru),
+        &silent.letter(in_utc(Locale::Ru)),
         "Пополнение на 5000,00 ₽ отклонено",
         &[
             "Деньги в кошелёк не поступили.",
@@ -174,7 +175,7 @@ fn a_declined_top_up_names_the_provider_s_reason_in_both_languages() {
             "Причина: платёжная система её не назвала.",
         ],
     );
-    let letter = silent.letter(Locale::En);
+    let letter = silent.letter(in_utc(Locale::En));
     assert!(letter.body.ends_with("Reason: the payment provider gave none."));
     assert!(data(&letter).get("reason").is_none(), "absent is not null");
 }
@@ -182,7 +183,7 @@ fn a_declined_top_up_names_the_provider_s_reason_in_both_languages() {
 #[test]
 fn a_paid_purchase_names_cost_balance_and_end_in_both_languages() {
     let event = paid();
-    let letter = event.letter(Locale::En);
+    let letter = event.letter(in_utc(Locale::En));
     says(
         &letter,
         "“Basic” is paid: RUB 10.00",
@@ -211,7 +212,7 @@ fn a_paid_purchase_names_cost_balance_and_end_in_both_languages() {
         })
     );
     says(
-        &event.letter(Locale::Ru),
+        &event.letter(in_utc(Locale::Ru)),
         "«Basic» оплачен: 10,00 ₽",
         &[
             "Вы купили «Basic».",
@@ -231,7 +232,7 @@ fn a_purchase_with_a_promocode_also_names_the_discount() {
         ..paid()
     };
     says(
-        &event.letter(Locale::En),
+        &event.letter(in_utc(Locale::En)),
         "“Basic” is paid: RUB 0.00",
         &[
             "You bought “Basic”.",
@@ -243,7 +244,7 @@ fn a_purchase_with_a_promocode_also_names_the_discount() {
     );
     assert!(
         event
-            .letter(Locale::Ru)
+            .letter(in_utc(Locale::Ru))
             .body
             .replace('\u{a0}', " ")
             .contains("Скидка: 10,00 ₽ с цены 10,00 ₽")
@@ -253,7 +254,7 @@ fn a_purchase_with_a_promocode_also_names_the_discount() {
 #[test]
 fn a_failed_purchase_names_cost_balance_and_reason_in_both_languages() {
     let event = failed();
-    let letter = event.letter(Locale::En);
+    let letter = event.letter(in_utc(Locale::En));
     says(
         &letter,
         "Your purchase of “Pro” failed",
@@ -278,7 +279,7 @@ fn a_failed_purchase_names_cost_balance_and_reason_in_both_languages() {
         })
     );
     says(
-        &event.letter(Locale::Ru),
+        &event.letter(in_utc(Locale::Ru)),
         "Покупка «Pro» не удалась",
         &[
             "Купить «Pro» не удалось; деньги не списаны.",
@@ -300,7 +301,7 @@ fn a_refused_promocode_is_explained_with_every_reason() {
         ],
         ..failed()
     };
-    let letter = event.letter(Locale::En);
+    let letter = event.letter(in_utc(Locale::En));
     assert!(
         letter.body.ends_with(
             "Reason: the promocode was refused:\n– All 10 uses are taken.\n– The promocode is for new users only."
@@ -315,7 +316,7 @@ fn a_refused_promocode_is_explained_with_every_reason() {
             {"code": "not_new_user", "detail": "", "expected": 10, "found": 10},
         ])
     );
-    let letter = event.letter(Locale::Ru);
+    let letter = event.letter(in_utc(Locale::Ru));
     assert!(
         letter.body.ends_with(
             "Причина: промокод не принят:\n– Все использования промокода исчерпаны.\n\
@@ -338,7 +339,7 @@ fn what_was_typed_as_a_promocode_is_not_repeated() {
         ..failed()
     };
     assert_eq!(
-        data(&event.letter(Locale::En))["reasons"],
+        data(&event.letter(in_utc(Locale::En)))["reasons"],
         json!([
             {"code": "unknown_promocode", "detail": "There is no such promocode.", "expected": 10},
             {"code": "user_blocked", "detail": "", "expected": 10, "found": 10},
@@ -353,7 +354,10 @@ fn both_outcomes_of_a_purchase_are_about_the_same() {
         purchase_id: paid.purchase_id,
         ..failed()
     };
-    assert_eq!(paid.letter(Locale::En).about, failed.letter(Locale::Ru).about);
+    assert_eq!(
+        paid.letter(in_utc(Locale::En)).about,
+        failed.letter(in_utc(Locale::Ru)).about
+    );
 }
 
 #[test]
@@ -364,7 +368,7 @@ fn instants_are_cut_to_microseconds() {
         ..credited()
     };
     assert_eq!(
-        event.letter(Locale::En).occurred_at,
+        event.letter(in_utc(Locale::En)).occurred_at,
         now() + Duration::microseconds(1)
     );
 }

@@ -2,14 +2,11 @@
 
 use chrono::{Duration, SubsecRound as _};
 use serde::{Deserialize, Serialize};
-use shared::{
-    clock::Instant,
-    contracts::{Locale, MailPurpose},
-};
+use shared::{clock::Instant, contracts::MailPurpose};
 use utoipa::ToSchema;
 
 use super::{
-    letter::{LetterKind, Text},
+    letter::{LetterKind, Reader, Text},
     wording,
 };
 
@@ -160,10 +157,10 @@ pub fn link(public_url: &str, purpose: MailPurpose, token: &str) -> String {
 
 /// What a mail with a secret link says.
 #[must_use]
-pub fn with_link(purpose: MailPurpose, link: &str, expires_at: Instant, locale: Locale) -> Text {
+pub fn with_link(purpose: MailPurpose, link: &str, expires_at: Instant, reader: Reader) -> Text {
     match purpose {
-        MailPurpose::ConfirmEmail => wording::confirm_email_mail(link, expires_at, locale),
-        MailPurpose::ResetPassword => wording::reset_password_mail(link, expires_at, locale),
+        MailPurpose::ConfirmEmail => wording::confirm_email_mail(link, expires_at, reader),
+        MailPurpose::ResetPassword => wording::reset_password_mail(link, expires_at, reader),
     }
 }
 
@@ -171,8 +168,10 @@ pub fn with_link(purpose: MailPurpose, link: &str, expires_at: Instant, locale: 
 mod tests {
     use chrono::{TimeZone as _, Utc};
     use proptest::prelude::*;
+    use shared::contracts::Locale;
 
     use super::*;
+    use crate::domain::samples::in_utc;
 
     fn now() -> Instant {
         Utc.with_ymd_and_hms(2026, 11, 21, 10, 30, 0).unwrap()
@@ -249,7 +248,7 @@ mod tests {
         for purpose in [MailPurpose::ConfirmEmail, MailPurpose::ResetPassword] {
             let link = link("https://example.com", purpose, "a-1_");
             for locale in [Locale::En, Locale::Ru] {
-                let text = with_link(purpose, &link, now(), locale);
+                let text = with_link(purpose, &link, now(), in_utc(locale));
                 assert!(text.body.lines().any(|line| line == link), "{}", text.body);
                 assert!(text.body.contains("2026"), "{}", text.body);
                 said.push(text.subject);

@@ -4,15 +4,15 @@ use chrono::SubsecRound as _;
 use shared::{
     clock::Instant,
     contracts::{
-        Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
-        Reason, SubscriptionEndingV1, TopUpFailedV1, UserRegisteredV1, WalletCreditedV1, WalletDebitedV1,
+        MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1, Reason,
+        SubscriptionEndingV1, TopUpFailedV1, UserRegisteredV1, WalletCreditedV1, WalletDebitedV1,
         WithdrawalFailedV1,
     },
     ids::UserId,
 };
 
 use super::{
-    letter::{Letter, LetterData, LetterKind, Text},
+    letter::{Letter, LetterData, LetterKind, Reader, Text},
     wording,
 };
 
@@ -22,7 +22,7 @@ pub trait Outcome {
     fn user_id(&self) -> UserId;
 
     /// The letter about it.
-    fn letter(&self, locale: Locale) -> Letter;
+    fn letter(&self, reader: Reader) -> Letter;
 }
 
 impl Outcome for UserRegisteredV1 {
@@ -30,14 +30,14 @@ impl Outcome for UserRegisteredV1 {
         self.0.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         Draft {
             user_id: self.0.user_id,
             kind: LetterKind::Welcome,
             data: LetterData::Welcome {},
             occurred_at: self.0.registered_at,
         }
-        .about(self.0.user_id, wording::welcome(locale))
+        .about(self.0.user_id, wording::welcome(reader.locale))
     }
 }
 
@@ -46,7 +46,7 @@ impl Outcome for WalletCreditedV1 {
         self.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         Draft {
             user_id: self.user_id,
             kind: LetterKind::WalletCredited,
@@ -59,7 +59,7 @@ impl Outcome for WalletCreditedV1 {
             },
             occurred_at: self.credited_at,
         }
-        .about(self.transfer_id, wording::wallet_credited(self, locale))
+        .about(self.transfer_id, wording::wallet_credited(self, reader))
     }
 }
 
@@ -68,7 +68,7 @@ impl Outcome for WalletDebitedV1 {
         self.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         Draft {
             user_id: self.user_id,
             kind: LetterKind::WalletDebited,
@@ -81,7 +81,7 @@ impl Outcome for WalletDebitedV1 {
             },
             occurred_at: self.debited_at,
         }
-        .about(self.transfer_id, wording::wallet_debited(self, locale))
+        .about(self.transfer_id, wording::wallet_debited(self, reader))
     }
 }
 
@@ -90,7 +90,7 @@ impl Outcome for WithdrawalFailedV1 {
         self.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         Draft {
             user_id: self.user_id,
             kind: LetterKind::WithdrawalFailed,
@@ -102,7 +102,7 @@ impl Outcome for WithdrawalFailedV1 {
             },
             occurred_at: self.failed_at,
         }
-        .about(self.withdrawal_id, wording::withdrawal_failed(self, locale))
+        .about(self.withdrawal_id, wording::withdrawal_failed(self, reader))
     }
 }
 
@@ -111,7 +111,7 @@ impl Outcome for TopUpFailedV1 {
         self.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         Draft {
             user_id: self.user_id,
             kind: LetterKind::TopUpFailed,
@@ -123,7 +123,7 @@ impl Outcome for TopUpFailedV1 {
             },
             occurred_at: self.failed_at,
         }
-        .about(self.top_up_id, wording::top_up_failed(self, locale))
+        .about(self.top_up_id, wording::top_up_failed(self, reader))
     }
 }
 
@@ -132,7 +132,7 @@ impl Outcome for PurchasePaidV1 {
         self.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         Draft {
             user_id: self.user_id,
             kind: LetterKind::PurchasePaid,
@@ -150,7 +150,7 @@ impl Outcome for PurchasePaidV1 {
             },
             occurred_at: self.paid_at,
         }
-        .about(self.purchase_id, wording::purchase_paid(self, locale))
+        .about(self.purchase_id, wording::purchase_paid(self, reader))
     }
 }
 
@@ -159,7 +159,7 @@ impl Outcome for PurchaseFailedV1 {
         self.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         Draft {
             user_id: self.user_id,
             kind: LetterKind::PurchaseFailed,
@@ -180,7 +180,7 @@ impl Outcome for PurchaseFailedV1 {
             },
             occurred_at: self.failed_at,
         }
-        .about(self.purchase_id, wording::purchase_failed(self, locale))
+        .about(self.purchase_id, wording::purchase_failed(self, reader))
     }
 }
 
@@ -220,7 +220,7 @@ impl Outcome for PurchaseRefundedV1 {
         self.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         Draft {
             user_id: self.user_id,
             kind: LetterKind::PurchaseRefunded,
@@ -231,11 +231,12 @@ impl Outcome for PurchaseRefundedV1 {
                 refunded: self.refunded,
                 balance: self.balance_after,
                 subscription_id: self.subscription_id,
+                moved: self.moved.clone(),
                 reason: self.reason.clone(),
             },
             occurred_at: self.refunded_at,
         }
-        .about(self.purchase_id, wording::purchase_refunded(self, locale))
+        .about(self.purchase_id, wording::purchase_refunded(self, reader))
     }
 }
 
@@ -244,7 +245,7 @@ impl Outcome for SubscriptionEnding {
         self.event.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         let event = &self.event;
         Draft {
             user_id: event.user_id,
@@ -257,7 +258,7 @@ impl Outcome for SubscriptionEnding {
             },
             occurred_at: self.heard_at,
         }
-        .about(event.subscription_id, wording::subscription_ending(event, locale))
+        .about(event.subscription_id, wording::subscription_ending(event, reader))
     }
 }
 
@@ -266,7 +267,7 @@ impl Outcome for PromocodeGrantedV1 {
         self.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         Draft {
             user_id: self.user_id,
             kind: LetterKind::PromocodeGranted,
@@ -282,7 +283,7 @@ impl Outcome for PromocodeGrantedV1 {
         // A grant to a group has one letter for each of its users.
         .about(
             format!("{}:{}", self.grant_id, self.user_id),
-            wording::promocode_granted(self, locale),
+            wording::promocode_granted(self, reader),
         )
     }
 }
@@ -292,7 +293,7 @@ impl Outcome for AccountBlocked {
         self.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         Draft {
             user_id: self.user_id,
             kind: LetterKind::AccountBlocked,
@@ -301,7 +302,7 @@ impl Outcome for AccountBlocked {
         }
         .about(
             format!("{}:{}", self.user_id, self.version),
-            wording::account_blocked(self, locale),
+            wording::account_blocked(self, reader),
         )
     }
 }
@@ -311,7 +312,7 @@ impl Outcome for AccountUnblocked {
         self.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         Draft {
             user_id: self.user_id,
             kind: LetterKind::AccountUnblocked,
@@ -320,7 +321,7 @@ impl Outcome for AccountUnblocked {
         }
         .about(
             format!("{}:{}", self.user_id, self.version),
-            wording::account_unblocked(self, locale),
+            wording::account_unblocked(self, reader),
         )
     }
 }
@@ -331,7 +332,7 @@ impl Outcome for MailRequestedV1 {
         self.user_id
     }
 
-    fn letter(&self, locale: Locale) -> Letter {
+    fn letter(&self, reader: Reader) -> Letter {
         Draft {
             user_id: self.user_id,
             kind: LetterKind::PasswordReset,
@@ -341,7 +342,7 @@ impl Outcome for MailRequestedV1 {
             },
             occurred_at: self.requested_at,
         }
-        .about(self.mail_request_id, wording::password_reset(self, locale))
+        .about(self.mail_request_id, wording::password_reset(self, reader))
     }
 }
 

@@ -1,13 +1,16 @@
+use chrono::Duration;
 use serde_json::json;
 use shared::{
-    contracts::{Locale, PromocodeGrantedV1, PurchaseRefundedV1, WalletCreditedV1, WalletDebitedV1},
-    ids::UserId,
+    contracts::{
+        Locale, MovedSubscription, PromocodeGrantedV1, PurchaseRefundedV1, WalletCreditedV1, WalletDebitedV1,
+    },
+    ids::{SubscriptionId, UserId},
 };
 
 use super::{
-    letter::{Letter, LetterKind},
+    letter::{Letter, LetterKind, Reader},
     outcome::{AccountBlocked, AccountUnblocked, Outcome, SubscriptionEnding},
-    samples::{credited, debited, ending, granted, now, refunded, reset_requested},
+    samples::{credited, debited, ending, granted, in_utc, now, paid, refunded, reset_requested},
 };
 
 /// Subject and lines, with ordinary spaces.
@@ -20,9 +23,94 @@ fn data(letter: &Letter) -> serde_json::Value {
 }
 
 #[test]
+fn a_refund_names_what_has_moved_and_when_it_runs_on_the_clocks_of_its_reader() {
+    let moved = |days| MovedSubscription {
+        subscription_id: SubscriptionId::new(now()),
+        tariff_name: "Basic".to_owned(),
+        starts_at: now() + Duration::days(days),
+        ends_at: now() + Duration::days(days + 30),
+    };
+    let event = PurchaseRefundedV1 {
+        moved: vec![moved(0), moved(30)],
+        ..refunded()
+    };
+    let in_moscow = |locale| Reader {
+        locale,
+        zone: "Europe/Moscow".parse().unwrap(),
+    };
+    let letter = event.letter(in_moscow(Locale::En));
+    let lines = [
+        "What you have bought after it now runs earlier:",
+        "– “Basic” from November 21, 2026, 13:30 UTC+3 until December 21, 2026, 13:30 UTC+3",
+        "– “Basic” from December 21, 2026, 13:30 UTC+3 until January 20, 2027, 13:30 UTC+3",
+        "Reason: asked for by telephone",
+    ];
+    let written = said(&letter);
+    assert!(written.ends_with(&lines.join("\n")), "{written}");
+    assert_eq!(data(&letter)["moved"], json!(event.moved));
+    let lines = [
+        "Подписки, купленные после неё, теперь действуют раньше:",
+        "– «Basic» с 21 ноября 2026 г., 13:30 UTC+3 до 21 декабря 2026 г., 13:30 UTC+3",
+        "– «Basic» с 21 декабря 2026 г., 13:30 UTC+3 до 20 января 2027 г., 13:30 UTC+3",
+        "Причина: asked for by telephone",
+    ];
+    let written = said(&event.letter(in_moscow(Locale::Ru)));
+    assert!(written.ends_with(&lines.join("\n")), "{written}");
+}
+
+#[test]
+fn a_refund_that_has_moved_very_many_names_the_first_and_counts_the_others() {
+    let moved = |number: i64| MovedSubscription {
+        subscription_id: SubscriptionId::new(now()),
+        tariff_name: "Day\r\n".to_owned(),
+        starts_at: now() + Duration::days(number),
+        ends_at: now() + Duration::days(number + 1),
+    };
+    let event = PurchaseRefundedV1 {
+        moved: (0..100).map(moved).collect(),
+        reason: None,
+        ..refunded()
+    };
+    for (locale, last) in [
+        (
+            Locale::En,
+            "– and others: 80, the last one until March 1, 2027, 10:30 UTC",
+        ),
+        (
+            Locale::Ru,
+            "– и другие: 80, последняя до 1 марта 2027 г., 10:30 UTC",
+        ),
+    ] {
+        let written = said(&event.letter(in_utc(locale)));
+        assert_eq!(written.lines().last(), Some(last));
+        assert_eq!(written.lines().count(), 4 + 1 + 20 + 1);
+    }
+}
+
+#[test]
+fn letters_tell_the_time_on_the_clocks_of_their_reader() {
+    let reader = Reader {
+        locale: Locale::En,
+        zone: "Asia/Vladivostok".parse().unwrap(),
+    };
+    let outcome = SubscriptionEnding {
+        event: ending(),
+        heard_at: now(),
+    };
+    for letter in [
+        paid().letter(reader),
+        outcome.letter(reader),
+        granted().letter(reader),
+        reset_requested().letter(reader),
+    ] {
+        assert!(said(&letter).contains(", 20:30 UTC+10"), "{}", said(&letter));
+    }
+}
+
+#[test]
 fn a_refund_names_what_came_back() {
     let event = refunded();
-    let letter = event.letter(Locale::En);
+    let letter = event.letter(in_utc(Locale::En));
     assert_eq!(
         said(&letter),
         "“Basic” was refunded: RUB 890.00\n\
@@ -39,7 +127,7 @@ fn a_refund_names_what_came_back() {
     );
     assert_eq!(data(&letter)["reason"], "asked for by telephone");
     assert_eq!(
-        said(&event.letter(Locale::Ru)),
+        said(&event.letter(in_utc(Locale::Ru))),
         "Возврат за «Basic»: 890,00 ₽\n\
          Покупка «Basic» отменена, деньги возвращены, подписка завершена.\n\
          Возвращено: 890,00 ₽\n\
@@ -53,7 +141,7 @@ fn a_refund_that_was_said_before_reasons_were_has_its_letter() {
     let mut said_before = json!(refunded());
     said_before.as_object_mut().unwrap().remove("reason");
     let event: PurchaseRefundedV1 = serde_json::from_value(said_before).unwrap();
-    let letter = event.letter(Locale::En);
+    let letter = event.letter(in_utc(Locale::En));
     assert!(said(&letter).ends_with("Balance: RUB 12,345.00"));
     assert!(data(&letter).get("reason").is_none(), "absent is not null");
 }
@@ -64,7 +152,7 @@ fn a_subscription_that_ends_says_when() {
         event: ending(),
         heard_at: now(),
     };
-    let letter = outcome.letter(Locale::En);
+    let letter = outcome.letter(in_utc(Locale::En));
     assert_eq!(
         said(&letter),
         "Your subscription to “Basic” ends soon\nIt ends on December 21, 2026, 10:30 UTC.\n\
@@ -75,7 +163,7 @@ fn a_subscription_that_ends_says_when() {
     assert_eq!(letter.occurred_at, now());
     assert_eq!(data(&letter)["ends_at"], "2026-12-21T10:30:00Z");
     assert_eq!(
-        said(&outcome.letter(Locale::Ru)),
+        said(&outcome.letter(in_utc(Locale::Ru))),
         "Подписка «Basic» скоро закончится\nОна действует до 21 декабря 2026 г., 10:30 UTC.\n\
          Чтобы продолжить, купите её снова."
     );
@@ -84,7 +172,7 @@ fn a_subscription_that_ends_says_when() {
 #[test]
 fn a_granted_promocode_is_named_with_its_end_if_it_has_one() {
     let event = granted();
-    let letter = event.letter(Locale::En);
+    let letter = event.letter(in_utc(Locale::En));
     assert_eq!(
         said(&letter),
         "You have got a promocode\nPromocode: LEAF-15\nCampaign: Autumn\n\
@@ -99,7 +187,7 @@ fn a_granted_promocode_is_named_with_its_end_if_it_has_one() {
         ends_at: None,
         ..event
     };
-    let letter = for_ever.letter(Locale::Ru);
+    let letter = for_ever.letter(in_utc(Locale::Ru));
     assert_eq!(
         said(&letter),
         "Вам доступен промокод\nПромокод: LEAF-15\nАкция: Autumn"
@@ -114,7 +202,10 @@ fn a_grant_to_a_group_has_a_letter_for_each_of_its_users() {
         user_id: UserId::new(now()),
         ..one.clone()
     };
-    assert_ne!(one.letter(Locale::En).about, other.letter(Locale::En).about);
+    assert_ne!(
+        one.letter(in_utc(Locale::En)).about,
+        other.letter(in_utc(Locale::En)).about
+    );
 }
 
 #[test]
@@ -125,24 +216,30 @@ fn each_block_and_each_lift_has_its_letter() {
         version,
         heard_at,
     };
-    let first = blocked(2).letter(Locale::En);
+    let first = blocked(2).letter(in_utc(Locale::En));
     assert_eq!(first.subject, "Your account was blocked");
     assert_eq!(first.about, format!("account_blocked:{user_id}:2"));
-    assert_eq!(first.about, blocked(2).letter(Locale::Ru).about);
-    assert_ne!(first.about, blocked(4).letter(Locale::En).about);
+    assert_eq!(first.about, blocked(2).letter(in_utc(Locale::Ru)).about);
+    assert_ne!(first.about, blocked(4).letter(in_utc(Locale::En)).about);
     let lifted = AccountUnblocked {
         user_id,
         version: 3,
         heard_at,
     };
-    assert_eq!(lifted.letter(Locale::Ru).subject, "Ваш аккаунт разблокирован");
-    assert_eq!(lifted.letter(Locale::En).kind, LetterKind::AccountUnblocked);
+    assert_eq!(
+        lifted.letter(in_utc(Locale::Ru)).subject,
+        "Ваш аккаунт разблокирован"
+    );
+    assert_eq!(
+        lifted.letter(in_utc(Locale::En)).kind,
+        LetterKind::AccountUnblocked
+    );
 }
 
 #[test]
 fn a_password_that_is_asked_for_is_told_without_its_link() {
     let event = reset_requested();
-    let letter = event.letter(Locale::En);
+    let letter = event.letter(in_utc(Locale::En));
     assert_eq!(
         said(&letter),
         "A new password was asked for\n\
@@ -155,7 +252,7 @@ fn a_password_that_is_asked_for_is_told_without_its_link() {
         data(&letter),
         json!({"requested_at": "2026-11-21T10:30:00Z", "expires_at": "2026-11-21T11:30:00Z"})
     );
-    assert!(event.letter(Locale::Ru).subject.contains("пароль"));
+    assert!(event.letter(in_utc(Locale::Ru)).subject.contains("пароль"));
 }
 
 #[test]
@@ -172,19 +269,19 @@ fn what_an_administrator_did_with_a_wallet_says_so_and_why() {
     };
     for (letter, subject) in [
         (
-            credited.letter(Locale::En),
+            credited.letter(in_utc(Locale::En)),
             "An administrator put RUB 1,000.00 into your wallet",
         ),
         (
-            credited.letter(Locale::Ru),
+            credited.letter(in_utc(Locale::Ru)),
             "Администратор зачислил на кошелёк 1000,00 ₽",
         ),
         (
-            debited.letter(Locale::En),
+            debited.letter(in_utc(Locale::En)),
             "An administrator took RUB 100.00 out of your wallet",
         ),
         (
-            debited.letter(Locale::Ru),
+            debited.letter(in_utc(Locale::Ru)),
             "Администратор списал с кошелька 100,00 ₽",
         ),
     ] {

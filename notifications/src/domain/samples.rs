@@ -15,10 +15,20 @@ use shared::{
         UserId, WithdrawalId,
     },
     money::{Amount, Money},
+    zone::Zone,
 };
+
+use super::letter::Reader;
 
 pub fn now() -> Instant {
     Utc.with_ymd_and_hms(2026, 11, 21, 10, 30, 0).unwrap()
+}
+
+pub fn in_utc(locale: Locale) -> Reader {
+    Reader {
+        locale,
+        zone: Zone::UTC,
+    }
 }
 
 pub fn roubles(amount: i64) -> Money {
@@ -31,6 +41,7 @@ pub fn registered() -> UserRegisteredV1 {
         version: 1,
         status: UserStatus::Active,
         locale: Locale::En,
+        time_zone: None,
         registered_at: now(),
     })
 }
@@ -127,6 +138,7 @@ pub fn refunded() -> PurchaseRefundedV1 {
         refunded: roubles(89_000),
         balance_after: roubles(1_234_500),
         subscription_id: SubscriptionId::new(now()),
+        moved: Vec::new(),
         reason: Some("asked for by telephone".to_owned()),
         refunded_at: now(),
     }

@@ -14,7 +14,7 @@ use shared::contracts::{
 };
 
 use super::{
-    letter::Text,
+    letter::{Reader, Text},
     outcome::{AccountBlocked, AccountUnblocked},
 };
 
@@ -27,28 +27,28 @@ pub(super) fn welcome(locale: Locale) -> Text {
 }
 
 /// A mail with the link that shows an address to be theirs.
-pub(super) fn confirm_email_mail(link: &str, expires_at: Instant, locale: Locale) -> Text {
-    match locale {
-        Locale::En => en::confirm_email_mail(link, expires_at),
-        Locale::Ru => ru::confirm_email_mail(link, expires_at),
+pub(super) fn confirm_email_mail(link: &str, expires_at: Instant, reader: Reader) -> Text {
+    match reader.locale {
+        Locale::En => en::confirm_email_mail(link, expires_at, reader.zone),
+        Locale::Ru => ru::confirm_email_mail(link, expires_at, reader.zone),
     }
 }
 
 /// A mail with the link under which a new password is chosen.
-pub(super) fn reset_password_mail(link: &str, expires_at: Instant, locale: Locale) -> Text {
-    match locale {
-        Locale::En => en::reset_password_mail(link, expires_at),
-        Locale::Ru => ru::reset_password_mail(link, expires_at),
+pub(super) fn reset_password_mail(link: &str, expires_at: Instant, reader: Reader) -> Text {
+    match reader.locale {
+        Locale::En => en::reset_password_mail(link, expires_at, reader.zone),
+        Locale::Ru => ru::reset_password_mail(link, expires_at, reader.zone),
     }
 }
 
 macro_rules! letters {
-    ($($(#[$doc:meta])* $letter:ident($event:ty);)*) => {$(
+    ($($(#[$doc:meta])* $letter:ident($event:ty $(, $with:ident)?);)*) => {$(
         $(#[$doc])*
-        pub(super) fn $letter(event: &$event, locale: Locale) -> Text {
-            match locale {
-                Locale::En => en::$letter(event),
-                Locale::Ru => ru::$letter(event),
+        pub(super) fn $letter(event: &$event, reader: Reader) -> Text {
+            match reader.locale {
+                Locale::En => en::$letter(event $(, reader.$with)?),
+                Locale::Ru => ru::$letter(event $(, reader.$with)?),
             }
         }
     )*};
@@ -64,22 +64,25 @@ letters! {
     /// The payment provider declined a top-up.
     top_up_failed(TopUpFailedV1);
     /// A purchase was paid.
-    purchase_paid(PurchasePaidV1);
+    purchase_paid(PurchasePaidV1, zone);
     /// A purchase failed.
     purchase_failed(PurchaseFailedV1);
     /// A purchase was given back.
-    purchase_refunded(PurchaseRefundedV1);
+    purchase_refunded(PurchaseRefundedV1, zone);
     /// A subscription ends soon.
-    subscription_ending(SubscriptionEndingV1);
+    subscription_ending(SubscriptionEndingV1, zone);
     /// A promocode was made available.
-    promocode_granted(PromocodeGrantedV1);
+    promocode_granted(PromocodeGrantedV1, zone);
     /// The account was blocked.
     account_blocked(AccountBlocked);
     /// The block was lifted.
     account_unblocked(AccountUnblocked);
     /// Somebody asked for a new password.
-    password_reset(MailRequestedV1);
+    password_reset(MailRequestedV1, zone);
 }
+
+/// How many of the subscriptions that a refund has moved a letter names.
+const MOST_MOVED: usize = 20;
 
 /// `lines`, one below the other.
 fn text(subject: String, lines: &[String]) -> Text {

@@ -4,8 +4,8 @@ use chrono::{Duration, SubsecRound as _};
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use shared::{
-    contracts::{Locale, MailPurpose, UserStatus, UserUpdatedV1},
-    testing::TestDatabase,
+    contracts::{Locale, MailPurpose, UserState, UserStatus, UserUpdatedV1},
+    testing::{TestDatabase, TestService},
 };
 
 use crate::{
@@ -357,6 +357,36 @@ async fn what_an_older_program_left_in_letters_of_what_was_typed_is_cleared() {
         for letter in inbox_of(&service, user).await {
             let expected = json!([{"code": "unknown_promocode", "detail": "No.", "expected": "x"}]);
             assert_eq!(letter["data"], json!({"cost": 1, "reasons": expected}));
+        }
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn letters_tell_the_time_in_the_zone_of_their_reader_or_of_the_platform() {
+    for database in [TestDatabase::Sqlite, TestDatabase::Postgres] {
+        let clock = std::sync::Arc::new(shared::clock::SystemClock);
+        let service = TestService::start_with(notifications::definition(), database, clock, |config| {
+            config.time_zone = "Asia/Kolkata".parse().unwrap();
+        })
+        .await;
+        let (user, other) = (service.new_user(), service.new_user());
+        let now = service.peers.now();
+        for reader in [user, other] {
+            service.peers.say(&registered(reader, Locale::En, now)).await;
+        }
+        let chosen = UserState {
+            time_zone: "Asia/Tokyo".parse().ok(),
+            ..said::state(user, 2, UserStatus::Active, Locale::Ru, now)
+        };
+        service.peers.say(&UserUpdatedV1(chosen)).await;
+        for reader in [user, other] {
+            service.peers.say(&paid(reader, 1_000, 89_000, now)).await;
+        }
+        for (reader, zone) in [(user, "UTC+9."), (other, "UTC+5:30.")] {
+            let letters = inbox_of(&service, reader).await;
+            let body = plain(&letters[0]["body"]);
+            assert!(body.ends_with(zone), "{body}");
         }
         service.stop().await;
     }

@@ -27,6 +27,7 @@ pub fn state(user_id: UserId, version: i64, status: UserStatus, locale: Locale, 
         version,
         status,
         locale,
+        time_zone: None,
         registered_at: at,
     }
 }
@@ -149,6 +150,7 @@ pub fn refunded(user_id: UserId, amount: i64, balance: i64, at: Instant) -> Purc
         refunded: roubles(amount),
         balance_after: roubles(balance),
         subscription_id: SubscriptionId::new(at),
+        moved: Vec::new(),
         reason: Some("asked for by telephone".to_owned()),
         refunded_at: at,
     }

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::envelope::message;
-use crate::ids::{MailRequestId, SessionId, UserId};
+use crate::{
+    ids::{MailRequestId, SessionId, UserId},
+    zone::{Zone, if_known},
+};
 
 /// Whether a user may act.
 #[derive(
@@ -64,6 +67,15 @@ pub struct UserState {
     pub status: UserStatus,
     /// In which language to write to them.
     pub locale: Locale,
+    /// Their time zone, by its name in the IANA database; absent if they have chosen none, so that the
+    /// platform's counts.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "if_known"
+    )]
+    #[schema(value_type = Option<String>, nullable = false, example = "Europe/Moscow")]
+    pub time_zone: Option<Zone>,
     /// Since when they have an account.
     pub registered_at: DateTime<Utc>,
 }
@@ -81,7 +93,7 @@ macro_rules! user_events {
 user_events! {
     /// Somebody signed up.
     UserRegisteredV1, "kopeck.auth.user_registered.v1", "user.registered";
-    /// A public attribute (the locale) changed.
+    /// A public attribute (the language, the time zone) changed.
     UserUpdatedV1, "kopeck.auth.user_updated.v1", "user.updated";
     /// An administrator blocked the user.
     UserBlockedV1, "kopeck.auth.user_blocked.v1", "user.blocked";

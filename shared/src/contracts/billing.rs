@@ -300,12 +300,28 @@ pub struct PurchaseRefundedV1 {
     pub balance_after: Money,
     /// The subscription that ended.
     pub subscription_id: SubscriptionId,
+    /// The subscriptions that followed it and have moved up, by their start; absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<MovedSubscription>,
     /// Why, in the administrator's words; absent where it was refunded before reasons were said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<String>,
     /// When.
     pub refunded_at: DateTime<Utc>,
+}
+
+/// A subscription that starts and ends at another time than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MovedSubscription {
+    /// Which.
+    pub subscription_id: SubscriptionId,
+    /// The name of its tariff when it was bought.
+    pub tariff_name: String,
+    /// From when it runs now.
+    pub starts_at: DateTime<Utc>,
+    /// To when.
+    pub ends_at: DateTime<Utc>,
 }
 message!(
     PurchaseRefundedV1,

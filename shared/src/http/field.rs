@@ -22,7 +22,17 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Resul
     T::deserialize(from).map(Some)
 }
 
-/// The same for instants, which people most often write without their zone.
+/// For fields of which null takes away what is there, and whose absence leaves it.
+///
+/// # Errors
+/// When it is there and can't be read.
+pub fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// The same as [`present`] for instants, which people most often write without their zone.
 ///
 /// # Errors
 /// When it is there and is no instant of RFC 3339.

@@ -25,6 +25,7 @@ fn user() -> UserState {
         version: 1,
         status: UserStatus::Active,
         locale: Locale::En,
+        time_zone: None,
         registered_at: now,
     }
 }
@@ -209,6 +210,7 @@ async fn parallel_writers_on_sqlite_never_find_it_busy() {
                     version: row.version + 1,
                     status: row.status,
                     locale: row.locale,
+                    time_zone: None,
                     registered_at: row.registered_at,
                 };
                 users::replicate(tx.conn(), &[state]).await

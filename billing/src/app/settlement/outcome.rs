@@ -83,6 +83,11 @@ fn say_refunded(tx: &Tx, books: &Books, purchase: &Purchase, given: &Subscriptio
         refunded: books.money(purchase.cost()),
         balance_after: books.money(balance_after),
         subscription_id: given.id,
+        moved: purchase
+            .refund
+            .as_ref()
+            .map(|refund| refund.moved.clone())
+            .unwrap_or_default(),
         reason: purchase.refund.as_ref().map(|refund| refund.reason.clone()),
         refunded_at,
     })?;

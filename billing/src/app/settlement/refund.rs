@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sea_orm::DbErr;
-use shared::{ids::PurchaseId, money::Amount};
+use shared::{contracts::MovedSubscription, ids::PurchaseId, money::Amount};
 
 use super::Settlement;
 use crate::{
@@ -25,6 +25,10 @@ pub(super) struct Taken {
     given: HashMap<PurchaseId, Subscription>,
     /// What the user has later of the same tariff, with its period, by start.
     later: HashMap<PurchaseId, Vec<(Subscription, Period)>>,
+    /// What those were called when they were bought.
+    names: HashMap<PurchaseId, String>,
+    /// Which of those each refund has moved.
+    moved: HashMap<PurchaseId, Vec<MovedSubscription>>,
     rescheduled: Vec<Subscription>,
 }
 
@@ -32,6 +36,24 @@ impl Taken {
     /// What `purchase` gave, as it stands now.
     pub(super) fn from(&self, purchase: PurchaseId) -> Option<&Subscription> {
         self.given.get(&purchase)
+    }
+
+    /// A subscription that has moved, as it is told to others.
+    fn told(&self, moved: &Subscription) -> MovedSubscription {
+        MovedSubscription {
+            subscription_id: moved.id,
+            tariff_name: self.names.get(&moved.purchase_id).cloned().unwrap_or_default(),
+            starts_at: moved.starts_at,
+            ends_at: moved.ends_at,
+        }
+    }
+
+    /// `purchase` with what its refund has moved.
+    pub(super) fn complete(&self, mut purchase: Purchase) -> Purchase {
+        if let (Some(refund), Some(moved)) = (&mut purchase.refund, self.moved.get(&purchase.id)) {
+            refund.moved.clone_from(moved);
+        }
+        purchase
     }
 
     /// What starts or ends at another time than before.
@@ -56,6 +78,10 @@ impl Settlement<'_> {
         let (user, tariff) = (purchase.user_id, purchase.tariff_id);
         let mut later = store::subscription::starting_from(conn, user, tariff, given.starts_at).await?;
         later.retain(|(other, _)| other.id != given.id);
+        let names = later.iter().map(|(other, _)| other.purchase_id);
+        self.taken
+            .names
+            .extend(store::purchase::tariff_names(conn, names).await?);
         self.taken.later.insert(purchase.id, later);
         self.taken.given.insert(purchase.id, given);
         Ok(())
@@ -112,7 +138,9 @@ impl Settlement<'_> {
             .as_ref()
             .map_or(self.tx.now(), |refund| refund.refunded_at);
         let changed = subscription::take_back(given, purchase.period, later.map_or(&[], Vec::as_slice), at);
-        if let Some(ended) = changed.first() {
+        if let Some((ended, moved)) = changed.split_first() {
+            let moved = moved.iter().map(|moved| self.taken.told(moved)).collect();
+            self.taken.moved.insert(purchase.id, moved);
             self.taken.given.insert(purchase.id, ended.clone());
         }
         self.taken.rescheduled.extend(changed);

@@ -2,7 +2,7 @@
 
 use shared::{
     clock::Instant,
-    contracts::UserStatus,
+    contracts::{MovedSubscription, UserStatus},
     money::{Amount, OutOfRange},
 };
 
@@ -21,6 +21,8 @@ pub struct Refund {
     pub refunded_at: Instant,
     /// What the wallet held after it, in minor units.
     pub balance_after: Amount,
+    /// The subscriptions that followed what it gave and have moved up, by their start.
+    pub moved: Vec<MovedSubscription>,
 }
 
 /// Gives back what was charged: to the wallet, and from there where a deleted user's money goes.
@@ -51,6 +53,8 @@ pub(super) fn refund(purchase: &Purchase, reason: &str, facts: &Facts) -> Result
             reason: reason.to_owned(),
             refunded_at: facts.moves_at,
             balance_after,
+            // What follows is known to the transaction that carries it out.
+            moved: Vec::new(),
         }),
     };
     Ok(Step {

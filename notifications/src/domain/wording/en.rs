@@ -3,14 +3,15 @@
 use shared::{
     clock::Instant,
     contracts::{
-        FailureReason, Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1,
-        PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, TopUpFailedV1, WalletCreditedV1,
-        WalletDebitedV1, WithdrawalFailedV1,
+        FailureReason, Locale, MailRequestedV1, MovedSubscription, PromocodeGrantedV1, PurchaseFailedV1,
+        PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, TopUpFailedV1,
+        WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
     },
     money::Money,
+    zone::Zone,
 };
 
-use super::{format, plain, text};
+use super::{MOST_MOVED, format, plain, text};
 use crate::domain::{
     letter::Text,
     outcome::{AccountBlocked, AccountUnblocked},
@@ -83,7 +84,7 @@ pub(super) fn top_up_failed(event: &TopUpFailedV1) -> Text {
     )
 }
 
-pub(super) fn purchase_paid(event: &PurchasePaidV1) -> Text {
+pub(super) fn purchase_paid(event: &PurchasePaidV1, zone: Zone) -> Text {
     let tariff = plain(&event.tariff_name);
     let mut lines = vec![
         format!("You bought “{tariff}”."),
@@ -99,7 +100,7 @@ pub(super) fn purchase_paid(event: &PurchasePaidV1) -> Text {
     lines.push(format!("Balance: {}", money(event.balance_after)));
     lines.push(format!(
         "The subscription runs until {}.",
-        instant(event.subscription_ends_at)
+        instant(event.subscription_ends_at, zone)
     ));
     text(format!("“{tariff}” is paid: {}", money(event.charged)), &lines)
 }
@@ -125,13 +126,14 @@ pub(super) fn purchase_failed(event: &PurchaseFailedV1) -> Text {
     text(format!("Your purchase of “{tariff}” failed"), &lines)
 }
 
-pub(super) fn purchase_refunded(event: &PurchaseRefundedV1) -> Text {
+pub(super) fn purchase_refunded(event: &PurchaseRefundedV1, zone: Zone) -> Text {
     let tariff = plain(&event.tariff_name);
     let mut lines = vec![
         format!("Your purchase of “{tariff}” was given back, and its subscription has ended."),
         format!("Refunded: {}", money(event.refunded)),
         format!("Balance: {}", money(event.balance_after)),
     ];
+    lines.extend(moved(&event.moved, zone));
     lines.extend(event.reason.as_deref().map(reason));
     text(
         format!("“{tariff}” was refunded: {}", money(event.refunded)),
@@ -139,24 +141,46 @@ pub(super) fn purchase_refunded(event: &PurchaseRefundedV1) -> Text {
     )
 }
 
-pub(super) fn subscription_ending(event: &SubscriptionEndingV1) -> Text {
+/// What follows a subscription that was given back runs at other times than before.
+fn moved(moved: &[MovedSubscription], zone: Zone) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !moved.is_empty() {
+        lines.push("What you have bought after it now runs earlier:".to_owned());
+    }
+    lines.extend(moved.iter().take(MOST_MOVED).map(|moved| {
+        format!(
+            "– “{}” from {} until {}",
+            plain(&moved.tariff_name),
+            instant(moved.starts_at, zone),
+            instant(moved.ends_at, zone)
+        )
+    }));
+    if let Some(last) = moved.get(MOST_MOVED..).and_then(<[_]>::last) {
+        let more = moved.len() - MOST_MOVED;
+        let until = instant(last.ends_at, zone);
+        lines.push(format!("– and others: {more}, the last one until {until}"));
+    }
+    lines
+}
+
+pub(super) fn subscription_ending(event: &SubscriptionEndingV1, zone: Zone) -> Text {
     let tariff = plain(&event.tariff_name);
     text(
         format!("Your subscription to “{tariff}” ends soon"),
         &[
-            format!("It ends on {}.", instant(event.ends_at)),
+            format!("It ends on {}.", instant(event.ends_at, zone)),
             "To go on, buy it again.".to_owned(),
         ],
     )
 }
 
-pub(super) fn promocode_granted(event: &PromocodeGrantedV1) -> Text {
+pub(super) fn promocode_granted(event: &PromocodeGrantedV1, zone: Zone) -> Text {
     let mut lines = vec![
         format!("Promocode: {}", plain(&event.promocode)),
         format!("Campaign: {}", plain(&event.campaign_name)),
     ];
     if let Some(ends_at) = event.ends_at {
-        lines.push(format!("It can be used until {}.", instant(ends_at)));
+        lines.push(format!("It can be used until {}.", instant(ends_at, zone)));
     }
     text("You have got a promocode".to_owned(), &lines)
 }
@@ -178,45 +202,45 @@ pub(super) fn account_unblocked(_: &AccountUnblocked) -> Text {
     )
 }
 
-pub(super) fn password_reset(event: &MailRequestedV1) -> Text {
+pub(super) fn password_reset(event: &MailRequestedV1, zone: Zone) -> Text {
     text(
         "A new password was asked for".to_owned(),
         &[
             format!(
                 "Somebody, probably you, asked on {} to choose a new password. The link is in your mail.",
-                instant(event.requested_at)
+                instant(event.requested_at, zone)
             ),
             "If it was not you, do nothing: your password stays as it is.".to_owned(),
         ],
     )
 }
 
-pub(super) fn confirm_email_mail(link: &str, expires_at: Instant) -> Text {
+pub(super) fn confirm_email_mail(link: &str, expires_at: Instant, zone: Zone) -> Text {
     text(
         "Confirm your address".to_owned(),
         &[
             "Open this link to show that the address is yours:".to_owned(),
             link.to_owned(),
-            format!("It is good until {}.", instant(expires_at)),
+            format!("It is good until {}.", instant(expires_at, zone)),
             "If you have not signed up, do nothing.".to_owned(),
         ],
     )
 }
 
-pub(super) fn reset_password_mail(link: &str, expires_at: Instant) -> Text {
+pub(super) fn reset_password_mail(link: &str, expires_at: Instant, zone: Zone) -> Text {
     text(
         "Choose a new password".to_owned(),
         &[
             "Open this link to choose a new password:".to_owned(),
             link.to_owned(),
-            format!("It is good until {}, and once.", instant(expires_at)),
+            format!("It is good until {}, and once.", instant(expires_at, zone)),
             "If you did not ask for it, do nothing: your password stays as it is.".to_owned(),
         ],
     )
 }
 
-fn instant(at: Instant) -> String {
-    format::instant(at, Locale::En)
+fn instant(at: Instant, zone: Zone) -> String {
+    format::instant(at, zone, Locale::En)
 }
 
 fn reason(why: &str) -> String {

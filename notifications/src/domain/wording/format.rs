@@ -1,7 +1,7 @@
 //! Amounts and instants as each language writes them.
 
 use chrono::{Datelike as _, Timelike as _};
-use shared::{clock::Instant, contracts::Locale, money::Money};
+use shared::{clock::Instant, contracts::Locale, money::Money, zone::Zone};
 
 /// Keeps together what must not be parted at the end of a line.
 const SPACE: char = '\u{a0}';
@@ -73,14 +73,30 @@ pub(super) fn money(money: Money, locale: Locale) -> String {
     }
 }
 
-/// `November 21, 2026, 10:30 UTC`; `21 ноября 2026 г., 10:30 UTC`.
-pub(super) fn instant(at: Instant, locale: Locale) -> String {
-    let (year, day) = (at.year(), at.day());
-    let month = usize::try_from(at.month0()).unwrap_or_default();
-    let time = format!("{:02}:{:02}{SPACE}UTC", at.hour(), at.minute());
+/// On the clocks of `zone`: `November 21, 2026, 13:30 UTC+3`; `21 ноября 2026 г., 13:30 UTC+3`. Names of
+/// zones differ between languages, and their abbreviations mean several.
+pub(super) fn instant(at: Instant, zone: Zone, locale: Locale) -> String {
+    let local = zone.local(at);
+    let (year, day) = (local.year(), local.day());
+    let month = usize::try_from(local.month0()).unwrap_or_default();
+    let ahead = ahead(zone.seconds_ahead(at));
+    let time = format!("{:02}:{:02}{SPACE}UTC{ahead}", local.hour(), local.minute());
     match locale {
         Locale::En => format!("{}{SPACE}{day}, {year}, {time}", EN_MONTHS[month % 12]),
         Locale::Ru => format!("{day}{SPACE}{} {year}{SPACE}г., {time}", RU_MONTHS[month % 12]),
+    }
+}
+
+/// By how much clocks are ahead of UTC: nothing, `+3`, `−9:30`.
+fn ahead(seconds: i32) -> String {
+    let minutes = seconds.abs() / 60;
+    if minutes == 0 {
+        return String::new();
+    }
+    let sign = if seconds < 0 { '−' } else { '+' };
+    match minutes % 60 {
+        0 => format!("{sign}{}", minutes / 60),
+        rest => format!("{sign}{}:{rest:02}", minutes / 60),
     }
 }
 
@@ -150,12 +166,49 @@ mod tests {
     }
 
     #[test]
+    fn an_instant_is_written_on_the_clocks_of_its_reader() {
+        let at = Utc.with_ymd_and_hms(2026, 12, 31, 22, 30, 0).unwrap();
+        for (zone, en, ru) in [
+            (
+                "UTC",
+                "December 31, 2026, 22:30 UTC",
+                "31 декабря 2026 г., 22:30 UTC",
+            ),
+            (
+                "Europe/Moscow",
+                "January 1, 2027, 01:30 UTC+3",
+                "1 января 2027 г., 01:30 UTC+3",
+            ),
+            (
+                "Asia/Kolkata",
+                "January 1, 2027, 04:00 UTC+5:30",
+                "1 января 2027 г., 04:00 UTC+5:30",
+            ),
+            (
+                "America/St_Johns",
+                "December 31, 2026, 19:00 UTC−3:30",
+                "31 декабря 2026 г., 19:00 UTC−3:30",
+            ),
+        ] {
+            let zone = zone.parse().unwrap();
+            let written = |locale| {
+                let text = instant(at, zone, locale);
+                text.replace(SPACE, " ")
+            };
+            assert_eq!(
+                (written(Locale::En), written(Locale::Ru)),
+                (en.to_owned(), ru.to_owned())
+            );
+        }
+    }
+
+    #[test]
     fn every_month_has_its_name() {
         let mut written = Vec::new();
         for month in 1..=12 {
             let at = Utc.with_ymd_and_hms(2026, month, 21, 9, 5, 0).unwrap();
             for locale in [Locale::En, Locale::Ru] {
-                written.push(instant(at, locale).replace(SPACE, " "));
+                written.push(instant(at, Zone::UTC, locale).replace(SPACE, " "));
             }
         }
         assert_eq!(written[20], "November 21, 2026, 09:05 UTC");

@@ -3,14 +3,15 @@
 use shared::{
     clock::Instant,
     contracts::{
-        FailureReason, Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1,
-        PurchaseRefundedV1, RefusalCode, SubscriptionEndingV1, TopUpFailedV1, WalletCreditedV1,
-        WalletDebitedV1, WithdrawalFailedV1,
+        FailureReason, Locale, MailRequestedV1, MovedSubscription, PromocodeGrantedV1, PurchaseFailedV1,
+        PurchasePaidV1, PurchaseRefundedV1, RefusalCode, SubscriptionEndingV1, TopUpFailedV1,
+        WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
     },
     money::Money,
+    zone::Zone,
 };
 
-use super::{format, plain, text};
+use super::{MOST_MOVED, format, plain, text};
 use crate::domain::{
     letter::Text,
     outcome::{AccountBlocked, AccountUnblocked},
@@ -83,7 +84,7 @@ pub(super) fn top_up_failed(event: &TopUpFailedV1) -> Text {
     )
 }
 
-pub(super) fn purchase_paid(event: &PurchasePaidV1) -> Text {
+pub(super) fn purchase_paid(event: &PurchasePaidV1, zone: Zone) -> Text {
     let tariff = plain(&event.tariff_name);
     let mut lines = vec![
         format!("Вы купили «{tariff}»."),
@@ -99,7 +100,7 @@ pub(super) fn purchase_paid(event: &PurchasePaidV1) -> Text {
     lines.push(format!("Баланс: {}", money(event.balance_after)));
     lines.push(format!(
         "Подписка действует до {}.",
-        instant(event.subscription_ends_at)
+        instant(event.subscription_ends_at, zone)
     ));
     text(format!("«{tariff}» оплачен: {}", money(event.charged)), &lines)
 }
@@ -125,13 +126,14 @@ pub(super) fn purchase_failed(event: &PurchaseFailedV1) -> Text {
     text(format!("Покупка «{tariff}» не удалась"), &lines)
 }
 
-pub(super) fn purchase_refunded(event: &PurchaseRefundedV1) -> Text {
+pub(super) fn purchase_refunded(event: &PurchaseRefundedV1, zone: Zone) -> Text {
     let tariff = plain(&event.tariff_name);
     let mut lines = vec![
         format!("Покупка «{tariff}» отменена, деньги возвращены, подписка завершена."),
         format!("Возвращено: {}", money(event.refunded)),
         format!("Баланс: {}", money(event.balance_after)),
     ];
+    lines.extend(moved(&event.moved, zone));
     lines.extend(event.reason.as_deref().map(reason));
     text(
         format!("Возврат за «{tariff}»: {}", money(event.refunded)),
@@ -139,24 +141,46 @@ pub(super) fn purchase_refunded(event: &PurchaseRefundedV1) -> Text {
     )
 }
 
-pub(super) fn subscription_ending(event: &SubscriptionEndingV1) -> Text {
+/// What follows a subscription that was given back runs at other times than before.
+fn moved(moved: &[MovedSubscription], zone: Zone) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !moved.is_empty() {
+        lines.push("Подписки, купленные после неё, теперь действуют раньше:".to_owned());
+    }
+    lines.extend(moved.iter().take(MOST_MOVED).map(|moved| {
+        format!(
+            "– «{}» с {} до {}",
+            plain(&moved.tariff_name),
+            instant(moved.starts_at, zone),
+            instant(moved.ends_at, zone)
+        )
+    }));
+    if let Some(last) = moved.get(MOST_MOVED..).and_then(<[_]>::last) {
+        let more = moved.len() - MOST_MOVED;
+        let until = instant(last.ends_at, zone);
+        lines.push(format!("– и другие: {more}, последняя до {until}"));
+    }
+    lines
+}
+
+pub(super) fn subscription_ending(event: &SubscriptionEndingV1, zone: Zone) -> Text {
     let tariff = plain(&event.tariff_name);
     text(
         format!("Подписка «{tariff}» скоро закончится"),
         &[
-            format!("Она действует до {}.", instant(event.ends_at)),
+            format!("Она действует до {}.", instant(event.ends_at, zone)),
             "Чтобы продолжить, купите её снова.".to_owned(),
         ],
     )
 }
 
-pub(super) fn promocode_granted(event: &PromocodeGrantedV1) -> Text {
+pub(super) fn promocode_granted(event: &PromocodeGrantedV1, zone: Zone) -> Text {
     let mut lines = vec![
         format!("Промокод: {}", plain(&event.promocode)),
         format!("Акция: {}", plain(&event.campaign_name)),
     ];
     if let Some(ends_at) = event.ends_at {
-        lines.push(format!("Действует до {}.", instant(ends_at)));
+        lines.push(format!("Действует до {}.", instant(ends_at, zone)));
     }
     text("Вам доступен промокод".to_owned(), &lines)
 }
@@ -178,45 +202,48 @@ pub(super) fn account_unblocked(_: &AccountUnblocked) -> Text {
     )
 }
 
-pub(super) fn password_reset(event: &MailRequestedV1) -> Text {
+pub(super) fn password_reset(event: &MailRequestedV1, zone: Zone) -> Text {
     text(
         "Запрошен новый пароль".to_owned(),
         &[
             format!(
                 "{} кто-то (скорее всего, вы) запросил смену пароля. Ссылка отправлена на вашу почту.",
-                instant(event.requested_at)
+                instant(event.requested_at, zone)
             ),
             "Если это были не вы, ничего не делайте: пароль останется прежним.".to_owned(),
         ],
     )
 }
 
-pub(super) fn confirm_email_mail(link: &str, expires_at: Instant) -> Text {
+pub(super) fn confirm_email_mail(link: &str, expires_at: Instant, zone: Zone) -> Text {
     text(
         "Подтвердите адрес".to_owned(),
         &[
             "Откройте ссылку, чтобы подтвердить, что этот адрес ваш:".to_owned(),
             link.to_owned(),
-            format!("Она действует до {}.", instant(expires_at)),
+            format!("Она действует до {}.", instant(expires_at, zone)),
             "Если вы не регистрировались, ничего не делайте.".to_owned(),
         ],
     )
 }
 
-pub(super) fn reset_password_mail(link: &str, expires_at: Instant) -> Text {
+pub(super) fn reset_password_mail(link: &str, expires_at: Instant, zone: Zone) -> Text {
     text(
         "Выберите новый пароль".to_owned(),
         &[
             "Откройте ссылку, чтобы выбрать новый пароль:".to_owned(),
             link.to_owned(),
-            format!("Она действует до {} и только один раз.", instant(expires_at)),
+            format!(
+                "Она действует до {} и только один раз.",
+                instant(expires_at, zone)
+            ),
             "Если вы об этом не просили, ничего не делайте: пароль останется прежним.".to_owned(),
         ],
     )
 }
 
-fn instant(at: Instant) -> String {
-    format::instant(at, Locale::Ru)
+fn instant(at: Instant, zone: Zone) -> String {
+    format::instant(at, zone, Locale::Ru)
 }
 
 fn reason(why: &str) -> String {

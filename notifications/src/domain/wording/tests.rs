@@ -7,7 +7,7 @@ use shared::contracts::{
 use super::format::money;
 use crate::domain::{
     outcome::Outcome,
-    samples::{credited, debited, declined, failed, paid, reason, refunded, roubles},
+    samples::{credited, debited, declined, failed, in_utc, paid, reason, refunded, roubles},
 };
 
 const FAILURES: [FailureReason; 5] = [
@@ -44,7 +44,7 @@ fn explanation(reason: FailureReason, refusals: Vec<Reason>, locale: Locale) -> 
         refusal_reasons: refusals,
         ..failed()
     };
-    event.letter(locale).body.lines().skip(3).collect()
+    event.letter(in_utc(locale)).body.lines().skip(3).collect()
 }
 
 #[test]
@@ -78,7 +78,7 @@ proptest! {
             ..failed()
         };
         for locale in [Locale::En, Locale::Ru] {
-            let letter = event.letter(locale);
+            let letter = event.letter(in_utc(locale));
             prop_assert!(!letter.subject.chars().any(char::is_control));
             prop_assert_eq!(letter.body.split('\n').count(), 5);
             prop_assert!(!letter.body.replace('\n', "").chars().any(char::is_control));
@@ -94,10 +94,10 @@ proptest! {
         let declined = TopUpFailedV1 { reason, ..declined() };
         for locale in [Locale::En, Locale::Ru] {
             for (letter, lines) in [
-                (credited.letter(locale), 3),
-                (debited.letter(locale), 3),
-                (refunded.letter(locale), 4),
-                (declined.letter(locale), 4),
+                (credited.letter(in_utc(locale)), 3),
+                (debited.letter(in_utc(locale)), 3),
+                (refunded.letter(in_utc(locale)), 4),
+                (declined.letter(in_utc(locale)), 4),
             ] {
                 prop_assert_eq!(letter.body.split('\n').count(), lines);
                 prop_assert!(!letter.body.replace('\n', "").chars().any(char::is_control));
@@ -116,7 +116,7 @@ proptest! {
             ..paid()
         };
         for locale in [Locale::En, Locale::Ru] {
-            let body = event.letter(locale).body;
+            let body = event.letter(in_utc(locale)).body;
             let (cost, left) = (
                 format!(": {}\n", money(event.charged, locale)),
                 format!(": {}\n", money(event.balance_after, locale)),

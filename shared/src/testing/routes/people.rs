@@ -39,6 +39,7 @@ impl Cast {
             version: 2,
             status,
             locale: Locale::En,
+            time_zone: None,
             registered_at: service.peers.now(),
         };
         let blocked = UserBlockedV1(state(cast.blocked, UserStatus::Blocked));

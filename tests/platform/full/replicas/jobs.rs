@@ -221,6 +221,7 @@ fn registered() -> Envelope {
         version: 1,
         status: UserStatus::Active,
         locale: Locale::En,
+        time_zone: None,
         registered_at: now,
     });
     Envelope::seal(MessageId::new(now), "auth", now, None, &message).unwrap()
