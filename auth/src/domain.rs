@@ -5,7 +5,6 @@ mod login;
 mod password;
 mod refresh;
 mod role;
-mod throttle;
 mod user;
 
 pub use email::{Email, EmailError, LONGEST as LONGEST_EMAIL};
@@ -16,5 +15,4 @@ pub use role::{
     ADMIN, LONGEST_NAME as LONGEST_ROLE_NAME, ReservedPermission, Role, USER, check_description, check_name,
     check_permissions, not_held, permissions_of,
 };
-pub use throttle::{Count, WINDOW};
 pub use user::{Change, StatusError, User, is_last_administrator};

@@ -10,7 +10,6 @@ mod secret;
 pub mod secret_key;
 pub mod session;
 pub mod signing_key;
-pub mod throttle;
 pub mod user;
 pub mod user_role;
 pub mod withdrawal;

@@ -13,6 +13,7 @@ pub mod claim_key;
 pub mod create_tariff;
 pub mod decide_top_up;
 pub mod fail_overdue_purchases;
+mod failures;
 pub mod finish_top_ups;
 pub mod forfeit_wallets;
 pub mod forget_users;

@@ -4,6 +4,7 @@
 //! instant and the balance, in the transaction that writes what is decided.
 
 pub mod chain;
+pub mod failures;
 pub mod idempotency;
 pub mod ledger;
 pub mod period;

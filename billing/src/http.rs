@@ -20,7 +20,7 @@ use chrono::Duration;
 use shared::{
     batch::Batches,
     db::Db,
-    http::{Guard, OpenApiRouter, routes},
+    http::{Guard, OpenApiRouter, TrustedProxies, routes},
 };
 pub use waiters::Waiters;
 
@@ -29,6 +29,7 @@ use crate::{
         books::Books,
         buy_tariff::{Bought, BuyTariff},
     },
+    domain::failures::FreeFailures,
     providers::PaymentProvider,
 };
 
@@ -51,6 +52,16 @@ pub struct AppState {
     pub asking: Arc<Asking>,
     /// How long a purchase waits for loyalty.
     pub patience: Duration,
+    /// How many failures of a user do not slow down the next one.
+    pub free_failures: FreeFailures,
+    /// The reverse proxies whose `X-Forwarded-For` is believed.
+    pub proxies: TrustedProxies,
+}
+
+impl FromRef<AppState> for TrustedProxies {
+    fn from_ref(state: &AppState) -> Self {
+        state.proxies.clone()
+    }
 }
 
 impl FromRef<AppState> for Guard {

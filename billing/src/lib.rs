@@ -24,14 +24,18 @@ use shared::{
     host::{Context, Definition, Job, JobError, OnWake, Service},
     ids::PurchaseId,
     sessions::EndedSessions,
+    throttle::ForgetThrottles,
     users::{self, ReplicatedStatuses},
 };
 
-use crate::app::{
-    ask_again::{AskAgain, ask_again},
-    books::Books,
-    buy_tariff::{BuyTariff, buy_together},
-    read_purchase::read_ended,
+use crate::{
+    app::{
+        ask_again::{AskAgain, ask_again},
+        books::Books,
+        buy_tariff::{BuyTariff, buy_together},
+        read_purchase::read_ended,
+    },
+    domain::failures::FreeFailures,
 };
 
 /// Billing, for the host.
@@ -74,6 +78,7 @@ async fn build(context: &Context) -> Result<Service, JobError> {
             db: db.clone(),
             books: books.clone(),
         }),
+        Arc::new(ForgetThrottles(db.clone())),
         Arc::new(Reconcile {
             db: db.clone(),
             every: std::time::Duration::from_secs(u64::from(config.billing.reconcile_minutes) * 60),
@@ -112,6 +117,12 @@ async fn build(context: &Context) -> Result<Service, JobError> {
         waiters: Arc::clone(&waiters),
         asking: Arc::new(asking),
         patience: Duration::seconds(i64::from(config.billing.purchase_deadline_seconds)),
+        free_failures: FreeFailures {
+            purchases: config.billing.max_failed_purchases,
+            withdrawals: config.billing.max_failed_withdrawals,
+            top_ups: config.billing.max_unpaid_top_ups,
+        },
+        proxies: context.trusted_proxies(),
     };
     Ok(Service {
         api: http::router(state),

@@ -8,6 +8,7 @@ pub(crate) mod create_grant;
 pub(crate) mod create_promocode;
 pub(crate) mod delete_grant;
 pub(crate) mod forget_users;
+pub(crate) mod guesses;
 pub(crate) mod hold_promocodes;
 pub(crate) mod move_campaign;
 pub(crate) mod note_purchasers;
@@ -25,6 +26,7 @@ pub(crate) mod report_stale_holds;
 pub(crate) mod settle_redemptions;
 pub(crate) mod switch_promocode;
 pub(crate) mod tell_of_grants;
+pub(crate) mod try_promocode;
 pub(crate) mod validate_promocode;
 
 /// Which part of a list is asked for.

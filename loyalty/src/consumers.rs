@@ -24,11 +24,16 @@ use on_purchase_refunded::OnPurchaseRefunded;
 use on_tariff_changed::OnTariffChanged;
 use on_user_deleted::OnUserDeleted;
 
-use crate::app::cached_terms::CachedTerms;
+use crate::{app::cached_terms::CachedTerms, domain::guess::GuessLimits};
 
 /// All of them. Of what comes together, a use that is given back is free before it is asked for
 /// again.
-pub(crate) fn handlers(currency: Currency, terms: &CachedTerms, ended: &EndedSessions) -> Handlers {
+pub(crate) fn handlers(
+    currency: Currency,
+    guesses: GuessLimits,
+    terms: &CachedTerms,
+    ended: &EndedSessions,
+) -> Handlers {
     let on_tariff_changed = OnTariffChanged {
         currency,
         terms: terms.clone(),
@@ -38,7 +43,7 @@ pub(crate) fn handlers(currency: Currency, terms: &CachedTerms, ended: &EndedSes
         .on::<PurchasePaidV1>(OnPurchasePaid)
         .on::<PurchaseFailedV1>(OnPurchaseFailed)
         .on::<PurchaseRefundedV1>(OnPurchaseRefunded)
-        .on::<HoldPromocodeV1>(OnHoldPromocode { currency })
+        .on::<HoldPromocodeV1>(OnHoldPromocode { currency, guesses })
         // Last, since whoever writes down something of a user has locked campaigns and counts before.
         .on::<UserDeletedV1>(OnUserDeleted)
 }
@@ -57,7 +62,12 @@ mod tests {
     #[test]
     fn every_message_that_is_subscribed_to_is_handled() {
         let terms = CachedTerms::new(ServiceCache::embedded(ServiceName::Loyalty));
-        let handlers = handlers(Currency::RUB, &terms, &EndedSessions::default());
+        let handlers = handlers(
+            Currency::RUB,
+            GuessLimits { user: 1, address: 1 },
+            &terms,
+            &EndedSessions::default(),
+        );
         let queues = QUEUES
             .iter()
             .filter(|queue| queue.service == ServiceName::Loyalty);

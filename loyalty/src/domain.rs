@@ -10,6 +10,7 @@ pub mod decision;
 pub mod discount;
 pub mod eligibility;
 pub mod group;
+pub mod guess;
 pub mod local_time;
 pub mod masking;
 pub mod period;

@@ -15,12 +15,15 @@ use iso_currency::Currency;
 use serde::Deserialize;
 use shared::{
     db::Db,
-    http::{Guard, OpenApiRouter, PageQuery, Problem, routes},
+    http::{Guard, OpenApiRouter, PageQuery, Problem, TrustedProxies, routes},
     ids::UserId,
 };
 use utoipa::IntoParams;
 
-use crate::app::{Part, cached_terms::CachedTerms};
+use crate::{
+    app::{Part, cached_terms::CachedTerms},
+    domain::guess::GuessLimits,
+};
 
 /// What handlers stand on.
 #[derive(Clone)]
@@ -31,6 +34,16 @@ pub(crate) struct AppState {
     pub terms: CachedTerms,
     /// The platform's currency.
     pub currency: Currency,
+    /// How many unknown promocodes are answered.
+    pub guesses: GuessLimits,
+    /// The reverse proxies whose `X-Forwarded-For` is believed.
+    pub proxies: TrustedProxies,
+}
+
+impl FromRef<AppState> for TrustedProxies {
+    fn from_ref(state: &AppState) -> Self {
+        state.proxies.clone()
+    }
 }
 
 impl FromRef<AppState> for Guard {

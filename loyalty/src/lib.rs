@@ -10,9 +10,11 @@ mod store;
 use std::sync::Arc;
 
 use app::cached_terms::CachedTerms;
+use domain::guess::GuessLimits;
 use shared::{
     contracts::ServiceName,
     host::{Context, Definition, JobError, Service},
+    throttle::ForgetThrottles,
     users::ReplicatedStatuses,
 };
 
@@ -40,16 +42,23 @@ fn build(context: &Context) -> Result<Service, JobError> {
     });
     let sessions = context.sessions.clone();
     let currency = context.config.currency;
+    let guesses = GuessLimits {
+        user: context.config.loyalty.max_unknown_promocodes,
+        address: context.config.loyalty.max_unknown_promocodes_per_address,
+    };
     Ok(Service {
         api: http::router(http::AppState {
             db: db.clone(),
             guard: guard.clone(),
             terms: terms.clone(),
             currency,
+            guesses,
+            proxies: context.trusted_proxies(),
         }),
         guard,
-        handlers: consumers::handlers(currency, &terms, &sessions),
+        handlers: consumers::handlers(currency, guesses, &terms, &sessions),
         jobs: vec![
+            Arc::new(ForgetThrottles(db.clone())),
             Arc::new(jobs::report_stale_holds::ReportStaleHolds(db.clone())),
             Arc::new(jobs::tell_of_grants::TellOfGrants(db)),
         ],

@@ -17,6 +17,7 @@ use crate::{
     facts::PlatformFacts,
     messaging::Messaging,
     operation::Operation,
+    throttles::Throttles,
     users::{UserZones, Users},
 };
 
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000031_subscriptions::Subscriptions),
             Box::new(m20261121_000032_adjustments::Adjustments),
             Box::new(m20261127_000043_forgotten_users::ForgottenUsers),
+            Box::new(Throttles),
             Box::new(m20261201_000070_anchors::Anchors),
             Box::new(PlatformFacts(ServiceName::Billing)),
             Box::new(Awaiting),

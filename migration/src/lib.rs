@@ -11,6 +11,7 @@ pub mod loyalty;
 mod messaging;
 pub mod notifications;
 mod operation;
+mod throttles;
 mod typed;
 mod users;
 

@@ -15,6 +15,7 @@ use crate::{
     facts::PlatformFacts,
     messaging::Messaging,
     operation::Operation,
+    throttles::Throttles,
     users::{UserZones, Users},
 };
 
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(PlatformFacts(ServiceName::Loyalty)),
             Box::new(Awaiting),
             Box::new(UserZones),
+            Box::new(Throttles),
         ]
     }
 }

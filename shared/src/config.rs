@@ -213,6 +213,7 @@ impl Config {
         }
         self.auth.check()?;
         self.billing.check(self.environment)?;
+        self.loyalty.check()?;
         self.notifications.check(self.environment)
     }
 

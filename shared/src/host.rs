@@ -24,7 +24,7 @@ use crate::{
     config::Config,
     contracts::{Envelope, ServiceName},
     db::Db,
-    http::{Guard, OpenApiRouter, UserStatuses},
+    http::{Guard, OpenApiRouter, TrustedProxies, UserStatuses},
     inbox::Handlers,
     sessions::EndedSessions,
     token::TokenVerifier,
@@ -50,6 +50,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// The reverse proxies whose `X-Forwarded-For` is believed.
+    #[must_use]
+    pub fn trusted_proxies(&self) -> TrustedProxies {
+        TrustedProxies(self.config.auth.trusted_proxies.clone().into())
+    }
+
     /// What knows the service's callers, with what it knows of their status.
     #[must_use]
     pub fn guard(&self, statuses: impl UserStatuses + 'static) -> Guard {

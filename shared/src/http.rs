@@ -13,7 +13,7 @@ mod problem;
 mod single;
 
 pub use caller::{Caller, Guard, RecentCaller, UserStatuses};
-pub use client::client_address;
+pub use client::{ClientAddress, TrustedProxies, client_address};
 pub use extract::{Json, Path, Query, RawBody, RawJson};
 pub use field::{Object, instant, justification, or_null, present};
 pub use idempotency::Idempotency;

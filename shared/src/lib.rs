@@ -22,6 +22,7 @@ pub mod sessions;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod throttle;
 pub mod token;
 pub mod users;
 pub mod zone;

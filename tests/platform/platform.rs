@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 pub use crate::processes::{Embedded, PROGRAM, interrupt, run_command, run_embedded};
 use crate::{
-    processes::{MANY_USERS, run_embedded_with},
+    processes::{UNLIMITED, run_embedded_with},
     shared_platform::{Mode, reach},
 };
 
@@ -60,13 +60,11 @@ pub fn setup() -> Setup {
         redis_url: Some(server_variable("TEST_REDIS_URL")),
         listen: ([127, 0, 0, 1], 0).into(),
         replicas: 1,
-        environment: vec![
-            (
-                "KOPECK_LOG__FILTER".to_owned(),
-                "info,sqlx=warn,lapin=warn".to_owned(),
-            ),
-            (MANY_USERS.0.to_owned(), MANY_USERS.1.to_owned()),
-        ],
+        environment: [("KOPECK_LOG__FILTER", "info,sqlx=warn,lapin=warn")]
+            .into_iter()
+            .chain(UNLIMITED)
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
     }
 }
 

@@ -13,8 +13,16 @@ use tokio::{
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kopeck");
 
-/// All users of a test register from one address.
-pub const MANY_USERS: (&str, &str) = ("KOPECK_AUTH__MAX_REGISTRATIONS_PER_ADDRESS", "4294967295");
+/// All users of a test come from one address, and some fail again and again on purpose. What that
+/// costs by default, `limits` tests.
+pub const UNLIMITED: [(&str, &str); 6] = [
+    ("KOPECK_AUTH__MAX_REGISTRATIONS_PER_ADDRESS", "4294967295"),
+    ("KOPECK_LOYALTY__MAX_UNKNOWN_PROMOCODES", "4294967295"),
+    ("KOPECK_LOYALTY__MAX_UNKNOWN_PROMOCODES_PER_ADDRESS", "4294967295"),
+    ("KOPECK_BILLING__MAX_FAILED_PURCHASES", "4294967295"),
+    ("KOPECK_BILLING__MAX_FAILED_WITHDRAWALS", "4294967295"),
+    ("KOPECK_BILLING__MAX_UNPAID_TOP_UPS", "4294967295"),
+];
 
 /// The platform in one process, as `kopeck run` starts it.
 pub struct Embedded {
@@ -33,7 +41,7 @@ pub async fn run_embedded_with(folder: &Path, variables: &[(&str, &str)], log: S
     let mut child = Command::new(PROGRAM)
         .args(["run", "--listen", "127.0.0.1:0", "--data"])
         .arg(folder)
-        .env(MANY_USERS.0, MANY_USERS.1)
+        .envs(UNLIMITED)
         .envs(variables.iter().copied())
         .current_dir(folder)
         .stdin(Stdio::null())

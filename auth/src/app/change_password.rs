@@ -56,7 +56,7 @@ pub async fn change_password(
     input: &ChangePassword,
 ) -> Result<(), ChangePasswordError> {
     let checked = check_password(db, hasher, limits, input.user, &input.current, &input.client).await?;
-    let new = hasher.hash(input.new.secret()).await?;
+    let new = hasher.hash(input.new.secret(), checked.turn()).await?;
     let (checked, new) = (&checked, new.as_str());
     db.write(|tx| async move { replace(&tx, ended, input, checked, new).await })
         .await

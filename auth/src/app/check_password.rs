@@ -5,9 +5,10 @@ use secrecy::SecretString;
 use shared::{
     db::{Db, Tx},
     ids::UserId,
+    throttle::Throttled,
 };
 
-use super::{Client, HashError, Limits, PasswordHasher, Throttled, throttle::Guesser};
+use super::{Client, HashError, Limits, PasswordHasher, Turn, throttle::Guesser};
 use crate::store;
 
 /// Why it is not them, as far as can be seen.
@@ -35,6 +36,11 @@ pub(super) struct Checked {
 }
 
 impl Checked {
+    /// With whom another password of theirs waits to be hashed.
+    pub(super) fn turn(&self) -> Turn {
+        self.guesser.turn()
+    }
+
     /// To be asked in the transaction that answers, before anything that tells that the password was
     /// right: others may have guessed while it was checked, and this may be the guess that was right.
     pub(super) async fn may_be_told(&self, tx: &Tx) -> Result<(), CheckPasswordError> {
@@ -66,7 +72,8 @@ pub(super) async fn check_password(
     if let Some(throttled) = guesser.check(db.reader(), limits, db.now()).await? {
         return Err(CheckPasswordError::Throttled(throttled));
     }
-    if hasher.verify(password, Some(&account.password_hash)).await? {
+    let hash = Some(account.password_hash.as_str());
+    if hasher.verify(password, hash, guesser.turn()).await? {
         return Ok(Checked {
             guesser,
             limits,

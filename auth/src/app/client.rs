@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use shared::throttle::place_of;
+
 /// What a client calls itself is kept up to this many characters.
 const LONGEST_USER_AGENT: usize = 256;
 
@@ -39,26 +41,6 @@ impl Client {
     /// IPv6 address the first half.
     #[must_use]
     pub fn place(&self) -> String {
-        match self.address {
-            None => String::new(),
-            Some(IpAddr::V4(address)) => address.to_string(),
-            Some(IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ipv6_network_is_one_place() {
-        let place = |address: &str| Client::new(None, Some(address.parse().unwrap())).place();
-        assert_eq!(place("2001:db8:1:2:3::1"), place("2001:db8:1:2:ffff::"));
-        assert_ne!(place("2001:db8:1:2::1"), place("2001:db8:1:3::1"));
-        assert_ne!(place("127.0.0.1"), place("127.0.0.2"));
+        place_of(self.address)
     }
 }

@@ -1,7 +1,7 @@
 //! Takes everything that tells of a person out of the database.
 
 use sea_orm::DbErr;
-use shared::{contracts::UserDeletedV1, db::Tx, sessions::EndedSessions};
+use shared::{contracts::UserDeletedV1, db::Tx, sessions::EndedSessions, throttle};
 
 use super::{
     end_sessions::{Which, end_of_locked},
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{Change, User},
-    store::{self, login, mail_request, session, throttle},
+    store::{self, login, mail_request, session},
 };
 
 /// Deletes a locked user and says so. What remains is the id, since when it was there, and that it

@@ -2,12 +2,12 @@
 
 use chrono::Duration;
 use sea_orm::DbErr;
-use shared::db::Db;
-
-use crate::{
-    domain::WINDOW,
-    store::{login, mail_request, refresh_token, session, signing_key, throttle},
+use shared::{
+    db::Db,
+    throttle::{self, WINDOW},
 };
+
+use crate::store::{login, mail_request, refresh_token, session, signing_key};
 
 /// For so long after its end a session stays known.
 const SESSIONS_KEPT: Duration = Duration::days(30);

@@ -8,11 +8,12 @@ use shared::{
     contracts::Permission,
     db::{Db, Tx},
     ids::UserId,
+    throttle::Throttled,
 };
 use uuid::Uuid;
 
 use super::{
-    Client, IssueTokenError, Limits, Throttled, TokenTerms,
+    Client, IssueTokenError, Limits, TokenTerms,
     issue_token::{IssuedToken, Owner, issue_token, kept},
     throttle::{self, Counted},
 };

@@ -7,10 +7,11 @@ use shared::{
     db::{Db, Tx},
     ids::{SessionId, new_uuid},
     sessions::EndedSessions,
+    throttle::Throttled,
 };
 
 use super::{
-    Client, HashError, IssueTokenError, IssuedTokens, Limits, PasswordHasher, Throttled, TokenTerms,
+    Client, HashError, IssueTokenError, IssuedTokens, Limits, PasswordHasher, TokenTerms,
     end_sessions::{Which, end_of_locked},
     issue_token::{allowed, issue_tokens},
     throttle::Guesser,
@@ -83,7 +84,7 @@ pub async fn log_in(
         Err(_) => None,
     };
     let hash = account.as_ref().map(|account| account.password_hash.as_str());
-    let matches = hasher.verify(&input.password, hash).await?;
+    let matches = hasher.verify(&input.password, hash, guesser.turn()).await?;
     let account = account.as_ref();
     let attempt = &Attempt {
         account,

@@ -8,12 +8,13 @@ use shared::{
     db::{Db, Tx},
     ids::UserId,
     zone::Zone,
+    throttle::Throttled,
 };
 
 use super::{
-    Client, HashError, Limits, PasswordHasher, Throttled,
+    Client, HashError, Limits, PasswordHasher, Turn,
     request_mail::request_mail,
-    throttle::{self, Counted},
+    throttle::{self, Counted, account_hash},
 };
 use crate::{
     domain::{ADMIN, Email, Password, USER, User},
@@ -86,7 +87,9 @@ pub(super) async fn open_account(
     role: &str,
     counted: Option<(&Client, Limits)>,
 ) -> Result<User, RegisterUserError> {
-    let hash = hasher.hash(input.password.secret()).await?;
+    let place = counted.map(|(client, _)| client.place()).unwrap_or_default();
+    let turn = Turn::new(Some(account_hash(input.email.normal())), place);
+    let hash = hasher.hash(input.password.secret(), turn).await?;
     let hash = hash.as_str();
     db.write(|tx| async move {
         let user = insert(&tx, input, role, hash).await?;

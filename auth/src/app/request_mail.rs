@@ -6,10 +6,11 @@ use shared::{
     contracts::{MailPurpose, MailRequestedV1},
     db::{Db, Tx},
     ids::{MailRequestId, UserId},
+    throttle::Throttled,
 };
 
 use super::{
-    Client, Limits, Throttled,
+    Client, Limits,
     throttle::{self, Counted, account_hash},
 };
 use crate::{

@@ -6,16 +6,17 @@
 //! failed and not when it begins: who knows the password may log in as often at once as they like,
 //! and of guesses that are made at once no more are answered than of those made one by one.
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use ring::digest::{SHA256, digest};
 use sea_orm::{ConnectionTrait, DbErr};
-use shared::{clock::Instant, contracts::MailPurpose, db::Tx};
-
-use super::Client;
-use crate::{
-    domain::{Email, WINDOW},
-    store::throttle,
+pub(super) use shared::throttle::hash_of;
+use shared::{
+    clock::Instant,
+    contracts::MailPurpose,
+    db::Tx,
+    throttle::{self, Throttled},
 };
+
+use super::{Client, Turn};
+use crate::domain::Email;
 
 /// How often what may be done within a quarter of an hour.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +33,6 @@ pub struct Limits {
 
 /// So many letters of a kind an account gets.
 const MOST_LETTERS: u32 = 3;
-
-/// Too much was tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-#[error("too many attempts; {seconds} s to wait")]
-pub struct Throttled {
-    /// For so many seconds.
-    pub seconds: u32,
-}
 
 /// What is counted by address, beside passwords.
 #[derive(Clone, Copy, Debug)]
@@ -73,11 +66,6 @@ impl Counted {
     }
 }
 
-/// A text that says nothing about `parts` to who does not know them.
-pub(super) fn hash_of(parts: &[&str]) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, parts.join("\n").as_bytes()))
-}
-
 /// Names an account by its e-mail address, or by what somebody typed for one.
 pub(super) fn account_hash(email: &str) -> String {
     let normal =
@@ -88,6 +76,7 @@ pub(super) fn account_hash(email: &str) -> String {
 /// Whoever tries passwords.
 pub(super) struct Guesser {
     account: String,
+    place: String,
     with_account: String,
     address: String,
 }
@@ -100,7 +89,13 @@ impl Guesser {
             with_account: hash_of(&["password", &account, &place]),
             address: hash_of(&["password", &place]),
             account,
+            place,
         }
+    }
+
+    /// With whom their password waits to be checked.
+    pub(super) fn turn(&self) -> Turn {
+        Turn::new(Some(self.account.clone()), self.place.clone())
     }
 
     /// Whether they may try once more.
@@ -132,7 +127,7 @@ impl Guesser {
         counted.sort_unstable();
         let mut longest = None;
         for (key, account, most) in counted {
-            let count = throttle::add(tx.conn(), key, account, tx.now(), tx.now() - WINDOW).await?;
+            let count = throttle::add(tx.conn(), key, account, tx.now()).await?;
             longest = longest.max(count.wait(most, tx.now()));
         }
         Ok(longest.map(|seconds| Throttled { seconds }))
@@ -166,7 +161,7 @@ pub(super) async fn count(
     limits: Limits,
 ) -> Result<Option<Throttled>, DbErr> {
     let key = hash_of(&[counted.as_str(), &client.place()]);
-    let count = throttle::add(tx.conn(), &key, None, tx.now(), tx.now() - WINDOW).await?;
+    let count = throttle::add(tx.conn(), &key, None, tx.now()).await?;
     let seconds = count.wait(counted.most(limits), tx.now());
     Ok(seconds.map(|seconds| Throttled { seconds }))
 }
@@ -183,7 +178,7 @@ pub(super) async fn count_letter(
         MailPurpose::ResetPassword => "forgotten_password",
     };
     let key = hash_of(&["letter", purpose, account]);
-    let count = throttle::add(tx.conn(), &key, Some(account), tx.now(), tx.now() - WINDOW).await?;
+    let count = throttle::add(tx.conn(), &key, Some(account), tx.now()).await?;
     let seconds = count.wait(MOST_LETTERS, tx.now());
     Ok(seconds.map(|seconds| Throttled { seconds }))
 }

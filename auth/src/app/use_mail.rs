@@ -7,10 +7,11 @@ use shared::{
     contracts::{MailPurpose, UserStatus},
     db::{Db, Tx},
     sessions::EndedSessions,
+    throttle::Throttled,
 };
 
 use super::{
-    Client, HashError, Limits, MailKey, PasswordHasher, Throttled,
+    Client, HashError, Limits, MailKey, PasswordHasher, Turn,
     end_sessions::{Which, end_of_locked},
     throttle::{self, Counted, account_hash},
 };
@@ -107,7 +108,8 @@ pub async fn reset_password(
     new: &Password,
 ) -> Result<(), UseMailError> {
     let request = &look(db, key, limits, input, MailPurpose::ResetPassword).await?;
-    let hash = hasher.hash(new.secret()).await?;
+    let turn = Turn::new(None, input.client.place());
+    let hash = hasher.hash(new.secret(), turn).await?;
     let hash = hash.as_str();
     db.write(|tx| async move {
         let user = request.user_id;
@@ -117,7 +119,7 @@ pub async fn reset_password(
         store::user::confirm_email(tx.conn(), user).await?;
         end_of_locked(&tx, ended, user, Which::All).await?;
         // What failed before was a password that is no more.
-        store::throttle::forget_account(tx.conn(), &account_hash(&account)).await?;
+        shared::throttle::forget_account(tx.conn(), &account_hash(&account)).await?;
         Ok(())
     })
     .await

@@ -6,7 +6,7 @@ use shared::http::{FieldError, Problem};
 
 use crate::app::{
     ActorError, BlockUserError, ChangePasswordError, CheckPasswordError, DeleteAccountError, DeleteUserError,
-    HashError, LogInError, RefreshSessionError, RegisterUserError, RequestMailError, RoleError, Throttled,
+    HashError, LogInError, RefreshSessionError, RegisterUserError, RequestMailError, RoleError,
     UnblockUserError, UpdateAccountError, UseMailError,
 };
 
@@ -16,18 +16,6 @@ impl From<HashError> for Problem {
             HashError::Busy => Self::unavailable(),
             error @ HashError::Failed(_) => Self::internal(&error),
         }
-    }
-}
-
-impl From<Throttled> for Problem {
-    fn from(throttled: Throttled) -> Self {
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too_many_attempts",
-            "There were too many attempts",
-        )
-        .detail(format!("Please try again in {} seconds.", throttled.seconds))
-        .header(header::RETRY_AFTER, HeaderValue::from(throttled.seconds))
     }
 }
 

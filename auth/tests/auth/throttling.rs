@@ -333,3 +333,39 @@ async fn an_owner_sees_who_tried() {
             .expect_problem(401, "unauthenticated");
     }
 }
+
+/// Each takes some 20 ms of a core, and only so many can wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_from_one_address_is_told_to_come_again_and_a_login_from_elsewhere_is_not() {
+    let (service, _) = start(TestDatabase::Sqlite, |config| {
+        config.auth.max_failed_logins_per_address = u32::MAX;
+    })
+    .await;
+    register(&service.api, "ann@example.com").await;
+    let flood = join_all((0..600).map(|number| {
+        let (service, email) = (&service, format!("nobody-{number}@example.com"));
+        async move { try_from(service, "203.0.113.1", &email, "wrong").await }
+    }));
+    let logins = async {
+        for _ in 0..10 {
+            try_from(&service, "203.0.113.2", "ann@example.com", PASSWORD)
+                .await
+                .expect(200);
+        }
+    };
+    let (flooded, ()) = tokio::join!(flood, logins);
+    let (mut refused, mut answered) = (0, 0);
+    for answer in flooded {
+        if answer.status == 401 {
+            answered += 1;
+        } else {
+            assert!(answer.headers.contains_key("retry-after"));
+            answer.expect_problem(503, "unavailable");
+            refused += 1;
+        }
+    }
+    assert!(
+        refused > 0 && answered > 0,
+        "{answered} answered, {refused} refused"
+    );
+}

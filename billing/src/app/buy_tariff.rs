@@ -12,18 +12,21 @@ use sea_orm::DbErr;
 use shared::{
     db::{self, Db, Tx},
     ids::{PurchaseId, TariffId, UserId},
+    throttle::Throttled,
     users,
 };
 
 use super::{
     books::Books,
     claim_key::{Claim, ClaimError, Keyed, Operation, check_keys, remember_keys},
+    failures::count_failure,
     read_purchase::{PurchaseView, read_purchase},
     settlement::Settlement,
 };
 use crate::{
     domain::{
-        purchase::{PurchaseRequest, StartError, start},
+        failures::Counted,
+        purchase::{Purchase, PurchaseRequest, PurchaseState, StartError, start},
         tariff::Tariff,
         wallet::may_be_used,
     },
@@ -43,6 +46,10 @@ pub struct BuyTariff {
     pub patience: Duration,
     /// The name of the operation, if the client gave one.
     pub keyed: Option<Keyed>,
+    /// How many failures do not slow down the next one.
+    pub free_failures: u32,
+    /// From where it is asked; see [`bucket_of`](shared::throttle::bucket_of).
+    pub client_bucket: Option<u32>,
     /// The trace that asks, as a W3C `traceparent`.
     pub traceparent: Option<String>,
 }
@@ -56,6 +63,9 @@ pub enum BuyTariffError {
     /// It can't be bought.
     #[error("the tariff can't be bought")]
     Start(#[from] StartError),
+    /// Too many before it failed; it is not recorded.
+    #[error("too many purchases failed")]
+    Throttled(#[source] Throttled),
     /// The key.
     #[error("the idempotency key can't be used")]
     Claim(#[from] ClaimError),
@@ -152,7 +162,8 @@ pub async fn buy_tariffs(tx: &Tx, books: &Books, asked: &[BuyTariff]) -> Result<
             Err(error) => Err(error.into()),
             Ok(Claim::Repeat(first)) => Ok(repeated(tx, first).await?),
             Ok(Claim::First) => {
-                let begins = begin(tx, &mut settlement, &tariffs, asked, PurchaseId(operation.1.id))?;
+                let id = PurchaseId(operation.1.id);
+                let begins = begin(tx, &mut settlement, &tariffs, asked, id).await?;
                 // What is kept of who is deleted has no key.
                 if begins.is_ok() && !settlement.is_deleted(asked.user_id) {
                     begun.push(*operation);
@@ -193,7 +204,7 @@ async fn open<'a>(tx: &'a Tx, books: &'a Books, asked: &[BuyTariff]) -> Result<S
     Ok(settlement)
 }
 
-fn begin(
+async fn begin(
     tx: &Tx,
     settlement: &mut Settlement<'_>,
     tariffs: &HashMap<TariffId, Tariff>,
@@ -212,9 +223,32 @@ fn begin(
         promocode: asked.promocode.clone(),
         deadline: tx.now() + asked.patience,
     };
-    match start(request, tariff, &settlement.facts(asked.user_id)) {
-        Ok(started) => settlement.begin(started).map(Ok),
-        Err(error) => Ok(Err(error.into())),
+    let started = match start(request, tariff, &settlement.facts(asked.user_id)) {
+        Ok(started) => started,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    if let Some(throttled) = throttle(tx, settlement, asked, &started.purchase).await? {
+        return Ok(Err(BuyTariffError::Throttled(throttled)));
+    }
+    settlement.begin(started, asked.client_bucket).map(Ok)
+}
+
+/// Whether this purchase has to wait since too many before it failed. One that would be paid is not
+/// asked; of one that waits for loyalty, it is not known yet whether it would.
+async fn throttle(
+    tx: &Tx,
+    settlement: &Settlement<'_>,
+    asked: &BuyTariff,
+    purchase: &Purchase,
+) -> Result<Option<Throttled>, DbErr> {
+    let (user, free) = (asked.user_id, asked.free_failures);
+    match purchase.state {
+        PurchaseState::Pending => Ok(settlement.slowed(purchase, free)),
+        PurchaseState::Paid | PurchaseState::Refunded => Ok(None),
+        PurchaseState::Failed(reason) => match Counted::of(reason) {
+            Some(counted) => count_failure(tx, counted, user, free).await,
+            None => Ok(None),
+        },
     }
 }
 

@@ -4,16 +4,17 @@
 mod outcome;
 mod refund;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sea_orm::DbErr;
 use shared::{
     clock::Instant,
     contracts::{HoldPromocodeV1, UserStatus},
     db::Tx,
-    ids::{SubscriptionId, TariffId, UserId},
+    ids::{PurchaseId, SubscriptionId, TariffId, UserId},
     money::Amount,
     telemetry::metrics::{PURCHASES, word},
+    throttle::{self, Count, Throttled},
     users,
     zone::Zone,
 };
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::{
     domain::{
+        failures::Counted,
         ledger::{Cause, Movement},
         purchase::{Effect, Facts, Purchase, PurchaseState, Started, Step},
         subscription::{self, Last, Subscription},
@@ -35,6 +37,7 @@ use crate::{
     store::{
         self,
         account::{Wallet, WalletChange},
+        buyer::Failures,
         purchase::Settled,
         transfer::NewTransfer,
     },
@@ -53,6 +56,12 @@ pub(super) struct Settlement<'a> {
     subscriptions: Vec<Subscription>,
     /// Who has a purchase that is paid, as far as that was asked for.
     purchased: HashSet<UserId>,
+    /// What wallets hold that are not locked, as far as that was asked for.
+    balances: HashMap<UserId, Amount>,
+    /// What was counted of the failures of buyers, as far as that was asked for.
+    failures: HashMap<UserId, Failures>,
+    /// From where new purchases are asked.
+    client_buckets: HashMap<PurchaseId, u32>,
     /// What refunds take back.
     taken: Taken,
     transfers: Vec<NewTransfer>,
@@ -77,6 +86,9 @@ impl<'a> Settlement<'a> {
             last: standing.last,
             subscriptions: Vec::new(),
             purchased: HashSet::new(),
+            balances: HashMap::new(),
+            failures: HashMap::new(),
+            client_buckets: HashMap::new(),
             taken: Taken::default(),
             transfers: Vec::new(),
             new: Vec::new(),
@@ -93,6 +105,22 @@ impl<'a> Settlement<'a> {
             self.known.entry(user).or_insert(known);
         }
         self.purchased.extend(buyers.purchased);
+        self.balances.extend(buyers.balances);
+        self.failures.extend(buyers.failures);
+    }
+
+    /// For how long a purchase that waits for loyalty has to wait before it begins, where so many
+    /// failures are free. Those for lack of money do not count where the wallet holds the whole price.
+    pub(super) fn slowed(&self, purchase: &Purchase, free: u32) -> Option<Throttled> {
+        let failures = self.failures.get(&purchase.user_id)?;
+        let slowed = |count: Option<Count>| count.and_then(|count| count.slowed(free, self.tx.now()));
+        let has_enough = self
+            .balances
+            .get(&purchase.user_id)
+            .is_some_and(|balance| *balance >= purchase.list_price);
+        let unfunded = slowed(failures.unfunded).filter(|_| !has_enough);
+        let seconds = slowed(failures.refused).max(unfunded)?;
+        Some(Throttled { seconds })
     }
 
     /// Also knows which of `users` have bought before, for holds that are for a first purchase only.
@@ -128,9 +156,16 @@ impl<'a> Settlement<'a> {
     }
 
     /// Takes in a purchase that has just come into being, and gives what will be seen of it.
-    pub(super) fn begin(&mut self, started: Started) -> Result<PurchaseView, DbErr> {
+    /// `client_bucket` says from where it is asked.
+    pub(super) fn begin(
+        &mut self,
+        started: Started,
+        client_bucket: Option<u32>,
+    ) -> Result<PurchaseView, DbErr> {
         let Started { purchase, effects } = started;
         let purchase = self.as_kept(purchase);
+        self.client_buckets
+            .extend(client_bucket.map(|bucket| (purchase.id, bucket)));
         self.carry_out(&purchase, &effects)?;
         self.move_wallet(&purchase)?;
         self.new.push(purchase.clone());
@@ -250,6 +285,7 @@ impl<'a> Settlement<'a> {
             price: self.books.money(purchase.list_price),
             requested_at: purchase.requested_at,
             deadline: purchase.deadline,
+            client_bucket: self.client_buckets.get(&purchase.id).copied(),
         })?;
         Ok(())
     }
@@ -309,9 +345,21 @@ impl<'a> Settlement<'a> {
         store::transfer::insert(conn, &self.transfers).await?;
         store::subscription::insert(conn, &self.subscriptions).await?;
         store::subscription::reschedule(conn, self.taken.rescheduled()).await?;
+        throttle::add_many(conn, &self.failures_to_count(), self.tx.now()).await?;
         self.say_again().await?;
         self.count_ended();
         Ok(())
+    }
+
+    /// Of purchases that began before. Those that fail as they begin were counted when they did.
+    fn failures_to_count(&self) -> BTreeMap<String, i64> {
+        let mut added = BTreeMap::new();
+        for Settled { purchase, .. } in &self.settled {
+            if let Some(counted) = purchase.state.failure().and_then(Counted::of) {
+                *added.entry(counted.key(purchase.user_id)).or_default() += 1;
+            }
+        }
+        added
     }
 
     /// Each purchase ends once, and in one transaction that commits.

@@ -14,6 +14,7 @@ use shared::{
     db::{Db, Tx},
     ids::{TopUpId, UserId},
     money::OutOfRange,
+    throttle::{self, Count, Throttled},
     users,
 };
 
@@ -25,6 +26,7 @@ use super::{
 pub use crate::store::top_up::entity::{Model as TopUp, State as TopUpState};
 use crate::{
     domain::{
+        failures::Counted,
         ledger::{Cause, Movement},
         top_up::{IN_HAND, LONGEST_ANSWER, next_ask_at},
         wallet::{OperationAmount, credit, may_be_used},
@@ -49,6 +51,8 @@ pub struct TopUpWallet {
     pub amount: OperationAmount,
     /// The name of the operation, if the client gave one.
     pub keyed: Option<Keyed>,
+    /// How many that are not approved do not slow down the next one.
+    pub free_failures: u32,
 }
 
 /// Why there is no top-up. (One that is declined is a top-up.)
@@ -60,6 +64,9 @@ pub enum TopUpError {
     /// The user may do nothing.
     #[error("the user is blocked")]
     UserBlocked,
+    /// Too many before it were declined or are undecided; the provider is not asked.
+    #[error("too many top-ups were not approved")]
+    Throttled(#[source] Throttled),
     /// The key.
     #[error("the idempotency key can't be used")]
     Claim(#[from] ClaimError),
@@ -167,6 +174,12 @@ async fn request(
     if !may_be_used(known.map(|known| known.status)) {
         return Err(TopUpError::UserBlocked);
     }
+    // Until it is approved it counts as one that was declined: so of those that are made at once no
+    // more are begun than of those made one by one.
+    let before = count_unpaid(tx, input.user_id).await?;
+    if let Some(seconds) = before.slowed(input.free_failures, tx.now()) {
+        return Err(TopUpError::Throttled(Throttled { seconds }));
+    }
     let top_up = TopUp {
         id,
         user_id: input.user_id,
@@ -183,6 +196,16 @@ async fn request(
     };
     store::top_up::insert(tx.conn(), top_up.clone()).await?;
     Ok(Requested::Ask(top_up))
+}
+
+/// Counts one more top-up, and gives the count before it.
+async fn count_unpaid(tx: &Tx, user: UserId) -> Result<Count, DbErr> {
+    let key = Counted::UnpaidTopUp.key(user);
+    let with_it = throttle::add(tx.conn(), &key, None, tx.now()).await?;
+    Ok(Count {
+        count: with_it.count - 1,
+        ..with_it
+    })
 }
 
 /// Finds the top-up that a repeat is about, and takes it in hand if it can be asked about.
@@ -311,6 +334,7 @@ async fn credit_wallet(tx: &Tx, books: &Books, top_up: TopUp) -> Result<TopUp, A
     };
     store::top_up::settle(tx.conn(), &approved).await?;
     movements.write().await?;
+    throttle::take_back(tx.conn(), &Counted::UnpaidTopUp.key(user_id)).await?;
     if !is_deleted {
         tx.emit(&WalletCreditedV1 {
             by_administrator: false,

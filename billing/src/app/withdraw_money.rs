@@ -8,16 +8,19 @@ use shared::{
     contracts::{FailureReason, WalletDebitedV1, WithdrawalFailedV1},
     db::Tx,
     ids::{UserId, WithdrawalId},
+    throttle::Throttled,
     users,
 };
 
 use super::{
     books::{Books, Entry},
     claim_key::{Claim, ClaimError, Keyed, Operation, claim_key},
+    failures::count_failure,
 };
 pub use crate::store::withdrawal::entity::{Model as Withdrawal, State as WithdrawalState};
 use crate::{
     domain::{
+        failures::Counted,
         ledger::{Cause, Movement},
         wallet::{InsufficientFunds, OperationAmount, debit, may_be_used},
     },
@@ -36,6 +39,8 @@ pub struct WithdrawMoney {
     pub amount: OperationAmount,
     /// The name of the operation, if the client gave one.
     pub keyed: Option<Keyed>,
+    /// How many failures do not slow down the next one.
+    pub free_failures: u32,
 }
 
 /// Why there is no withdrawal. (One that fails is a withdrawal.)
@@ -44,6 +49,9 @@ pub enum WithdrawError {
     /// The user may do nothing.
     #[error("the user is blocked")]
     UserBlocked,
+    /// It would fail for lack of money, as too many before it did; it is not recorded.
+    #[error("too many withdrawals failed")]
+    Throttled(#[source] Throttled),
     /// The key.
     #[error("the idempotency key can't be used")]
     Claim(#[from] ClaimError),
@@ -84,10 +92,16 @@ pub async fn withdraw_money(
             balance_after,
             ..record(tx, id, input, wallet)
         },
-        Err(InsufficientFunds { .. }) => Withdrawal {
-            state: WithdrawalState::Failed,
-            ..record(tx, id, input, wallet)
-        },
+        Err(InsufficientFunds { .. }) => {
+            let counted = Counted::FailedWithdrawal;
+            if let Some(throttled) = count_failure(tx, counted, input.user_id, input.free_failures).await? {
+                return Err(WithdrawError::Throttled(throttled));
+            }
+            Withdrawal {
+                state: WithdrawalState::Failed,
+                ..record(tx, id, input, wallet)
+            }
+        }
     };
     store::withdrawal::insert(tx.conn(), withdrawal.clone()).await?;
     let at = wallet.moves_at(tx.now());

@@ -12,11 +12,12 @@ use serde_json::json;
 use shared::{
     contracts::{FailureReason, Permission},
     http::{
-        Caller, Cursor, FieldError, Idempotency, Json, Page, PageQuery, Path, Problem, Query, RecentCaller,
-        justification, present,
+        Caller, ClientAddress, Cursor, FieldError, Idempotency, Json, Page, PageQuery, Path, Problem, Query,
+        RecentCaller, justification, present,
     },
     ids::{PurchaseId, TariffId},
     telemetry::trace,
+    throttle::bucket_of,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -115,11 +116,13 @@ pub(super) struct RefundRequestBody {
     (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
     (status = 404, description = "`not_found`: there is no such tariff."),
     (status = 409, description = "`tariff_not_sold`: it is archived. `purchase_cancelled`: its buyer cancelled it meanwhile."),
-    (status = 422, description = "`promocode_refused`: it can't be used; `reasons` say why. `purchase_timed_out`: nobody answered about the promocode in time.")))]
+    (status = 422, description = "`promocode_refused`: it can't be used; `reasons` say why. `purchase_timed_out`: nobody answered about the promocode in time."),
+    (status = 429, description = "`too_many_attempts`: too many purchases of this user failed, and this one would fail too or has a promocode; nothing is recorded, and `Retry-After` says how many seconds the next one waits.")))]
 pub(super) async fn create_purchase(
     State(state): State<AppState>,
     RecentCaller(caller): RecentCaller,
     idempotency: Idempotency,
+    ClientAddress(address): ClientAddress,
     Json(body): Json<BuyBody>,
 ) -> Result<Response, Problem> {
     let user_id = caller.own()?;
@@ -131,6 +134,8 @@ pub(super) async fn create_purchase(
         promocode: body.promocode,
         patience: state.patience,
         keyed,
+        free_failures: state.free_failures.purchases,
+        client_bucket: address.map(bucket_of),
         traceparent: trace::current(),
     };
     let view = state.buying.run(asked).await??;
@@ -315,6 +320,7 @@ impl From<BuyTariffError> for Problem {
                 "tariff_not_sold",
                 "The tariff is not sold any more",
             ),
+            BuyTariffError::Throttled(throttled) => throttled.into(),
             BuyTariffError::Claim(error) => error.into(),
             BuyTariffError::Start(StartError::PriceOutOfRange)
             | BuyTariffError::Store(_)

@@ -51,6 +51,7 @@ pub(super) async fn get_balance(
     (status = 202, body = TopUpBody, description = "The provider has not decided, or could not be asked. Billing keeps asking; `Location` tells what comes of it."),
     (status = 402, description = "`payment_declined`: the provider refused, and no money moved."),
     (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
+    (status = 429, description = "`too_many_attempts`: too many top-ups of this user were declined or are undecided; `Retry-After` says how many seconds the next one waits."),
     (status = 503, description = "`no_payment_provider`: there is none by which money could come in.")))]
 pub(super) async fn top_up_balance(
     State(state): State<AppState>,
@@ -65,6 +66,7 @@ pub(super) async fn top_up_balance(
         user_id,
         amount,
         keyed,
+        free_failures: state.free_failures.top_ups,
     };
     let (books, provider) = (&state.books, state.provider.as_deref());
     let top_up = app::top_up_wallet::top_up_wallet(&state.db, books, provider, &input).await?;
@@ -106,7 +108,8 @@ pub(super) async fn get_top_up(
 #[utoipa::path(post, path = "/balance/withdraw", params(KeyHeader), request_body = Money, responses(
     (status = 200, body = BalanceBody),
     (status = 402, description = "`insufficient_funds`: the wallet holds too little."),
-    (status = 403, description = "`forbidden`: the caller is a program, which has no account.")))]
+    (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
+    (status = 429, description = "`too_many_attempts`: the wallet holds too little, as for too many withdrawals before; nothing is recorded, and `Retry-After` says how many seconds the next one waits.")))]
 pub(super) async fn withdraw_balance(
     State(state): State<AppState>,
     caller: Caller,
@@ -122,6 +125,7 @@ pub(super) async fn withdraw_balance(
             user_id,
             amount,
             keyed,
+            free_failures: state.free_failures.withdrawals,
         },
     );
     let withdrawal = state
@@ -226,6 +230,7 @@ impl From<TopUpError> for Problem {
             TopUpError::UserBlocked => user_blocked(),
             TopUpError::Claim(error) => error.into(),
             TopUpError::NoProvider => no_provider(),
+            TopUpError::Throttled(throttled) => throttled.into(),
             TopUpError::Store(_) => Self::internal(&error),
         }
     }
@@ -235,6 +240,7 @@ impl From<WithdrawError> for Problem {
     fn from(error: WithdrawError) -> Self {
         match error {
             WithdrawError::UserBlocked => user_blocked(),
+            WithdrawError::Throttled(throttled) => throttled.into(),
             WithdrawError::Claim(error) => error.into(),
             WithdrawError::Store(_) => Self::internal(&error),
         }

@@ -6,11 +6,22 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement, Value};
 use shared::{
     clock::Instant,
     ids::{TariffId, UserId},
+    money::Amount,
+    throttle::Count,
     users::entity as user,
 };
 
 use super::{subscription::ChainColumns, unreadable};
-use crate::domain::subscription::Last;
+use crate::domain::{failures::Counted, subscription::Last};
+
+/// What was counted of a buyer's failed purchases; none where nothing was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failures {
+    /// Those that failed for lack of money.
+    pub unfunded: Option<Count>,
+    /// Those that failed for their promocode or their price.
+    pub refused: Option<Count>,
+}
 
 /// People, as far as this service has heard of them.
 #[derive(Debug, Default)]
@@ -19,12 +30,22 @@ pub struct Buyers {
     pub known: HashMap<UserId, user::Model>,
     /// Those of them who have paid for something; see [`who_has_purchased`](super::purchase::who_has_purchased).
     pub purchased: HashSet<UserId>,
+    /// What the wallet of each holds. It is not locked: only what is decided elsewhere may depend on it.
+    pub balances: HashMap<UserId, Amount>,
+    /// What was counted of the failures of each, where something was.
+    pub failures: HashMap<UserId, Failures>,
 }
 
 #[derive(FromQueryResult)]
 struct Row {
     asked: UserId,
     has_purchased: bool,
+    // None where no wallet was opened yet.
+    balance: Option<Amount>,
+    unfunded: Option<i64>,
+    unfunded_since: Option<Instant>,
+    refused: Option<i64>,
+    refused_since: Option<Instant>,
     // Nothing is known of somebody whose registration is still on its way.
     #[sea_orm(nested)]
     known: Option<user::Model>,
@@ -125,25 +146,54 @@ pub async fn find_many(conn: &impl ConnectionTrait, users: BTreeSet<UserId>) -> 
     if users.is_empty() {
         return Ok(Buyers::default());
     }
-    let places: Vec<_> = (1..=users.len()).map(|place| format!("(${place})")).collect();
+    let places: Vec<_> = (0..users.len())
+        .map(|place| format!("(${}, ${}, ${})", 3 * place + 1, 3 * place + 2, 3 * place + 3))
+        .collect();
     let sql = format!(
         "SELECT asked.column1 AS asked, known.id, known.version, known.status, known.locale, \
          known.registered_at, known.time_zone, EXISTS (SELECT 1 FROM subscriptions paid WHERE paid.user_id = asked.column1) \
-         AS has_purchased FROM (VALUES {}) AS asked LEFT JOIN users AS known ON known.id = asked.column1",
+         AS has_purchased, wallet.balance, unfunded.count AS unfunded, unfunded.began_at AS unfunded_since, \
+         refused.count AS refused, refused.began_at AS refused_since FROM (VALUES {}) AS asked \
+         LEFT JOIN users AS known ON known.id = asked.column1 \
+         LEFT JOIN accounts AS wallet ON wallet.user_id = asked.column1 \
+         LEFT JOIN throttles AS unfunded ON unfunded.key = asked.column2 \
+         LEFT JOIN throttles AS refused ON refused.key = asked.column3",
         places.join(", ")
     );
-    let values = users.into_iter().map(Value::from);
+    let values = users.into_iter().flat_map(|user| {
+        let key = |counted: Counted| Value::from(counted.key(user));
+        [
+            Value::from(user),
+            key(Counted::UnfundedPurchase),
+            key(Counted::RefusedPurchase),
+        ]
+    });
     let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
     let mut buyers = Buyers::default();
     for Row {
         asked,
         has_purchased,
+        balance,
+        unfunded,
+        unfunded_since,
+        refused,
+        refused_since,
         known,
     } in Row::find_by_statement(statement).all(conn).await?
     {
         if has_purchased {
             buyers.purchased.insert(asked);
         }
+        buyers.balances.insert(asked, balance.unwrap_or(Amount::ZERO));
+        let count = |count: Option<i64>, since: Option<Instant>| {
+            let (count, began_at) = count.zip(since)?;
+            Some(Count { began_at, count })
+        };
+        let failures = Failures {
+            unfunded: count(unfunded, unfunded_since),
+            refused: count(refused, refused_since),
+        };
+        buyers.failures.insert(asked, failures);
         buyers.known.extend(known.map(|known| (asked, known)));
     }
     Ok(buyers)

@@ -177,6 +177,7 @@ async fn a_top_up_that_comes_late_goes_the_same_way() {
             user_id: customer.id,
             amount: OperationAmount::parse(Amount(crate::top_ups::DECIDES_THE_SECOND_TIME)).unwrap(),
             keyed: None,
+            free_failures: u32::MAX,
         };
         let begun = top_up_wallet(db, &books, Some(&*provider), &input).await.unwrap();
         assert_eq!(begun.state, TopUpState::Pending);

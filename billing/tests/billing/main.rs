@@ -9,6 +9,7 @@ mod concurrency;
 mod deadlines;
 mod deleted_users;
 mod endings;
+mod floods;
 mod forgotten_users;
 mod idempotency;
 mod input;
@@ -79,12 +80,16 @@ impl Billing {
         clock: Arc<dyn Clock>,
         configure: impl FnOnce(&mut Config),
     ) -> Self {
-        let configure = |config: &mut Config| {
+        let service = TestService::start_with(billing::definition(), database, clock, |config| {
             // A test that takes its time to answer is asked once.
             config.billing.ask_again_milliseconds = 0;
+            // Tests fail things in a row; what that costs a user is the subject of `floods` alone.
+            config.billing.max_failed_purchases = u32::MAX;
+            config.billing.max_failed_withdrawals = u32::MAX;
+            config.billing.max_unpaid_top_ups = u32::MAX;
             configure(config);
-        };
-        let service = TestService::start_with(billing::definition(), database, clock, configure).await;
+        })
+        .await;
         keep_what_is_said(&service).await;
         let admin = service.api_of_admin();
         Self { service, admin }

@@ -95,6 +95,14 @@ async fn wallet(routes: &mut Routes<'_>, anna: &Customer, deleted: UserId) {
     keys(routes, "one-withdrawal", &withdraw.clone().body(rub(5)), rub(6)).await;
     let too_much = withdraw.header(KEY, "too-much").body(rub(1_000_000));
     routes.refuse(too_much, 402, "insufficient_funds").await;
+    let waits = "floods::of_many_at_once_no_more_are_recorded";
+    for operation in [
+        "POST /balance/top-up",
+        "POST /balance/withdraw",
+        "POST /purchases",
+    ] {
+        routes.reached_by(waits, operation, 429, "too_many_attempts");
+    }
 
     let body = |amount: i64| json!({"amount": amount, "currency": "RUB", "reason": "paid twice"});
     for template in ["/users/{id}/credit", "/users/{id}/debit"] {

@@ -95,6 +95,8 @@ fn asks(customer: &Customer, tariff_id: TariffId) -> BuyTariff {
         promocode: None,
         patience: Duration::hours(1),
         keyed: None,
+        free_failures: u32::MAX,
+        client_bucket: None,
         traceparent: None,
     }
 }

@@ -119,6 +119,7 @@ impl TopUps {
             user_id: self.customer.id,
             amount: OperationAmount::parse(Amount(amount)).unwrap(),
             keyed,
+            free_failures: u32::MAX,
         };
         let provider = provider.map(|provider| -> &dyn PaymentProvider { &**provider });
         top_up_wallet(&self.billing.service.db, &self.books, provider, &input).await

@@ -1,5 +1,7 @@
 //! Decides holds: one decision a purchase, in batches.
 
+mod guesses;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use iso_currency::Currency;
@@ -13,12 +15,15 @@ use shared::{
     users,
 };
 
+use guesses::Judged;
+
 use super::relations::Relations;
 use crate::{
     domain::{
         batch::{CounterNotLoaded, Hold, InBatch, counters_needed, decide_batch, limits, recounts_users},
         campaign::{Campaign, RefundPolicy},
         decision::{Decision, Found, HoldRequest, ImpossiblePrice},
+        guess::GuessLimits,
         masking::mask,
         promocode::{Promocode, PromocodeCode, as_shown},
         redemption::{AnswerAgain, RedemptionStatus, answer_again},
@@ -48,6 +53,7 @@ pub(crate) async fn hold_promocodes(
     tx: &Tx,
     commands: &[HoldPromocodeV1],
     currency: Currency,
+    guesses: GuessLimits,
 ) -> Result<(), HoldPromocodesError> {
     let purchases: BTreeSet<_> = commands.iter().map(|command| command.purchase_id).collect();
     let decided = store::redemptions::find_many(tx.conn(), purchases).await?;
@@ -59,10 +65,13 @@ pub(crate) async fn hold_promocodes(
     let asked = Asked::load(tx, new, currency).await?;
     let relations = Relations::load(tx.conn(), asked.found_by_user()).await?;
     let holds: Vec<_> = asked.holds(&relations).collect();
-    let limits = limits_of(&holds);
+    let judged = Judged::of(tx, &asked.commands, &holds, guesses).await?;
+    let admitted = judged.admitted(&holds);
+    let limits = limits_of(&admitted);
     // From here on others wait for this transaction.
     let mut locked = store::counters::lock(tx.conn(), limits).await?;
-    let decisions = decide_batch(&holds, &mut locked.counters)?;
+    let decided = decide_batch(&admitted, &mut locked.counters)?;
+    let decisions = judged.complete(&holds, decided);
 
     let mut outcome = Outcome::of(tx, &asked.commands, &holds, &decisions);
     outcome.forget_what_was_typed(tx).await?;
@@ -310,10 +319,14 @@ impl Outcome {
 /// A condition that was not met, when a purchase asked or when a customer only tried.
 pub(crate) fn count_refusal(reasons: &[Reason], at: &'static str) {
     for reason in reasons {
-        PROMOCODE_REFUSALS
-            .counter(&[("reason", word(&reason.code)), ("at", at.to_owned())])
-            .increment(1);
+        count_refusal_for(reason.code, at);
     }
+}
+
+pub(super) fn count_refusal_for(code: RefusalCode, at: &'static str) {
+    PROMOCODE_REFUSALS
+        .counter(&[("reason", word(&code)), ("at", at.to_owned())])
+        .increment(1);
 }
 
 /// A redemption that is refused, unless it is filled in.

@@ -37,6 +37,9 @@ const BATCH: u64 = 200;
 /// How often that is done for a page: what is found until then is all that it has.
 const ROUNDS: usize = 5;
 
+/// The most tariffs whose prices are told of a promocode.
+const MOST_PRICES: usize = 20;
+
 /// A promocode that can be used.
 #[derive(Clone, Debug)]
 pub(crate) struct UsablePromocode {
@@ -44,8 +47,10 @@ pub(crate) struct UsablePromocode {
     pub campaign: Campaign,
     /// Uses that are left for the user; none is unlimited.
     pub uses_left: Option<i64>,
-    /// What each tariff would cost that it can be used for; never empty.
+    /// What tariffs would cost that it can be used for; never empty.
     pub prices: Vec<(TariffId, Priced)>,
+    /// Whether it can be used for more tariffs than these.
+    pub has_more_prices: bool,
 }
 
 impl Asking {
@@ -96,7 +101,7 @@ struct Asking {
 }
 
 /// Promocodes of listed campaigns and granted ones, newest first, as far as they pass every
-/// condition for at least one tariff. `now` is the present.
+/// condition for at least one tariff, or for `tariff` if one is named. `now` is the present.
 ///
 /// Campaigns are judged first, so that only those promocodes are looked at of which none but their
 /// own limit and switch are in question; and of them so many for a page, which therefore may have
@@ -104,15 +109,18 @@ struct Asking {
 pub(crate) async fn read_usable_promocodes(
     conn: &impl ConnectionTrait,
     user: UserId,
+    tariff: Option<TariffId>,
     now: Instant,
     part: Part,
 ) -> Result<UsablePromocodes, ReadUsablePromocodesError> {
+    let mut sold = store::tariffs::sold(conn).await?;
+    sold.retain(|sold| tariff.is_none_or(|tariff| sold.id == tariff));
     let asking = Asking {
         id: user,
         known: users::find(conn, user).await?,
         has_purchased: store::purchasers::contains(conn, user).await?,
         now,
-        sold: store::tariffs::sold(conn).await?,
+        sold,
     };
     let campaigns = store::campaigns::running_for(conn, user, now).await?;
     let shown = shown_of(conn, &asking, &campaigns).await?;
@@ -213,13 +221,16 @@ async fn usable_of(
         let Some(found) = in_campaign(campaigns, &kept.promocode) else {
             continue;
         };
-        let prices = prices_of(asking, found, &relations, &counters)?;
+        let mut prices = prices_of(asking, found, &relations, &counters)?;
         if !prices.is_empty() {
+            let has_more_prices = prices.len() > MOST_PRICES;
+            prices.truncate(MOST_PRICES);
             usable.push(UsablePromocode {
                 kept: kept.clone(),
                 campaign: found.campaign.clone(),
                 uses_left: uses_left(found, asking.id, &counters),
                 prices,
+                has_more_prices,
             });
         }
     }
@@ -234,7 +245,7 @@ fn in_campaign<'a>(
     Some(Found { promocode, campaign })
 }
 
-/// Asks as a purchase of each tariff would.
+/// Asks as a purchase of each tariff would, until there are more prices than are told.
 fn prices_of(
     asking: &Asking,
     found: Found<'_>,
@@ -249,7 +260,7 @@ fn prices_of(
             Decision::Refused(_) => None,
         }
     });
-    Ok(prices.collect())
+    Ok(prices.take(MOST_PRICES + 1).collect())
 }
 
 /// The least that any limit leaves.

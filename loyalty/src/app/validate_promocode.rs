@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use shared::{
     clock::Instant,
     contracts::Reason,
-    db::Db,
+    db::Tx,
     ids::{RefusalId, TariffId, UserId},
     users,
 };
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Where the promocode was refused, for what counts it.
-const AT: &str = "validation";
+pub(super) const AT: &str = "validation";
 
 /// What a customer asks.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub(crate) enum Validation {
     Refused {
         /// Why: the customer's copy.
         reasons: Vec<Reason>,
-        /// What [`keep_refusal`] is to keep; nothing where enough of the kind was kept just now.
+        /// What is to be kept of it; nothing where enough of the kind was kept just now.
         to_keep: Option<Refusal>,
     },
 }
@@ -139,18 +139,15 @@ pub(crate) async fn validate_promocode(
 /// Keeps why a promocode was refused, so that an administrator can look it up; and counts it once
 /// it is kept, since until then the customer may be told of an error in its place. Of what somebody
 /// typed who is deleted by now nothing is kept.
-pub(crate) async fn keep_refusal(db: &Db, refusal: &Refusal) -> Result<(), ValidatePromocodeError> {
-    db.write(|tx| async move {
-        if users::deleted_among(tx.conn(), [refusal.user_id])
-            .await?
-            .is_empty()
-        {
-            store::refusals::insert(tx.conn(), std::slice::from_ref(refusal)).await?;
-        }
-        Ok::<_, DbErr>(())
-    })
-    .await?;
-    count_refusal(&refusal.reasons, AT);
+pub(super) async fn keep_refusal(tx: &Tx, refusal: &Refusal) -> Result<(), DbErr> {
+    if users::deleted_among(tx.conn(), [refusal.user_id])
+        .await?
+        .is_empty()
+    {
+        store::refusals::insert(tx.conn(), std::slice::from_ref(refusal)).await?;
+    }
+    let reasons = refusal.reasons.clone();
+    tx.after_commit(async move { count_refusal(&reasons, AT) });
     Ok(())
 }
 

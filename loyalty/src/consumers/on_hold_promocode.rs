@@ -8,18 +8,23 @@ use shared::{
     inbox::{Handle, HandleError},
 };
 
-use crate::app::hold_promocodes::{HoldPromocodesError, hold_promocodes};
+use crate::{
+    app::hold_promocodes::{HoldPromocodesError, hold_promocodes},
+    domain::guess::GuessLimits,
+};
 
 /// Holds it or says why not.
 pub(crate) struct OnHoldPromocode {
     /// The platform's currency.
     pub currency: Currency,
+    /// How many unknown promocodes are answered.
+    pub guesses: GuessLimits,
 }
 
 #[async_trait]
 impl Handle<HoldPromocodeV1> for OnHoldPromocode {
     async fn handle(&self, tx: &Tx, messages: &[HoldPromocodeV1]) -> Result<(), HandleError> {
-        hold_promocodes(tx, messages, self.currency)
+        hold_promocodes(tx, messages, self.currency, self.guesses)
             .await
             .map_err(|error| match error {
                 HoldPromocodesError::Store(error) => HandleError::Store(error),

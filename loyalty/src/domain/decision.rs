@@ -136,6 +136,22 @@ pub fn decide(
     }
 }
 
+/// Whether whoever asks reads of the promocode that there is none: since there is none, or since it is
+/// meant for others.
+#[must_use]
+pub fn is_unknown_to(request: &HoldRequest, found: Option<Found<'_>>, relation: Relation) -> bool {
+    found.is_none_or(|Found { promocode, campaign }| {
+        let case = Case {
+            request,
+            promocode: Some(promocode),
+            campaign,
+            usage: &Usage::default(),
+            relation,
+        };
+        user_is_meant(&case).is_some()
+    })
+}
+
 /// Whether a promocode of `campaign` could be held, as far as that is not about the promocode
 /// itself.
 #[must_use]

@@ -461,6 +461,7 @@ fn a_customer_sees_whatever_else_was_expected_and_found() {
 #[test]
 fn a_hold_with_a_price_that_cannot_be_is_a_fault_not_a_refusal() {
     let command = |amount, currency| HoldPromocodeV1 {
+        client_bucket: None,
         has_purchased: false,
         purchase_id: PurchaseId(Uuid::nil()),
         user_id: UserId(Uuid::nil()),

@@ -4,7 +4,7 @@ use chrono::Duration;
 use shared::{contracts::Reason, ids::TariffId};
 
 /// For how long one is not kept again.
-pub const WINDOW: Duration = Duration::minutes(1);
+pub const WINDOW: Duration = Duration::hours(1);
 
 /// The most that are kept of one user within [`WINDOW`], so that nobody can fill the table by
 /// trying codes in a loop.

@@ -6,19 +6,22 @@ use iso_currency::Currency;
 use serde::{Deserialize, Serialize};
 use shared::{
     contracts::Permission,
-    http::{Caller, Cursor, Json, Page, PageQuery, Problem, Query, RecentCaller, present},
+    http::{Caller, ClientAddress, Cursor, Json, Page, PageQuery, Problem, Query, RecentCaller, present},
     ids::{CampaignId, PromocodeId, TariffId, UserId},
     money::Money,
+    throttle::bucket_of,
 };
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{AppState, Whose, part, terms::DiscountSchema};
 use crate::{
     app::{
+        guesses::Watched,
         read_usable_promocodes::{ReadUsablePromocodesError, UsablePromocode, read_usable_promocodes},
-        validate_promocode::{self, ValidatePromocode, ValidatePromocodeError, Validation},
+        try_promocode::{Tried, TryPromocodeError, try_promocode},
+        validate_promocode::{ValidatePromocode, ValidatePromocodeError},
     },
-    domain::discount::Discount,
+    domain::{discount::Discount, guess::Guesser},
 };
 
 /// A dry run that is asked for.
@@ -56,10 +59,12 @@ pub(super) struct ValidationBody {
         (status = 404, description = "`not_found`: there is no such tariff."),
         (status = 409, description = "`tariff_not_sold`: it is archived."),
         (status = 422, description = "`promocode_refused`: the promocode can't be used; `reasons` say why."),
+        (status = 429, description = "`too_many_attempts`: the caller has tried too many unknown promocodes; `Retry-After` says how many seconds they wait."),
     ))]
 pub(super) async fn validate_promocode(
     State(state): State<AppState>,
     RecentCaller(caller): RecentCaller,
+    ClientAddress(address): ClientAddress,
     Json(body): Json<ValidateBody>,
 ) -> Result<Json<ValidationBody>, Problem> {
     let tariff_id = body.tariff_id;
@@ -68,11 +73,13 @@ pub(super) async fn validate_promocode(
         promocode: body.promocode,
         tariff_id,
     };
-    let db = &state.db;
-    let validation =
-        validate_promocode::validate_promocode(db.reader(), &state.terms, db.now(), input).await?;
-    match validation {
-        Validation::Priced { code, priced } => {
+    // With this permission all promocodes can be read anyway.
+    let watched = (!caller.may(Permission::CampaignsRead)).then(|| Watched {
+        guesser: Guesser::new(caller.user_id, address.map(bucket_of)),
+        limits: state.guesses,
+    });
+    match try_promocode(&state.db, &state.terms, watched.as_ref(), input).await? {
+        Tried::Priced { code, priced } => {
             let money = |amount| Money::new(amount, state.currency);
             Ok(Json(ValidationBody {
                 tariff_id,
@@ -82,17 +89,12 @@ pub(super) async fn validate_promocode(
                 final_price: money(priced.final_price),
             }))
         }
-        Validation::Refused { reasons, to_keep } => {
-            if let Some(refusal) = &to_keep {
-                validate_promocode::keep_refusal(db, refusal).await?;
-            }
-            Err(Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "promocode_refused",
-                "The promocode can't be used",
-            )
-            .reasons(&reasons))
-        }
+        Tried::Refused(reasons) => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "promocode_refused",
+            "The promocode can't be used",
+        )
+        .reasons(&reasons)),
     }
 }
 
@@ -115,8 +117,11 @@ pub(super) struct UsablePromocodeBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     uses_left: Option<i64>,
-    /// Each tariff that it can be used for.
+    /// Tariffs that it can be used for, at most 20 of them.
+    #[schema(max_items = 20)]
     prices: Vec<PriceBody>,
+    /// Whether it can be used for more tariffs than `prices` shows; `tariff_id` asks about a certain one.
+    has_more_prices: bool,
 }
 
 /// What a tariff would cost.
@@ -147,8 +152,17 @@ impl UsablePromocodeBody {
             ends_at: usable.campaign.ends_at,
             uses_left: usable.uses_left,
             prices: prices.collect(),
+            has_more_prices: usable.has_more_prices,
         }
     }
+}
+
+/// For what a promocode is to be usable.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ForWhat {
+    /// Only promocodes that can be used for this tariff, each with its price alone.
+    tariff_id: Option<TariffId>,
 }
 
 /// Promocodes that can be used now: of listed campaigns, and granted ones; the newest first. A page
@@ -156,21 +170,33 @@ impl UsablePromocodeBody {
 /// `next_cursor`.
 #[utoipa::path(get, path = "/promocodes",
     security(("access_token" = []), ("access_token" = ["campaigns.read"])),
-    params(Whose, PageQuery),
+    params(Whose, ForWhat, PageQuery),
     responses((status = 200, body = Page<UsablePromocodeBody>)))]
 pub(super) async fn list_usable_promocodes(
     State(state): State<AppState>,
     caller: Caller,
     Query(whose): Query<Whose>,
+    Query(what): Query<ForWhat>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<UsablePromocodeBody>>, Problem> {
     let user = caller.own_or(whose.user_id, Permission::CampaignsRead)?;
     let part = part(&query)?;
-    let usable = read_usable_promocodes(state.db.reader(), user, state.db.now(), part).await?;
+    let usable =
+        read_usable_promocodes(state.db.reader(), user, what.tariff_id, state.db.now(), part).await?;
     let items = usable.items.into_iter();
     let items = items.map(|usable| UsablePromocodeBody::of(usable, state.currency));
     let next = usable.next.map(|(at, id)| Cursor { at, id });
     Ok(Json(Page::until(items.collect(), next)))
+}
+
+impl From<TryPromocodeError> for Problem {
+    fn from(error: TryPromocodeError) -> Self {
+        match error {
+            TryPromocodeError::Throttled(throttled) => throttled.into(),
+            TryPromocodeError::Validate(error) => error.into(),
+            TryPromocodeError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl From<ValidatePromocodeError> for Problem {

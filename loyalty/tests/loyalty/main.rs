@@ -10,6 +10,7 @@ mod deleted_users;
 mod eligibility;
 mod exactness;
 mod grants;
+mod guesses;
 mod holds;
 mod local_times;
 mod reconcile;
@@ -185,7 +186,7 @@ impl Loyalty {
         Self::of(service, None)
     }
 
-    fn of(service: TestService, clock: Option<ManualClock>) -> Self {
+    pub fn of(service: TestService, clock: Option<ManualClock>) -> Self {
         Self {
             admin: service.api_of_admin(),
             service,
@@ -283,6 +284,7 @@ impl Loyalty {
             price: roubles(1_000),
             requested_at: now,
             deadline: now + chrono::Duration::seconds(30),
+            client_bucket: None,
         }
     }
 

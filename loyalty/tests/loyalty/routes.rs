@@ -209,9 +209,17 @@ async fn customers(routes: &mut Routes<'_>, user: UserId, tariff: TariffId, arch
     routes.refuse(archived, 409, "tariff_not_sold").await;
     let refused = dry_run("NOBODY", tariff, user);
     let refused = routes.refuse(refused, 422, "promocode_refused").await;
+    routes.reached_by(
+        "guesses::after_so_many_unknown_promocodes_a_user_waits_and_no_other_does",
+        "POST /promocodes/validate",
+        429,
+        "too_many_attempts",
+    );
     assert_eq!(refused["reasons"][0]["code"], "unknown_promocode");
 
-    routes.check(page("/promocodes").by(user)).await;
+    routes
+        .check(page("/promocodes").by(user).query("tariff_id", tariff))
+        .await;
     routes.check(page("/redemptions").by(user)).await;
     let refusals = page("/refusals")
         .query("user_id", user)

@@ -187,6 +187,7 @@ async fn each_is_shown_with_its_prices_and_uses_left(loyalty: Loyalty) {
             "ends_at": "2100-01-01T00:00:00Z",
             "uses_left": 1,
             "prices": [price(dear, 30_000)],
+            "has_more_prices": false,
         })
     );
     let other = loyalty.service.api_of(loyalty.service.new_user());
@@ -200,6 +201,50 @@ async fn each_is_shown_with_its_prices_and_uses_left(loyalty: Loyalty) {
         .get(&format!("{USABLE}?limit=0"))
         .await
         .expect_problem(400, "invalid_query");
+}
+
+/// A page has promocodes times twenty prices at most, however many tariffs are sold.
+async fn of_many_tariffs_each_promocode_shows_twenty_and_any_that_is_asked_for(loyalty: Loyalty) {
+    let mut tariffs = Vec::new();
+    for number in 0..45 {
+        let name = format!("Tariff {number:02}");
+        tariffs.push(tariff(&loyalty, &name, roubles(100 + number), TariffStatus::Active).await);
+    }
+    let archived = tariff(&loyalty, "Archived", roubles(5), TariffStatus::Archived).await;
+    loyalty.campaign(&listed(&json!({})), "ALL", None).await;
+    let few = json!({"eligibility": {"tariffs": &tariffs[..20]}});
+    loyalty.campaign(&listed(&few), "TWENTY", None).await;
+    let dear = json!({"eligibility": {"min_price": roubles(144)}});
+    loyalty.campaign(&listed(&dear), "DEAREST", None).await;
+    let user = loyalty.service.api_of(loyalty.service.new_user());
+    let seen = async |query: String| {
+        let page = user.get(&format!("{USABLE}{query}")).await.expect(200);
+        let items = page["items"].as_array().unwrap();
+        let seen = items.iter().map(|item| {
+            let prices = item["prices"].as_array().unwrap();
+            let code = item["code"].as_str().unwrap().to_owned();
+            (code, prices.len(), item["has_more_prices"] == true)
+        });
+        seen.collect::<Vec<_>>()
+    };
+    let code = |code: &str, prices, has_more| (code.to_owned(), prices, has_more);
+    assert_eq!(
+        seen(String::new()).await,
+        [
+            code("DEAREST", 1, false),
+            code("TWENTY", 20, false),
+            code("ALL", 20, true)
+        ]
+    );
+    assert_eq!(
+        seen(format!("?tariff_id={}", tariffs[44])).await,
+        [code("DEAREST", 1, false), code("ALL", 1, false)]
+    );
+    assert_eq!(
+        seen(format!("?tariff_id={}", tariffs[0])).await,
+        [code("TWENTY", 1, false), code("ALL", 1, false)]
+    );
+    assert_eq!(seen(format!("?tariff_id={archived}")).await, []);
 }
 
 /// More than is looked at together, of which only the oldest can be used.
@@ -308,5 +353,6 @@ on_both_databases!(
     of_many_campaigns_the_newest_promocodes_come_first,
     only_what_can_be_used_is_shown,
     each_is_shown_with_its_prices_and_uses_left,
+    of_many_tariffs_each_promocode_shows_twenty_and_any_that_is_asked_for,
     what_is_behind_hundreds_of_others_is_found,
 );

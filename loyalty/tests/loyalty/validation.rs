@@ -191,13 +191,22 @@ async fn one_customer_who_tries_wrong_codes_in_a_loop_does_not_fill_the_refusals
         refused(user, "SAME").await;
     }
     assert_eq!(loyalty.standing().await.refusals, 1, "a repeat is not kept");
+    // Known ones, so that it is no guessing.
+    let campaign = loyalty.campaign(&ten_percent_off(), "KNOWN-0", None).await;
+    let pause = format!("/loyalty/v1/campaigns/{}/pause", campaign["id"].as_str().unwrap());
+    loyalty.admin.post(&pause, &json!({})).await.expect(200);
     for number in 0..40 {
-        refused(user, &format!("CODE-{number}")).await;
+        if number > 0 {
+            loyalty.promocode(&campaign, &format!("KNOWN-{number}")).await;
+        }
+        let refused = loyalty.validate(user, &format!("KNOWN-{number}"), tariff).await;
+        let refused = refused.expect_problem(422, "promocode_refused");
+        assert_eq!(codes(&refused), ["campaign_paused"]);
     }
     assert_eq!(
         loyalty.standing().await.refusals,
         30,
-        "no more than so many a minute"
+        "no more than so many an hour"
     );
     refused(other, "SAME").await;
     assert_eq!(loyalty.standing().await.refusals, 31, "others are not hindered");

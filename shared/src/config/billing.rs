@@ -30,6 +30,13 @@ pub struct BillingConfig {
     /// How many days before its end a user is told that a subscription ends. Of one that is no longer
     /// than that they are not told, so it is less than any month.
     pub ending_notice_days: u32,
+    /// How many purchases of a user may fail within a quarter of an hour for lack of money, and as many
+    /// for their promocode, before the next ones that would fail, or have a promocode, have to wait.
+    pub max_failed_purchases: u32,
+    /// How many withdrawals may fail for lack of money before the next one that would has to wait.
+    pub max_failed_withdrawals: u32,
+    /// How many top-ups may be declined or undecided before the next one has to wait.
+    pub max_unpaid_top_ups: u32,
 }
 
 impl Default for BillingConfig {
@@ -43,6 +50,9 @@ impl Default for BillingConfig {
             sandbox_webhook_secret: None,
             reconcile_minutes: 60,
             ending_notice_days: 3,
+            max_failed_purchases: 10,
+            max_failed_withdrawals: 10,
+            max_unpaid_top_ups: 20,
         }
     }
 }
@@ -93,6 +103,15 @@ impl BillingConfig {
                 "billing.sandbox_webhook_secret",
                 "it must have at least 16 characters",
             );
+        }
+        for (key, most) in [
+            ("billing.max_failed_purchases", self.max_failed_purchases),
+            ("billing.max_failed_withdrawals", self.max_failed_withdrawals),
+            ("billing.max_unpaid_top_ups", self.max_unpaid_top_ups),
+        ] {
+            if most == 0 {
+                return wrong(key, "it must be at least 1");
+            }
         }
         if !(1..=10_080).contains(&self.reconcile_minutes) {
             return wrong("billing.reconcile_minutes", "it must be from 1 to 10080");

@@ -104,6 +104,11 @@ pub struct HoldPromocodeV1 {
     pub requested_at: DateTime<Utc>,
     /// When billing gives up waiting.
     pub deadline: DateTime<Utc>,
+    /// Which of 2^20 buckets the buyer's network address falls into: guesses are counted by it, and it
+    /// is too little to say which address it is. Absent if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub client_bucket: Option<u32>,
 }
 message!(
     HoldPromocodeV1,

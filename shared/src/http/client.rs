@@ -1,12 +1,16 @@
 //! From where a request comes.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{
-    extract::ConnectInfo,
+    extract::{ConnectInfo, FromRef, FromRequestParts},
     http::{HeaderMap, request::Parts},
 };
 
@@ -52,6 +56,26 @@ fn is_private(address: IpAddr) -> bool {
         IpAddr::V6(address) => {
             address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local()
         }
+    }
+}
+
+/// The reverse proxies whose `X-Forwarded-For` is believed.
+#[derive(Clone, Debug)]
+pub struct TrustedProxies(pub Arc<[Network]>);
+
+/// The address that a request comes from; see [`client_address`].
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientAddress
+where
+    TrustedProxies: FromRef<S>,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let proxies = TrustedProxies::from_ref(state);
+        Ok(Self(client_address(parts, &proxies.0)))
     }
 }
 

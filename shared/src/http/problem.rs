@@ -15,6 +15,7 @@ use crate::{
     contracts::Reason,
     db,
     telemetry::{describe, trace},
+    throttle::Throttled,
 };
 
 /// One field of a request that is not accepted.
@@ -160,6 +161,18 @@ impl Problem {
         )
         .detail("Please try again.")
         .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+}
+
+impl From<Throttled> for Problem {
+    fn from(throttled: Throttled) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_attempts",
+            "There were too many attempts",
+        )
+        .detail(format!("Please try again in {} seconds.", throttled.seconds))
+        .header(header::RETRY_AFTER, HeaderValue::from(throttled.seconds))
     }
 }
 

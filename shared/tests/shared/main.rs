@@ -13,6 +13,7 @@ mod outages;
 mod parked;
 mod relay;
 mod roll;
+mod throttles;
 mod timeouts;
 mod tokens;
 mod traces;
