@@ -3,6 +3,7 @@
 pub(crate) mod cached_terms;
 pub(crate) mod change_campaign;
 pub(crate) mod change_groups;
+pub(crate) mod check_named;
 pub(crate) mod create_campaign;
 pub(crate) mod create_grant;
 pub(crate) mod create_promocode;
@@ -27,6 +28,7 @@ pub(crate) mod settle_redemptions;
 pub(crate) mod switch_promocode;
 pub(crate) mod tell_of_grants;
 pub(crate) mod try_promocode;
+pub(crate) mod usable_grants;
 pub(crate) mod validate_promocode;
 
 /// Which part of a list is asked for.

@@ -102,7 +102,7 @@ fn promocode_exists() -> Problem {
         "promocode_exists",
         "There is such a promocode already",
     )
-    .detail("Codes are compared without case and surrounding space, on the whole platform.")
+    .detail("Codes are compared in their normal form, without case, invisible characters and surrounding space, on the whole platform.")
 }
 
 fn user_deleted() -> Problem {

@@ -17,6 +17,7 @@ pub mod justification;
 pub mod money;
 mod operation;
 pub mod outbox;
+pub mod promocode;
 pub mod reconcile;
 pub mod sessions;
 pub mod telemetry;

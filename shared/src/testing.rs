@@ -11,6 +11,7 @@ mod issuer;
 mod mail_server;
 mod peers;
 mod routes;
+mod statements;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ pub use issuer::Issuer;
 pub use mail_server::{Mail, MailServer};
 pub use peers::Peers;
 pub use routes::{Call, Cast, Routes};
+pub(crate) use statements::watch;
 
 use crate::{
     bus::{Bus, embedded::EmbeddedBus},
@@ -55,6 +57,7 @@ pub struct TestService {
     pub peers: Peers,
     /// Its database, for what no API shows.
     pub db: Db,
+    url: String,
     issuer: Issuer,
     clock: Arc<dyn Clock>,
     running: Option<Running>,
@@ -98,11 +101,11 @@ impl TestService {
         }
         configure(&mut config);
         let url = config.database_url(definition.name);
-        let url = url.expose_secret();
-        let (db, _) = Db::connect(definition.name, url, Arc::clone(&clock))
+        let url = url.expose_secret().to_owned();
+        let (db, _) = Db::connect(definition.name, &url, Arc::clone(&clock))
             .await
             .expect("a database");
-        if migrated.as_deref() != Some(url) {
+        if migrated.as_deref() != Some(&url) {
             (definition.migrate)(db.writer()).await.expect("migrations");
         }
         let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new());
@@ -120,6 +123,7 @@ impl TestService {
             api,
             peers,
             db,
+            url,
             issuer,
             clock,
             running: Some(running),
@@ -157,6 +161,17 @@ impl TestService {
     pub fn api_of_admin(&self) -> Api {
         let permissions: Vec<_> = Permission::grantable().collect();
         self.api.with_token(self.token(self.new_user(), &permissions))
+    }
+
+    /// Listens to what the service asks of its database.
+    pub fn listen_to_database(&self) {
+        statements::listen(&self.url);
+    }
+
+    /// The statements since [`Self::listen_to_database`], in their order and without values.
+    #[must_use]
+    pub fn asked_of_database(&self) -> Vec<String> {
+        statements::heard(&self.url)
     }
 
     /// Stops the service as a shutdown would.

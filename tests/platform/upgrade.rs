@@ -214,6 +214,14 @@ async fn campaigns_are_kept(platform: &Platform, anna: &User) {
         (&json!(false), &json!("return_use"))
     );
     assert_eq!(campaign["eligibility"], json!({}), "{campaign:#}");
+    let promocodes = platform
+        .admin
+        .get(&format!("/loyalty/v1/campaigns/{CAMPAIGN}/promocodes"))
+        .await
+        .expect(200);
+    let newest = &promocodes["items"][0];
+    assert_eq!(newest["code"], "ЗИМНИ\u{419}", "in its normal form: {newest}");
+    assert!(newest.get("normal_form").is_none(), "it can be typed: {newest}");
     let refusals = platform
         .admin
         .get("/loyalty/v1/refusals?promocode=Autumn99")

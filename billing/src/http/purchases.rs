@@ -16,6 +16,7 @@ use shared::{
         RecentCaller, justification, present,
     },
     ids::{PurchaseId, TariffId},
+    promocode::visible,
     telemetry::trace,
     throttle::bucket_of,
 };
@@ -62,18 +63,20 @@ pub(super) struct BuyBody {
 }
 
 impl BuyBody {
-    /// Without the space around the promocode, which makes no difference.
+    /// Without invisible characters in the promocode and space around it, which make no difference.
     fn checked(self) -> Result<Self, Problem> {
         let wrong = |detail: &str| Err(Problem::invalid(&[FieldError::new("promocode", detail)]));
-        let promocode = match self.promocode.as_deref().map(str::trim) {
-            Some("") => return wrong("it must not be empty; leave it out to buy without one"),
+        let promocode = match self.promocode.as_deref().map(visible) {
+            Some(code) if code.is_empty() => {
+                return wrong("it must not be empty; leave it out to buy without one");
+            }
             Some(code) if code.chars().count() > LONGEST_PROMOCODE => {
                 return wrong("it has at most 256 characters");
             }
             Some(code) if code.chars().any(char::is_control) => {
                 return wrong("it has no control characters");
             }
-            code => code.map(str::to_owned),
+            code => code,
         };
         Ok(Self { promocode, ..self })
     }

@@ -5,15 +5,16 @@ use sea_orm::DbErr;
 use serde_json::json;
 use shared::{
     audit::{self, Deed},
+    contracts::CampaignChangedV1,
     db::Tx,
     ids::{CampaignId, UserId},
 };
 
-use super::cached_terms::CachedTerms;
 use crate::{
     domain::{
-        campaign::{Campaign, CampaignError, CampaignStatus},
+        campaign::{Campaign, CampaignError, CampaignStatus, unless_unknown},
         campaign_change::CampaignChange,
+        eligibility::EligibilityError,
     },
     store::{self, campaigns::KeptCampaign, recounts},
 };
@@ -29,6 +30,8 @@ pub(crate) struct ChangeCampaign {
     pub version: Option<i64>,
     /// What is to be other than it is.
     pub change: CampaignChange,
+    /// What it names for the first time and that there is not.
+    pub unknown: Vec<EligibilityError>,
     /// The platform's currency.
     pub currency: Currency,
 }
@@ -52,7 +55,6 @@ pub(crate) enum ChangeCampaignError {
 /// Uses that are taken stay, also where a new limit would not have admitted them.
 pub(crate) async fn change_campaign(
     tx: &Tx,
-    terms: &CachedTerms,
     input: ChangeCampaign,
 ) -> Result<KeptCampaign, ChangeCampaignError> {
     let found = store::campaigns::lock(tx.conn(), input.campaign_id).await?;
@@ -64,16 +66,14 @@ pub(crate) async fn change_campaign(
     if before.status == CampaignStatus::Archived {
         return Err(ChangeCampaignError::Archived);
     }
-    let changed = input
-        .change
-        .apply(&before, input.currency)
-        .map_err(ChangeCampaignError::Invalid)?;
+    let changed = input.change.apply(&before, input.currency);
+    let changed = unless_unknown(changed, input.unknown).map_err(ChangeCampaignError::Invalid)?;
     let Some(changed) = changed else {
         return Ok(kept);
     };
     kept.campaign = changed;
     recount(tx, &before, &kept.campaign).await?;
-    keep_version(tx, terms, input.by, "campaign.change", &before, &kept).await?;
+    keep_version(tx, input.by, "campaign.change", &before, &kept).await?;
     Ok(kept)
 }
 
@@ -95,7 +95,6 @@ async fn recount(tx: &Tx, before: &Campaign, after: &Campaign) -> Result<(), DbE
 /// Keeps the version, writes down who made it, and says it.
 pub(super) async fn keep_version(
     tx: &Tx,
-    terms: &CachedTerms,
     by: UserId,
     action: &'static str,
     before: &Campaign,
@@ -109,5 +108,14 @@ pub(super) async fn keep_version(
         details: json!({"before": before, "after": after.campaign}),
     };
     audit::record(tx, deed).await?;
-    terms.campaign_changed(tx, &after.campaign)
+    say_changed(tx, &after.campaign)
+}
+
+/// Says that the campaign is there, or changed. Whatever changes one calls it.
+///
+/// # Errors
+/// When that can't be said.
+pub(super) fn say_changed(tx: &Tx, campaign: &Campaign) -> Result<(), DbErr> {
+    let (campaign_id, version) = (campaign.id, campaign.version);
+    tx.emit(&CampaignChangedV1 { campaign_id, version }).map(drop)
 }

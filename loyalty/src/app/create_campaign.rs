@@ -9,10 +9,11 @@ use shared::{
     ids::{CampaignId, PromocodeId, UserId},
 };
 
-use super::cached_terms::CachedTerms;
+use super::change_campaign::say_changed;
 use crate::{
     domain::{
-        campaign::{CampaignError, NewCampaign},
+        campaign::{CampaignError, NewCampaign, unless_unknown},
+        eligibility::EligibilityError,
         promocode::{NewPromocode, Promocode, PromocodeError},
     },
     store,
@@ -27,6 +28,8 @@ pub(crate) struct CreateCampaign {
     pub by: UserId,
     /// The terms.
     pub campaign: NewCampaign,
+    /// What its eligibility names and that there is not.
+    pub unknown: Vec<EligibilityError>,
     /// The first promocode.
     pub promocode: Option<NewPromocode>,
     /// The platform's currency.
@@ -57,11 +60,11 @@ pub(crate) enum CreateCampaignError {
 /// All or nothing.
 pub(crate) async fn create_campaign(
     tx: &Tx,
-    terms: &CachedTerms,
     input: CreateCampaign,
 ) -> Result<CreatedCampaign, CreateCampaignError> {
     let id = CampaignId::new(tx.now());
     let campaign = input.campaign.into_campaign(id, input.currency);
+    let campaign = unless_unknown(campaign, input.unknown);
     let promocode = input
         .promocode
         .map(|promocode| promocode.into_promocode(PromocodeId::new(tx.now()), id))
@@ -88,7 +91,7 @@ pub(crate) async fn create_campaign(
         details: json!({"after": campaign, "promocode": promocode}),
     };
     audit::record(tx, deed).await?;
-    terms.campaign_changed(tx, &campaign)?;
+    say_changed(tx, &campaign)?;
     let campaign = KeptCampaign {
         campaign,
         created_at: tx.now(),

@@ -4,6 +4,7 @@ use sea_orm::DbErr;
 use serde_json::json;
 use shared::{
     audit::{self, Deed},
+    contracts::Reason,
     db::Tx,
     ids::{GrantId, GroupId, PromocodeId, UserId},
     users,
@@ -12,9 +13,10 @@ use shared::{
 use super::{
     read_grants::ShownGrant,
     tell_of_grants::{next_to_tell, say_granted},
+    usable_grants::UsableGrants,
 };
 use crate::{
-    domain::{campaign::CampaignStatus, promocode::PromocodeCode},
+    domain::{campaign::CampaignStatus, decision::Found, promocode::PromocodeCode},
     store::{self, grants::Grant},
 };
 
@@ -54,16 +56,24 @@ pub(crate) enum CreateGrantError {
     Own,
     #[error("the campaign is archived")]
     Archived,
+    #[error("there is no such user")]
+    UserNotFound,
     #[error("the user is deleted")]
     UserDeleted,
+    /// Another promocode has its normal form, or it has none.
+    #[error("the promocode can't be typed")]
+    NotTypeable,
+    /// Why it can't be used by whom it was to be granted to; never empty.
+    #[error("the promocode can't be used")]
+    Unusable(Vec<Reason>),
     #[error("it is granted to them already")]
     GrantExists,
     #[error("the database refused")]
     Store(#[from] DbErr),
 }
 
-/// Each user hears of it: of a group, those who are in it now. Of a large one only the first do
-/// here; [`tell_of_grants`](super::tell_of_grants) goes on.
+/// Publishes it to each user who can use it: of a group, those who are in it now. Of a large one only the
+/// first are here; [`tell_of_grants`](super::tell_of_grants) goes on.
 pub(crate) async fn create_grant(tx: &Tx, input: CreateGrant) -> Result<ShownGrant, CreateGrantError> {
     if input.to == Grantee::User(input.by) {
         return Err(CreateGrantError::Own);
@@ -83,18 +93,14 @@ pub(crate) async fn create_grant(tx: &Tx, input: CreateGrant) -> Result<ShownGra
     if campaign.status == CampaignStatus::Archived {
         return Err(CreateGrantError::Archived);
     }
+    if !promocode.code.is_typeable() {
+        return Err(CreateGrantError::NotTypeable);
+    }
     let (user_id, group_id) = match input.to {
         Grantee::User(user) => (Some(user), None),
         Grantee::Group(group) => (None, Some(group)),
     };
-    if !users::deleted_among(tx.conn(), user_id).await?.is_empty() {
-        return Err(CreateGrantError::UserDeleted);
-    }
-    if let Some(group) = group_id
-        && store::groups::lock(tx.conn(), group).await?.is_none()
-    {
-        return Err(CreateGrantError::GroupNotFound);
-    }
+    check_grantee(tx, input.to).await?;
     let mut grant = Grant {
         id: GrantId::new(tx.now()),
         promocode_id: promocode.id,
@@ -113,6 +119,15 @@ pub(crate) async fn create_grant(tx: &Tx, input: CreateGrant) -> Result<ShownGra
         }
         None => user_id.into_iter().collect(),
     };
+    let found = Found {
+        promocode: &promocode,
+        campaign: &campaign,
+    };
+    let usable = UsableGrants::load(tx.conn(), found, &first).await?;
+    let obstacles = usable.obstacles(user_id, tx.now());
+    if !obstacles.is_empty() {
+        return Err(CreateGrantError::Unusable(obstacles));
+    }
     if !store::grants::insert(tx.conn(), &grant).await? {
         return Err(CreateGrantError::GrantExists);
     }
@@ -128,9 +143,27 @@ pub(crate) async fn create_grant(tx: &Tx, input: CreateGrant) -> Result<ShownGra
         }),
     };
     audit::record(tx, deed).await?;
-    say_granted(tx, &grant, &first, &promocode, &campaign)?;
+    say_granted(tx, &grant, &usable.able(first, tx.now()), found)?;
     Ok(ShownGrant {
         grant,
         promocode: promocode.code.into(),
     })
+}
+
+/// Whether there is whom it is to be granted to; what is known of them stays until the end of the
+/// transaction.
+async fn check_grantee(tx: &Tx, to: Grantee) -> Result<(), CreateGrantError> {
+    match to {
+        Grantee::User(user) => {
+            if !users::deleted_among(tx.conn(), [user]).await?.is_empty() {
+                return Err(CreateGrantError::UserDeleted);
+            }
+            let known = users::find(tx.conn(), user).await?;
+            known.map(drop).ok_or(CreateGrantError::UserNotFound)
+        }
+        Grantee::Group(group) => {
+            let found = store::groups::lock(tx.conn(), group).await?;
+            found.map(drop).ok_or(CreateGrantError::GroupNotFound)
+        }
+    }
 }

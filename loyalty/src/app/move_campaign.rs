@@ -6,7 +6,7 @@ use shared::{
     ids::{CampaignId, UserId},
 };
 
-use super::{cached_terms::CachedTerms, change_campaign::keep_version};
+use super::change_campaign::keep_version;
 use crate::{
     domain::campaign::CampaignStatus,
     store::{self, campaigns::KeptCampaign},
@@ -27,7 +27,6 @@ pub(crate) enum MoveCampaignError {
 /// goes on, whatever becomes of its campaign.
 pub(crate) async fn move_campaign(
     tx: &Tx,
-    terms: &CachedTerms,
     by: UserId,
     id: CampaignId,
     status: CampaignStatus,
@@ -47,6 +46,6 @@ pub(crate) async fn move_campaign(
         CampaignStatus::Paused => "campaign.pause",
         CampaignStatus::Archived => "campaign.archive",
     };
-    keep_version(tx, terms, by, action, &before, &kept).await?;
+    keep_version(tx, by, action, &before, &kept).await?;
     Ok(kept)
 }

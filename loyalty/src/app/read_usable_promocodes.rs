@@ -221,6 +221,9 @@ async fn usable_of(
         let Some(found) = in_campaign(campaigns, &kept.promocode) else {
             continue;
         };
+        if !found.promocode.code.is_typeable() {
+            continue;
+        }
         let mut prices = prices_of(asking, found, &relations, &counters)?;
         if !prices.is_empty() {
             let has_more_prices = prices.len() > MOST_PRICES;

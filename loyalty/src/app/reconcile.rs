@@ -7,12 +7,15 @@ use shared::{
     clock::Instant,
     contracts::ReportPurchaseV1,
     db::Db,
-    ids::PurchaseId,
+    ids::{PromocodeId, PurchaseId},
     money::Amount,
     reconcile::{Finding, Replicated},
 };
 
-use crate::{domain::redemption::RedemptionStatus, store};
+use crate::{
+    domain::{promocode::PromocodeCode, redemption::RedemptionStatus},
+    store,
+};
 
 /// What became of one purchase's promocode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,45 @@ pub async fn reconcile(
     conn: &(impl ConnectionTrait + TransactionTrait),
     before: Instant,
 ) -> Result<Vec<Finding>, DbErr> {
-    shared::reconcile::run(conn, store::audit::CHECKS, before).await
+    let mut findings = shared::reconcile::run(conn, store::audit::CHECKS, before).await?;
+    findings.extend(untypeable_promocodes(conn).await?);
+    Ok(findings)
+}
+
+/// Promocodes that are switched on and found by nothing that is typed: another one has their normal
+/// form, or they have none. An administrator switches them off, or makes new ones in their place.
+async fn untypeable_promocodes(conn: &impl ConnectionTrait) -> Result<Vec<Finding>, DbErr> {
+    const BATCH: u64 = 1_000;
+    let mut findings = Vec::new();
+    let mut after = PromocodeId(uuid::Uuid::nil());
+    loop {
+        let promocodes = store::promocodes::find_of_other_letters(conn, after, BATCH).await?;
+        let is_last = (promocodes.len() as u64) < BATCH;
+        if let Some(last) = promocodes.last() {
+            after = last.id;
+        }
+        let untypeable = promocodes
+            .iter()
+            .filter(|promocode| !promocode.code.is_typeable());
+        findings.extend(untypeable.map(|promocode| Finding {
+            rule: "every promocode that is switched on can be typed",
+            id: promocode.id.0,
+            detail: match PromocodeCode::parse(promocode.code.as_str()) {
+                Ok(normal) => format!(
+                    "{:?} is stored in an older form; its normal form {normal:?} is another promocode's",
+                    promocode.code.as_str(),
+                    normal = normal.as_str()
+                ),
+                Err(error) => format!(
+                    "{:?} is stored in an older form: {error}",
+                    promocode.code.as_str()
+                ),
+            },
+        }));
+        if is_last {
+            return Ok(findings);
+        }
+    }
 }
 
 /// The replica of billing's tariffs.

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, DbErr};
 use shared::ids::{GroupId, PromocodeId, UserId};
+use uuid::Uuid;
 
 use crate::{
     domain::{decision::Found, eligibility::Relation},
@@ -35,14 +36,32 @@ impl Relations {
         if users.is_empty() {
             return Ok(Self::default());
         }
+        Self::read(conn, &users, promocodes).await
+    }
+
+    /// Reads it for one who asks, in the same statements whatever they ask for.
+    pub async fn load_of(
+        conn: &impl ConnectionTrait,
+        found: Option<Found<'_>>,
+        user: UserId,
+    ) -> Result<Self, DbErr> {
+        let promocode = found.map_or(PromocodeId(Uuid::nil()), |found| found.promocode.id);
+        Self::read(conn, &[user].into(), [promocode].into()).await
+    }
+
+    async fn read(
+        conn: &impl ConnectionTrait,
+        users: &BTreeSet<UserId>,
+        promocodes: BTreeSet<PromocodeId>,
+    ) -> Result<Self, DbErr> {
         // What is granted to a group is granted to whoever is in it at the moment.
-        let memberships = store::groups::memberships(conn, &users).await?;
+        let memberships = store::groups::memberships(conn, users).await?;
         let mut relations = Self {
             memberships,
             grants: HashSet::new(),
         };
         if !promocodes.is_empty() {
-            relations.load_grants(conn, &promocodes, &users).await?;
+            relations.load_grants(conn, &promocodes, users).await?;
         }
         Ok(relations)
     }

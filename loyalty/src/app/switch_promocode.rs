@@ -8,9 +8,9 @@ use shared::{
     ids::{CampaignId, UserId},
 };
 
-use super::cached_terms::CachedTerms;
+use super::change_campaign::say_changed;
 use crate::{
-    domain::{campaign::CampaignStatus, promocode::PromocodeCode},
+    domain::campaign::CampaignStatus,
     store::{self, promocodes::KeptPromocode},
 };
 
@@ -46,16 +46,14 @@ pub(crate) enum SwitchPromocodeError {
 /// its terms stay.
 pub(crate) async fn switch_promocode(
     tx: &Tx,
-    terms: &CachedTerms,
     input: SwitchPromocode,
 ) -> Result<KeptPromocode, SwitchPromocodeError> {
-    let code = PromocodeCode::parse(&input.code).map_err(|_| SwitchPromocodeError::NotFound)?;
     let campaign = store::campaigns::lock(tx.conn(), input.campaign_id).await?;
     let mut campaign = campaign.ok_or(SwitchPromocodeError::NotFound)?;
     if campaign.campaign.status == CampaignStatus::Archived {
         return Err(SwitchPromocodeError::Archived);
     }
-    let found = store::promocodes::lock_of_campaign(tx.conn(), input.campaign_id, &code).await?;
+    let found = store::promocodes::lock_of_campaign(tx.conn(), input.campaign_id, &input.code).await?;
     let mut kept = found.ok_or(SwitchPromocodeError::NotFound)?;
     let promocode = &mut kept.promocode;
     if input.version.is_some_and(|version| version != promocode.version) {
@@ -85,7 +83,6 @@ pub(crate) async fn switch_promocode(
         }),
     };
     audit::record(tx, deed).await?;
-    terms.promocode_changed(tx, promocode);
-    terms.campaign_changed(tx, &campaign.campaign)?;
+    say_changed(tx, &campaign.campaign)?;
     Ok(kept)
 }

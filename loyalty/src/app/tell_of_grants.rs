@@ -1,11 +1,13 @@
 //! Tells the users of large groups what was granted to their group: so many in a transaction, from
 //! where the one before ended. Each is told once, since who was told last commits with what is said.
+//! Nobody is told of what they can't use: while it is paused or switched off, it waits.
 
 use sea_orm::{ConnectionTrait, DbErr};
 use shared::{contracts::PromocodeGrantedV1, db::Tx, ids::UserId};
 
+use super::usable_grants::UsableGrants;
 use crate::{
-    domain::{campaign::Campaign, promocode::Promocode},
+    domain::decision::Found,
     store::{self, grants::Grant},
 };
 
@@ -23,13 +25,22 @@ pub(crate) async fn tell_of_grants(tx: &Tx) -> Result<bool, DbErr> {
         return Ok(false);
     };
     let users = next_to_tell(tx, &mut grant).await?;
-    store::grants::update_told(tx.conn(), &grant).await?;
-    let Some(promocode) = store::promocodes::find(tx.conn(), grant.promocode_id).await? else {
-        return Ok(true);
-    };
-    if let Some(kept) = store::campaigns::find(tx.conn(), promocode.campaign_id).await? {
-        say_granted(tx, &grant, &users, &promocode, &kept.campaign)?;
+    if let Some(promocode) = store::promocodes::find(tx.conn(), grant.promocode_id).await?
+        && let Some(kept) = store::campaigns::find(tx.conn(), promocode.campaign_id).await?
+    {
+        let found = Found {
+            promocode: &promocode,
+            campaign: &kept.campaign,
+        };
+        let usable = UsableGrants::load(tx.conn(), found, &users).await?;
+        if usable.obstacles(None, tx.now()).is_empty() {
+            say_granted(tx, &grant, &usable.able(users, tx.now()), found)?;
+        } else {
+            // It is over by now, or all its uses are taken: the others are not promised it.
+            (grant.tells_until, grant.told_to) = (None, None);
+        }
     }
+    store::grants::update_told(tx.conn(), &grant).await?;
     Ok(true)
 }
 
@@ -54,17 +65,22 @@ pub(super) fn say_granted(
     tx: &Tx,
     grant: &Grant,
     users: &[UserId],
-    promocode: &Promocode,
-    campaign: &Campaign,
+    Found { promocode, campaign }: Found<'_>,
 ) -> Result<(), DbErr> {
     for user in users {
+        let title = campaign.title.as_ref();
+        let code = promocode.code.as_str();
         tx.emit(&PromocodeGrantedV1 {
             grant_id: grant.id,
             user_id: *user,
             campaign_id: campaign.id,
-            campaign_name: campaign.name.clone(),
-            promocode: promocode.code.as_str().to_owned(),
+            // Not its name, which is for administrators.
+            campaign_name: title.map_or(code, |title| &title.en).to_owned(),
+            campaign_title: title.cloned(),
+            promocode: code.to_owned(),
+            starts_at: campaign.starts_at,
             ends_at: campaign.ends_at,
+            timezone: campaign.timezone.map(|zone| zone.name().to_owned()),
             granted_at: grant.granted_at,
         })?;
     }

@@ -1,15 +1,18 @@
 //! A dry run: prices a tariff with a promocode and changes nothing. Only a refusal that tells
-//! something new is written, so that the others cost no write transaction. What the terms are may
-//! come from the cache; what is counted never does.
+//! something new is written, so that the others cost no write transaction. Tariffs and users may come
+//! from the cache; the promocode, its terms and what is counted never do.
+
+use std::collections::BTreeSet;
 
 use sea_orm::{ConnectionTrait, DbErr};
 use shared::{
     clock::Instant,
     contracts::Reason,
-    db::Tx,
-    ids::{RefusalId, TariffId, UserId},
+    db::{Db, Tx},
+    ids::{CampaignId, PromocodeId, RefusalId, TariffId, UserId},
     users,
 };
+use uuid::Uuid;
 
 use super::{
     cached_terms::{CachedTerms, Terms},
@@ -18,7 +21,7 @@ use super::{
 };
 use crate::{
     domain::{
-        batch::{CounterNotLoaded, counters_needed, recounts_users, usage},
+        batch::{CounterKey, CounterNotLoaded, recounts_users, usage},
         decision::{Decision, Found, HoldRequest, Usage, decide},
         discount::Priced,
         eligibility::Relation,
@@ -88,10 +91,7 @@ pub(crate) async fn validate_promocode(
     let found = promocode
         .as_ref()
         .map(|(promocode, campaign)| Found { promocode, campaign });
-    let (usage, relation, has_purchased) = match found {
-        Some(found) => count(conn, found, input.user_id).await?,
-        None => Default::default(),
-    };
+    let (usage, relation, has_purchased) = count(conn, found, input.user_id).await?;
     let request = HoldRequest {
         promocode: input.promocode.clone(),
         user_id: input.user_id,
@@ -167,23 +167,41 @@ fn as_dry_run(refusal: &Refusal) -> RefusedDryRun<'_> {
     }
 }
 
-/// What the database says that no cache does: what is counted by now (nothing where no use was
-/// ever taken), how the user stands to it, and whether they have bought before. Looks only for
-/// what the campaign asks for.
+/// What the database says of what is counted by now (nothing where no use was ever taken), of how the
+/// user stands to the promocode, and of whether they have bought before.
+///
+/// It is asked the same for every promocode, also for one that there is not: a look at what a campaign
+/// asks for would take time that tells of codes that are meant for others.
 async fn count(
     conn: &impl ConnectionTrait,
-    found: Found<'_>,
+    found: Option<Found<'_>>,
     user: UserId,
 ) -> Result<(Usage, Relation, bool), ValidatePromocodeError> {
-    let needed = counters_needed(found, user);
-    let recounted = recounts_users(found.campaign).into_iter().collect();
-    let mut counters = store::counters::find(conn, &needed, &recounted).await?;
-    for key in needed {
+    let (promocode, campaign) = match found {
+        Some(Found { promocode, campaign }) => (promocode.id, campaign.id),
+        None => (PromocodeId(Uuid::nil()), CampaignId(Uuid::nil())),
+    };
+    let keys = [
+        CounterKey::Campaign(campaign),
+        CounterKey::Promocode(promocode),
+        CounterKey::User(campaign, user),
+    ];
+    let mut counters = store::counters::find(conn, &keys, &BTreeSet::new()).await?;
+    let recounted = found.and_then(|found| recounts_users(found.campaign));
+    let nothing = CampaignId(Uuid::nil());
+    let taken = store::redemptions::taken_by(conn, recounted.unwrap_or(nothing), &[user]).await?;
+    let relations = Relations::load_of(conn, found, user).await?;
+    let has_purchased = store::purchasers::contains(conn, user).await?;
+    let Some(found) = found else {
+        return Ok((Usage::default(), Relation::default(), has_purchased));
+    };
+    if recounted.is_some() {
+        let uses = taken.first().map_or(0, |(_, uses)| *uses);
+        counters.entry(CounterKey::User(campaign, user)).or_insert(uses);
+    }
+    for key in keys {
         counters.entry(key).or_default();
     }
-    let relations = Relations::load(conn, [(found, user)]).await?;
-    let asks = found.campaign.eligibility.first_purchase;
-    let has_purchased = asks && store::purchasers::contains(conn, user).await?;
     Ok((
         usage(found, user, &counters)?,
         relations.of(found, user),

@@ -180,6 +180,7 @@ mod tests {
             id: CampaignId(Uuid::from_u128(number as u128)),
             version: 1,
             name: format!("Campaign {number}"),
+            title: None,
             discount: Discount::Free {},
             starts_at: None,
             ends_at: None,

@@ -4,7 +4,7 @@ use chrono::Datelike as _;
 use chrono_tz::Tz;
 use iso_currency::Currency;
 use serde::{Deserialize, Serialize};
-use shared::{clock::Instant, ids::CampaignId};
+use shared::{clock::Instant, contracts::LocalizedText, ids::CampaignId};
 
 use super::{
     discount::{Discount, DiscountError},
@@ -91,8 +91,11 @@ pub struct Campaign {
     /// Grows by one with every change of it or of one of its promocodes; a redemption remembers
     /// the one it was priced with.
     pub version: i64,
-    /// For administrators.
+    /// For administrators; customers never see it.
     pub name: String,
+    /// What customers call it; none if they see no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<LocalizedText>,
     /// What its promocodes take off.
     pub discount: Discount,
     /// The first instant at which they are taken; none is since ever.
@@ -156,6 +159,8 @@ impl Campaign {
 pub struct NewCampaign {
     /// For administrators.
     pub name: String,
+    /// What customers are to call it.
+    pub title: Option<LocalizedText>,
     /// What its promocodes are to take off.
     pub discount: Discount,
     /// From when; none is since ever. The present would be the present of this machine's clock,
@@ -188,6 +193,18 @@ pub enum CampaignError {
     /// A control character in the name.
     #[error("name must not have control characters in it")]
     NameUnprintable,
+    /// A title that is blank in a language, or has more than [`MAX_NAME_CHARS`] characters.
+    #[error("{field} must have 1 to {MAX_NAME_CHARS} characters")]
+    TitleLength {
+        /// Which text, as it is called on the wire.
+        field: &'static str,
+    },
+    /// A control character in a title.
+    #[error("{field} must not have control characters in it")]
+    TitleUnprintable {
+        /// Which text, as it is called on the wire.
+        field: &'static str,
+    },
     /// The discount can't be given on this platform.
     #[error(transparent)]
     Discount(#[from] DiscountError),
@@ -238,7 +255,9 @@ impl CampaignError {
             Self::UnknownTimezone => "timezone",
             Self::Eligibility(error) => error.field(),
             Self::GrantAndNames => "requires_grant",
-            Self::InstantOutOfRange { field }
+            Self::TitleLength { field }
+            | Self::TitleUnprintable { field }
+            | Self::InstantOutOfRange { field }
             | Self::LimitBelowOne { field, .. }
             | Self::LimitTooHigh { field, .. } => field,
         }
@@ -280,6 +299,10 @@ impl NewCampaign {
             id,
             version: 1,
             name: self.name.trim().to_owned(),
+            title: self.title.map(|title| LocalizedText {
+                en: title.en.trim().to_owned(),
+                ru: title.ru.trim().to_owned(),
+            }),
             discount: self.discount,
             starts_at,
             ends_at,
@@ -303,6 +326,18 @@ impl NewCampaign {
         if !is_printable(self.name.trim()) {
             errors.push(CampaignError::NameUnprintable);
         }
+        let texts = self
+            .title
+            .iter()
+            .flat_map(|title| [("title.en", &title.en), ("title.ru", &title.ru)]);
+        for (field, text) in texts {
+            if !is_name_length(text.trim()) {
+                errors.push(CampaignError::TitleLength { field });
+            }
+            if !is_printable(text.trim()) {
+                errors.push(CampaignError::TitleUnprintable { field });
+            }
+        }
         if let Err(error) = self.discount.validate(currency) {
             errors.push(error.into());
         }
@@ -322,6 +357,25 @@ impl NewCampaign {
             errors.push(CampaignError::GrantAndNames);
         }
         errors
+    }
+}
+
+/// `made`, unless it names what there is not.
+///
+/// # Errors
+/// Those of `made` and of all that is not there.
+pub fn unless_unknown<T>(
+    made: Result<T, Vec<CampaignError>>,
+    unknown: Vec<EligibilityError>,
+) -> Result<T, Vec<CampaignError>> {
+    let (made, mut errors) = match made {
+        Ok(made) => (Some(made), Vec::new()),
+        Err(errors) => (None, errors),
+    };
+    errors.extend(unknown.into_iter().map(CampaignError::from));
+    match made {
+        Some(made) if errors.is_empty() => Ok(made),
+        _ => Err(errors),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What administrators change of a campaign: each change makes a new version of it.
 
 use iso_currency::Currency;
+use shared::contracts::LocalizedText;
 
 use super::{
     campaign::{Campaign, CampaignError, CampaignStatus, NewCampaign, RefundPolicy},
@@ -15,6 +16,8 @@ use super::{
 pub struct CampaignChange {
     /// For administrators.
     pub name: Option<String>,
+    /// What customers call it.
+    pub title: Option<Option<LocalizedText>>,
     /// What its promocodes take off.
     pub discount: Option<Discount>,
     /// From when.
@@ -52,6 +55,7 @@ impl CampaignChange {
         let was = campaign.clone();
         let terms = NewCampaign {
             name: self.name.unwrap_or(was.name),
+            title: self.title.unwrap_or(was.title),
             discount: self.discount.unwrap_or(was.discount),
             starts_at: self.starts_at.unwrap_or(was.starts_at.map(Moment::Instant)),
             ends_at: self.ends_at.unwrap_or(was.ends_at.map(Moment::Instant)),
@@ -130,6 +134,7 @@ mod tests {
     fn campaign() -> Campaign {
         let new = NewCampaign {
             name: "Summer".to_owned(),
+            title: None,
             discount: Discount::Free {},
             starts_at: Some(Moment::Instant(DateTime::UNIX_EPOCH)),
             ends_at: None,

@@ -12,6 +12,7 @@ fn summer() -> NewCampaign {
     let starts_at = DateTime::UNIX_EPOCH;
     NewCampaign {
         name: " Summer ".to_owned(),
+        title: None,
         discount: Discount::Free {},
         starts_at: Some(Moment::Instant(starts_at)),
         ends_at: Some(Moment::Instant(starts_at + Duration::days(1))),
@@ -38,6 +39,7 @@ fn a_new_campaign_starts_active_in_its_first_version() {
 fn a_campaign_that_is_wrong_everywhere_says_so_for_every_field() {
     let wrong = NewCampaign {
         name: "a\0".repeat(101),
+        title: None,
         discount: Discount::AmountOff {
             amount: Money::new(Amount(0), Currency::RUB),
         },

@@ -3,6 +3,8 @@
 //! The same for a dry run (validation) and for a hold. Every condition is looked at, so that a
 //! refusal names all that failed.
 
+mod obstacles;
+
 use iso_currency::Currency;
 use serde_json::{Value, json};
 use shared::{
@@ -11,6 +13,8 @@ use shared::{
     ids::{TariffId, UserId},
     money::{Amount, Money},
 };
+
+pub use obstacles::obstacles;
 
 use super::{
     campaign::{Campaign, CampaignStatus},

@@ -34,6 +34,7 @@ fn campaign() -> Campaign {
         id: CampaignId(Uuid::nil()),
         version: 1,
         name: "Half".to_owned(),
+        title: None,
         discount: Discount::Percent {
             percent: "50".parse().unwrap(),
         },

@@ -61,6 +61,18 @@ pub enum EligibilityError {
         /// How many were given.
         found: usize,
     },
+    /// Loyalty knows no such user.
+    #[error("there is no user {0}")]
+    NoSuchUser(UserId),
+    /// The user's account is deleted.
+    #[error("the account of the user {0} is deleted")]
+    DeletedUser(UserId),
+    /// There is no such group.
+    #[error("there is no group {0}")]
+    NoSuchGroup(GroupId),
+    /// Loyalty knows no such tariff.
+    #[error("there is no tariff {0}")]
+    NoSuchTariff(TariffId),
     /// A price that can't be asked for on this platform.
     #[error(transparent)]
     MinPrice(#[from] DiscountError),
@@ -72,6 +84,9 @@ impl EligibilityError {
     pub const fn field(&self) -> &'static str {
         match self {
             Self::TooManyNamed { field, .. } => field,
+            Self::NoSuchUser(_) | Self::DeletedUser(_) => "eligibility.users",
+            Self::NoSuchGroup(_) => "eligibility.groups",
+            Self::NoSuchTariff(_) => "eligibility.tariffs",
             Self::MinPrice(error) => error.field(),
         }
     }
@@ -82,6 +97,17 @@ impl Eligibility {
     #[must_use]
     pub fn names_people(&self) -> bool {
         !self.users.is_empty() || !self.groups.is_empty()
+    }
+
+    /// Whom and what it names that `before` does not.
+    #[must_use]
+    pub fn named_since(&self, before: &Self) -> Self {
+        Self {
+            users: &self.users - &before.users,
+            groups: &self.groups - &before.groups,
+            tariffs: &self.tariffs - &before.tariffs,
+            ..Self::default()
+        }
     }
 
     /// Everything that can't be taken on a platform whose currency is `currency`.

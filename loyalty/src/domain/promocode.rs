@@ -3,60 +3,45 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use shared::ids::{CampaignId, PromocodeId};
+use shared::{
+    ids::{CampaignId, PromocodeId},
+    promocode::{MAX_TYPED_CHARS, visible},
+};
 
 use super::campaign::MOST_USES;
 
-/// The most characters that a code may have, in its normal form.
-pub const MAX_CODE_CHARS: usize = 64;
+pub use shared::promocode::{MAX_CODE_CHARS, NotAPromocode as ParseCodeError};
 
-/// A code as customers type it, in its normal form: two that differ only in case or in
-/// surrounding space are equal.
+/// A code as customers type it, in its normal form (see [`shared::promocode::normal_form`]): two that
+/// differ only in case, invisible characters, surrounding space or the way in which their letters are
+/// encoded are equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PromocodeCode(String);
 
-/// Why a text is no promocode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParseCodeError {
-    /// Nothing but space.
-    #[error("a promocode must not be empty")]
-    Empty,
-    /// More than [`MAX_CODE_CHARS`] characters.
-    #[error("a promocode has at most {MAX_CODE_CHARS} characters")]
-    TooLong,
-    /// A space inside, a control character, or one that nobody can see.
-    #[error("a promocode has neither spaces nor invisible characters in it")]
-    Unprintable,
-}
-
 impl PromocodeCode {
-    /// Reads what somebody typed.
+    /// Reads what was typed.
     ///
     /// # Errors
     /// When it is empty, too long, or has spaces or invisible characters in it.
     pub fn parse(typed: &str) -> Result<Self, ParseCodeError> {
-        let trimmed = typed.trim();
-        if trimmed.is_empty() {
-            return Err(ParseCodeError::Empty);
-        }
-        // Before the case is changed, so that an endless text costs nothing.
-        if trimmed.chars().nth(MAX_CODE_CHARS).is_some() {
-            return Err(ParseCodeError::TooLong);
-        }
-        if trimmed.chars().any(is_unprintable) {
-            return Err(ParseCodeError::Unprintable);
-        }
-        // Lower case first: some letters (the Kelvin sign, the capital sharp s) reach their
-        // relatives only that way.
-        let normal = trimmed.to_lowercase().to_uppercase();
-        if normal.chars().nth(MAX_CODE_CHARS).is_some() {
-            return Err(ParseCodeError::TooLong); // "ß" became "SS"
-        }
-        Ok(Self(normal))
+        shared::promocode::normal_form(typed).map(Self)
     }
 
-    /// The normal form, which is what is stored and looked up.
+    /// A code as it is stored. It may be in an older normal form: see [`Self::is_typeable`].
+    #[must_use]
+    pub const fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Whether it is found by what is typed. A code that was made under older rules is not, if another
+    /// promocode has its normal form, or if it has none.
+    #[must_use]
+    pub fn is_typeable(&self) -> bool {
+        Self::parse(&self.0).as_ref() == Ok(self)
+    }
+
+    /// The code as it is stored and looked up.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -83,27 +68,20 @@ impl fmt::Display for PromocodeCode {
     }
 }
 
-/// Space, control characters, and the marks that change how a text looks without being seen
-/// (zero-width space and joiners, direction marks, soft hyphen, byte order mark).
-fn is_unprintable(c: char) -> bool {
-    c.is_whitespace()
-        || c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-/// What was typed where a promocode belongs, fit to be kept and shown: anything may have been
-/// typed, and PostgreSQL stores no NUL.
+/// What was typed where a promocode belongs, fit to be kept and shown: anything may have been typed,
+/// and PostgreSQL stores no NUL. It has the same normal form as what was typed, or none like that; if
+/// what was typed is too long, it ends in `…` behind a space.
 #[must_use]
 pub fn as_shown(typed: &str) -> String {
-    let visible = |c: char| {
-        if c.is_control() {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            c
+    let shown = visible(&typed.trim().chars().take(MAX_TYPED_CHARS).collect::<String>());
+    let shown = shown.replace(char::is_control, "\u{fffd}");
+    match PromocodeCode::parse(typed) {
+        Err(ParseCodeError::TooLong) => {
+            let begin: String = shown.chars().take(MAX_CODE_CHARS - 2).collect();
+            format!("{begin} …")
         }
-    };
-    typed.trim().chars().take(MAX_CODE_CHARS).map(visible).collect()
+        _ => shown,
+    }
 }
 
 /// A promocode: belongs to one campaign.
@@ -199,48 +177,27 @@ mod tests {
 
     use super::*;
 
-    fn code(typed: &str) -> PromocodeCode {
-        PromocodeCode::parse(typed).unwrap()
-    }
-
     #[test]
-    fn codes_compare_without_case_and_surrounding_space() {
-        assert_eq!(code("  Summer-25\t\n").as_str(), "SUMMER-25");
-        assert_eq!(code("скидка"), code("СКИДКА"));
-        assert_eq!(code("straße"), code("STRASSE"));
-        assert_eq!(code("STRAẞE"), code("strasse"));
-        assert_eq!(code("ΣΑΣ"), code("σας"));
-        assert_eq!(code("\u{212a}ELVIN"), code("kelvin"));
-        assert_ne!(code("SUMMER"), code("SUMMER1"));
-    }
-
-    #[test]
-    fn what_is_empty_too_long_or_unprintable_is_no_code() {
-        let refused = |typed: &str| PromocodeCode::parse(typed).unwrap_err();
-        assert_eq!(refused(""), ParseCodeError::Empty);
-        assert_eq!(refused(" \u{a0}\n"), ParseCodeError::Empty);
-        assert_eq!(refused("TWO WORDS"), ParseCodeError::Unprintable);
-        assert_eq!(refused("NUL\0"), ParseCodeError::Unprintable);
-        assert_eq!(refused("ZERO\u{200b}WIDTH"), ParseCodeError::Unprintable);
-        assert_eq!(code(&"x".repeat(64)).as_str().len(), 64);
-        assert_eq!(refused(&"x".repeat(65)), ParseCodeError::TooLong);
-        assert_eq!(refused(&"ß".repeat(33)), ParseCodeError::TooLong);
-    }
-
-    #[test]
-    fn every_letter_has_one_normal_form_that_reads_back_as_itself() {
-        for c in '\0'..=char::MAX {
-            let Ok(normal) = PromocodeCode::parse(&c.to_string()) else {
-                continue;
-            };
-            assert_eq!(
-                PromocodeCode::parse(normal.as_str()).as_ref(),
-                Ok(&normal),
-                "{c:?}"
-            );
-            assert_eq!(code(&c.to_lowercase().to_string()), normal, "{c:?}");
-            assert_eq!(code(&c.to_uppercase().to_string()), normal, "{c:?}");
+    fn a_code_of_older_rules_is_not_found_by_what_is_typed() {
+        let code = |typed: &str| PromocodeCode::parse(typed).unwrap();
+        assert!(code("caf\u{e9}").is_typeable());
+        assert_eq!(code("caf\u{e9}"), code("CAFE\u{301}"));
+        for old in [
+            "CAFE\u{301}",
+            "SUM\u{2061}MER",
+            "\u{3164}",
+            "A\u{2800}B",
+            "summer",
+        ] {
+            assert!(!PromocodeCode::stored(old.to_owned()).is_typeable(), "{old:?}");
         }
+    }
+
+    #[test]
+    fn what_was_typed_is_shown_without_what_is_not_seen() {
+        assert_eq!(as_shown("\u{202e} evil\0"), "evil\u{fffd}");
+        assert_eq!(as_shown(&"x".repeat(64)), "x".repeat(64));
+        assert_eq!(as_shown(&"x".repeat(10_000)), format!("{} …", "x".repeat(62)));
     }
 
     #[test]
@@ -263,12 +220,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_normal_form_is_printable_short_and_stable(typed in any::<String>()) {
-            if let Ok(normal) = PromocodeCode::parse(&typed) {
-                prop_assert!((1..=MAX_CODE_CHARS).contains(&normal.as_str().chars().count()));
-                prop_assert!(!normal.as_str().chars().any(is_unprintable));
-                prop_assert_eq!(PromocodeCode::parse(normal.as_str()), Ok(normal));
-            }
+        fn what_is_shown_is_found_like_what_was_typed(typed in any::<String>(), times in 1_usize..20) {
+            let typed = typed.repeat(times);
+            let shown = as_shown(&typed);
+            prop_assert!(!shown.chars().any(char::is_control));
+            prop_assert_eq!(PromocodeCode::parse(&shown).ok(), PromocodeCode::parse(&typed).ok());
+            prop_assert_eq!(as_shown(&shown), shown);
         }
     }
 }

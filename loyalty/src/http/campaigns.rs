@@ -19,12 +19,13 @@ use super::{
     promocodes::{PromocodeTerms, promocode_errors},
     terms::{
         CampaignChangeBody, CampaignStatusSchema, DiscountSchema, EligibilityBody, NewCampaignBody,
-        RefundPolicySchema,
+        RefundPolicySchema, TitleBody,
     },
 };
 use crate::{
     app::{
         change_campaign::{self, ChangeCampaign, ChangeCampaignError},
+        check_named::check_named,
         create_campaign::{self, CreateCampaign, CreateCampaignError, KeptCampaign},
         move_campaign::{MoveCampaignError, move_campaign},
         read_campaigns::{read_campaign, read_campaigns},
@@ -42,7 +43,12 @@ pub(super) struct CampaignBody {
     id: CampaignId,
     /// Grows by one with every change of it or of one of its promocodes.
     version: i64,
+    /// For administrators; customers never see it.
     name: String,
+    /// What customers call it; without it they see no name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    title: Option<TitleBody>,
     #[schema(value_type = CampaignStatusSchema)]
     status: &'static str,
     #[schema(value_type = DiscountSchema)]
@@ -84,6 +90,7 @@ impl From<KeptCampaign> for CampaignBody {
             id: campaign.id,
             version: campaign.version,
             name: campaign.name,
+            title: campaign.title.map(Into::into),
             status: campaign.status.as_str(),
             discount: campaign.discount,
             starts_at: campaign.starts_at,
@@ -118,14 +125,15 @@ pub(super) async fn create_campaign(
     let (campaign, promocode) = body.into_parts();
     let input = CreateCampaign {
         by: caller.user_id,
+        unknown: check_named(&state.db, &campaign.eligibility).await?,
         campaign,
         promocode,
         currency: state.currency,
     };
-    let (terms, input) = (&state.terms, &input);
+    let input = &input;
     let created = state
         .db
-        .write(|tx| async move { create_campaign::create_campaign(&tx, terms, input.clone()).await })
+        .write(|tx| async move { create_campaign::create_campaign(&tx, input.clone()).await })
         .await?;
     let location = format!("/loyalty/v1/campaigns/{}", created.campaign.campaign.id);
     let mut body = CampaignBody::from(created.campaign);
@@ -186,17 +194,27 @@ pub(super) async fn change_campaign(
 ) -> Result<Json<CampaignBody>, Problem> {
     caller.require(Permission::CampaignsWrite)?;
     let (version, change) = body.into_parts();
+    let unknown = match &change.eligibility {
+        Some(eligibility) => {
+            let before = read_campaign(state.db.reader(), campaign_id).await?;
+            let before = before.ok_or_else(|| Problem::not_found("campaign"))?;
+            // What it names already may be gone by now, and is no reason to change nothing else.
+            let named = eligibility.named_since(&before.campaign.eligibility);
+            check_named(&state.db, &named).await?
+        }
+        None => Vec::new(),
+    };
     let input = &ChangeCampaign {
         by: caller.user_id,
         campaign_id,
         version,
         change,
+        unknown,
         currency: state.currency,
     };
-    let terms = &state.terms;
     let changed = state
         .db
-        .write(|tx| async move { change_campaign::change_campaign(&tx, terms, input.clone()).await })
+        .write(|tx| async move { change_campaign::change_campaign(&tx, input.clone()).await })
         .await?;
     Ok(Json(changed.into()))
 }
@@ -247,10 +265,10 @@ async fn move_to(
     status: CampaignStatus,
 ) -> Result<Json<CampaignBody>, Problem> {
     caller.require(Permission::CampaignsWrite)?;
-    let (terms, by) = (&state.terms, caller.user_id);
+    let by = caller.user_id;
     let moved = state
         .db
-        .write(|tx| async move { move_campaign(&tx, terms, by, id, status).await })
+        .write(|tx| async move { move_campaign(&tx, by, id, status).await })
         .await?;
     Ok(Json(moved.into()))
 }

@@ -4,7 +4,7 @@ use axum::{extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
-    contracts::Permission,
+    contracts::{Permission, RefusalCode},
     http::{Caller, Cursor, FieldError, Json, Page, PageQuery, Path, Problem, Query, present},
     ids::{GrantId, GroupId, PromocodeId, UserId},
 };
@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{AppState, campaigns::campaign_archived, part, user_deleted};
 use crate::app::{
+    check_named::wait_for_user,
     create_grant::{self, CreateGrant, CreateGrantError, Grantee, ThePromocode},
     delete_grant::{self, DeleteGrantError},
     read_grants::{self, GrantFilter, ShownGrant},
@@ -85,16 +86,16 @@ pub(super) struct GrantsQuery {
     group_id: Option<GroupId>,
 }
 
-/// Makes a promocode available to a user or to a group. Each user hears of it; of a group, those who
-/// are in it now.
+/// Makes a promocode available to a user or to a group. Each user who can use it hears of it; of a group,
+/// those who are in it now. The campaign may start later.
 #[utoipa::path(post, path = "/grants",
     security(("access_token" = ["campaigns.write"])),
     request_body = NewGrantBody,
     responses(
         (status = 201, body = GrantBody),
         (status = 403, description = "`forbidden`: it needs the permission `campaigns.write`. `own_grant`: it is to be granted to the caller; another administrator grants it."),
-        (status = 404, description = "`not_found`: there is no such promocode or group."),
-        (status = 409, description = "`grant_exists`: it is granted to them already. `campaign_archived`: it is over for good. `user_deleted`: the account is deleted."),
+        (status = 404, description = "`not_found`: there is no such promocode, group or user."),
+        (status = 409, description = "`grant_exists`: it is granted to them already. `user_deleted`: the account is deleted. Those for whom it is meant could not use it: `campaign_archived`, `campaign_ended`, `campaign_paused`, `promocode_disabled`, `uses_exhausted`; the user could not use it: `user_limit_reached`, `not_first_purchase`, `not_new_user`; `reasons` say all that is in the way. `promocode_unusable`: it is older than the form of codes and can't be typed."),
     ))]
 pub(super) async fn create_grant(
     State(state): State<AppState>,
@@ -122,6 +123,9 @@ pub(super) async fn create_grant(
         }
     };
     let by = caller.user_id;
+    if let Grantee::User(user) = to {
+        wait_for_user(&state.db, user).await?;
+    }
     let input = &CreateGrant { by, promocode, to };
     let granted = state
         .db
@@ -175,6 +179,23 @@ pub(super) async fn delete_grant(
     Ok(StatusCode::NO_CONTENT)
 }
 
+fn unusable(code: &'static str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, code, "The promocode could not be used")
+}
+
+const fn code_of(reason: RefusalCode) -> &'static str {
+    match reason {
+        RefusalCode::PromocodeDisabled => "promocode_disabled",
+        RefusalCode::CampaignEnded => "campaign_ended",
+        RefusalCode::CampaignPaused => "campaign_paused",
+        RefusalCode::UsesExhausted => "uses_exhausted",
+        RefusalCode::UserLimitReached => "user_limit_reached",
+        RefusalCode::NotFirstPurchase => "not_first_purchase",
+        RefusalCode::NotNewUser => "not_new_user",
+        _ => "promocode_unusable",
+    }
+}
+
 impl From<CreateGrantError> for Problem {
     fn from(error: CreateGrantError) -> Self {
         match error {
@@ -187,7 +208,17 @@ impl From<CreateGrantError> for Problem {
             )
             .detail("Another administrator has to grant it."),
             CreateGrantError::Archived => campaign_archived(),
+            CreateGrantError::UserNotFound => Self::not_found("user"),
             CreateGrantError::UserDeleted => user_deleted(),
+            CreateGrantError::NotTypeable => unusable("promocode_unusable").detail(
+                "It is older than the form of codes: another promocode has its form, or it has none.",
+            ),
+            CreateGrantError::Unusable(reasons) => {
+                let code = reasons
+                    .first()
+                    .map_or("promocode_unusable", |reason| code_of(reason.code));
+                unusable(code).reasons(&reasons)
+            }
             CreateGrantError::GrantExists => Self::new(
                 StatusCode::CONFLICT,
                 "grant_exists",

@@ -21,7 +21,7 @@ use crate::{
         read_promocodes::read_promocodes,
         switch_promocode::{SwitchPromocode, SwitchPromocodeError, switch_promocode},
     },
-    domain::promocode::{NewPromocode, Promocode, PromocodeError},
+    domain::promocode::{NewPromocode, Promocode, PromocodeCode, PromocodeError},
 };
 
 /// A promocode that is to be made.
@@ -29,7 +29,9 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schema(as = NewPromocode)]
 pub(super) struct NewPromocodeBody {
-    /// What customers type; compared without case and surrounding space, unique on the platform.
+    /// What customers type; unique on the platform. Codes are kept and compared in their normal form:
+    /// Unicode NFKC, upper case, without invisible characters (default-ignorable code points) and
+    /// surrounding space.
     #[schema(min_length = 1, max_length = 64, example = "SUMMER26")]
     code: String,
     /// How many uses it has; unlimited if absent.
@@ -60,6 +62,11 @@ pub(super) fn promocode_errors(prefix: &str, errors: &[PromocodeError]) -> Vec<F
 pub(super) struct PromocodeTerms {
     id: PromocodeId,
     code: String,
+    /// Present where the code is older than the rules of its form and can't be typed any more: another
+    /// promocode has this form. Empty if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    normal_form: Option<String>,
     /// Unlimited if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -89,9 +96,14 @@ impl PromocodeStatus {
 
 impl From<Promocode> for PromocodeTerms {
     fn from(promocode: Promocode) -> Self {
+        let normal_form = (!promocode.code.is_typeable()).then(|| {
+            let normal = PromocodeCode::parse(promocode.code.as_str());
+            normal.map_or_else(|_| String::new(), String::from)
+        });
         Self {
             id: promocode.id,
             code: promocode.code.to_string(),
+            normal_form,
             max_uses: promocode.max_uses,
             status: PromocodeStatus::of(promocode.disabled),
             disabled: promocode.disabled,
@@ -207,10 +219,9 @@ pub(super) async fn change_promocode(
         disabled: body.status == PromocodeStatus::Disabled,
         version: body.version,
     };
-    let terms = &state.terms;
     let changed = state
         .db
-        .write(|tx| async move { switch_promocode(&tx, terms, input.clone()).await })
+        .write(|tx| async move { switch_promocode(&tx, input.clone()).await })
         .await?;
     Ok(Json(changed.into()))
 }

@@ -26,7 +26,8 @@ pub(super) struct RefusalsQuery {
     campaign_id: Option<CampaignId>,
     /// Of this purchase.
     purchase_id: Option<PurchaseId>,
-    /// Of what was typed, without case and surrounding space.
+    /// Of what was typed, compared in its normal form: without case, invisible characters and
+    /// surrounding space.
     promocode: Option<String>,
     /// With this reason among theirs.
     code: Option<RefusalCode>,

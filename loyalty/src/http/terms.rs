@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
+    contracts::LocalizedText,
     http::{Object, present},
     ids::{GroupId, TariffId, UserId},
     money::Money,
@@ -27,9 +28,13 @@ use crate::domain::{
 #[serde(deny_unknown_fields)]
 #[schema(as = NewCampaign)]
 pub(super) struct NewCampaignBody {
-    /// For administrators.
+    /// For administrators; customers never see it.
     #[schema(min_length = 1, max_length = 200)]
     name: String,
+    /// What customers call it, in letters and in what they may use; without it they see no name.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<TitleBody>, nullable = false)]
+    title: Option<Object<TitleBody>>,
     #[schema(value_type = DiscountSchema)]
     discount: Object<Discount>,
     /// From when; since ever if absent. An instant, or a date or a time on the clocks of `timezone`. Of a
@@ -78,6 +83,7 @@ impl NewCampaignBody {
     pub(super) fn into_parts(self) -> (NewCampaign, Option<NewPromocode>) {
         let campaign = NewCampaign {
             name: self.name,
+            title: self.title.map(|Object(title)| title.into()),
             discount: self.discount.0,
             starts_at: self.starts_at.map(Moment::from),
             ends_at: self.ends_at.map(Moment::from),
@@ -93,6 +99,31 @@ impl NewCampaignBody {
     }
 }
 
+/// What customers call a campaign, in every language of the platform.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CampaignTitle)]
+pub(super) struct TitleBody {
+    /// In English.
+    #[schema(min_length = 1, max_length = 200, example = "Winter sale")]
+    en: String,
+    /// In Russian.
+    #[schema(min_length = 1, max_length = 200, example = "Зимняя распродажа")]
+    ru: String,
+}
+
+impl From<TitleBody> for LocalizedText {
+    fn from(TitleBody { en, ru }: TitleBody) -> Self {
+        Self { en, ru }
+    }
+}
+
+impl From<LocalizedText> for TitleBody {
+    fn from(LocalizedText { en, ru }: LocalizedText) -> Self {
+        Self { en, ru }
+    }
+}
+
 /// What is to be other than it is; what is left out stays. Null takes away what may be absent.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +136,10 @@ pub(super) struct CampaignChangeBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, min_length = 1, max_length = 200)]
     name: Option<String>,
+    /// As a whole.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<TitleBody>)]
+    title: Option<Option<Object<TitleBody>>>,
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<DiscountSchema>, nullable = false)]
     discount: Option<Object<Discount>>,
@@ -146,6 +181,7 @@ impl CampaignChangeBody {
         let eligibility = |body: Option<Object<EligibilityBody>>| body.unwrap_or_default().0.into();
         let change = CampaignChange {
             name: self.name,
+            title: self.title.map(|title| title.map(|Object(title)| title.into())),
             discount: self.discount.map(|Object(discount)| discount),
             starts_at: self.starts_at.map(|written| written.map(Moment::from)),
             ends_at: self.ends_at.map(|written| written.map(Moment::from)),
@@ -167,7 +203,8 @@ impl CampaignChangeBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = Eligibility)]
 pub(super) struct EligibilityBody {
-    /// For these users, and those of `groups`; and for whom a promocode is granted to.
+    /// For these users, and those of `groups`; and for whom a promocode is granted to. Each must be there
+    /// when it is named.
     #[serde(
         default,
         deserialize_with = "not_empty",
@@ -176,7 +213,7 @@ pub(super) struct EligibilityBody {
     #[schema(min_items = 1, max_items = 1_000)]
     users: Vec<UserId>,
     /// For whoever is in one of these groups when they ask, and `users`; and for whom a promocode is
-    /// granted to.
+    /// granted to. Each must be there when it is named.
     #[serde(
         default,
         deserialize_with = "not_empty",
@@ -184,7 +221,7 @@ pub(super) struct EligibilityBody {
     )]
     #[schema(min_items = 1, max_items = 1_000)]
     groups: Vec<GroupId>,
-    /// For these tariffs only.
+    /// For these tariffs only. Each must be there when it is named.
     #[serde(
         default,
         deserialize_with = "not_empty",

@@ -13,7 +13,10 @@ use shared::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::{AppState, Whose, part, terms::DiscountSchema};
+use super::{
+    AppState, Whose, part,
+    terms::{DiscountSchema, TitleBody},
+};
 use crate::{
     app::{
         guesses::Watched,
@@ -105,7 +108,12 @@ pub(super) struct UsablePromocodeBody {
     /// What to type.
     code: String,
     campaign_id: CampaignId,
-    /// What the campaign is called.
+    /// What the campaign is called; absent if it has no public title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    title: Option<TitleBody>,
+    /// The campaign's title in English, or the promocode where it has none; `title` is better.
+    #[schema(deprecated)]
     name: String,
     #[schema(value_type = DiscountSchema)]
     discount: Discount,
@@ -143,11 +151,16 @@ impl UsablePromocodeBody {
             discount: money(priced.discount),
             final_price: money(priced.final_price),
         });
+        let code = String::from(usable.kept.promocode.code);
+        let title = usable.campaign.title;
         Self {
             id: usable.kept.promocode.id,
-            code: usable.kept.promocode.code.into(),
             campaign_id: usable.campaign.id,
-            name: usable.campaign.name,
+            name: title
+                .as_ref()
+                .map_or_else(|| code.clone(), |title| title.en.clone()),
+            title: title.map(Into::into),
+            code,
             discount: usable.campaign.discount,
             ends_at: usable.campaign.ends_at,
             uses_left: usable.uses_left,

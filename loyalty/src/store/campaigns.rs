@@ -42,6 +42,7 @@ mod entity {
         pub refund_policy: String,
         pub total_recounted_in: Option<i64>,
         pub users_recounted_in: Option<i64>,
+        pub title: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -87,7 +88,7 @@ pub(crate) struct KeptCampaign {
     pub created_at: Instant,
 }
 
-fn read(row: Model) -> Result<KeptCampaign, DbErr> {
+pub(super) fn read(row: Model) -> Result<KeptCampaign, DbErr> {
     let timezone = row
         .timezone
         .map(|name| name.parse().map_err(|_| unreadable("time zone", &name)));
@@ -96,6 +97,7 @@ fn read(row: Model) -> Result<KeptCampaign, DbErr> {
             id: row.id,
             version: row.version,
             name: row.name,
+            title: row.title.as_deref().map(from_json).transpose()?,
             discount: from_json(&row.discount)?,
             starts_at: row.starts_at,
             ends_at: row.ends_at,
@@ -136,6 +138,7 @@ fn row(campaign: &Campaign, created_at: Instant) -> Result<ActiveModel, DbErr> {
         refund_policy: Set(campaign.refund_policy.as_str().to_owned()),
         total_recounted_in: Set(campaign.recounted.total),
         users_recounted_in: Set(campaign.recounted.per_user),
+        title: Set(campaign.title.as_ref().map(to_json).transpose()?),
     })
 }
 

@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashSet};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, LockBehavior, LockType, OnConflict},
+    sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, OnConflict, Query},
 };
 use shared::ids::{GrantId, GroupId, PromocodeId, UserId};
 
-use super::page::Part;
+use super::{campaigns, page::Part, promocodes};
+use crate::domain::campaign::CampaignStatus;
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -102,7 +103,24 @@ pub(crate) async fn lock_to_tell(conn: &impl ConnectionTrait) -> Result<Option<G
 }
 
 fn to_tell() -> sea_orm::Select<Entity> {
-    Entity::find().filter(Column::TellsUntil.is_not_null())
+    // What is paused or switched off may be taken again: until then it waits.
+    let may_be_told = Query::select()
+        .expr(Expr::val(1))
+        .from(promocodes::Entity)
+        .inner_join(
+            campaigns::Entity,
+            Expr::col((campaigns::Entity, campaigns::Column::Id))
+                .equals((promocodes::Entity, promocodes::Column::CampaignId)),
+        )
+        .and_where(
+            Expr::col((promocodes::Entity, promocodes::Column::Id)).equals((Entity, Column::PromocodeId)),
+        )
+        .and_where(promocodes::Column::Disabled.eq(false))
+        .and_where(campaigns::Column::Status.ne(CampaignStatus::Paused.as_str()))
+        .take();
+    Entity::find()
+        .filter(Column::TellsUntil.is_not_null())
+        .filter(Expr::exists(may_be_told))
 }
 
 /// Writes who of the group was told of a grant that this transaction has locked.

@@ -81,6 +81,15 @@ pub(crate) async fn lock(conn: &impl ConnectionTrait, id: GroupId) -> Result<Opt
     Entity::find_by_id(id).lock_exclusive().one(conn).await
 }
 
+/// Those of `ids` that are groups.
+pub(crate) async fn existing(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = GroupId>,
+) -> Result<HashSet<GroupId>, DbErr> {
+    let rows = Entity::find().filter(Column::Id.is_in(ids)).all(conn).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
 /// Gives the group another name.
 pub(crate) async fn rename(conn: &impl ConnectionTrait, id: GroupId, name: &str) -> Result<(), DbErr> {
     Entity::update_many()

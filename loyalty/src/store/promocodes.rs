@@ -4,8 +4,8 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
-    QueryTrait, Select,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, Select,
     sea_query::{Asterisk, Expr, OnConflict, Order, Query, SelectStatement, UnionType},
 };
 use shared::{
@@ -14,8 +14,11 @@ use shared::{
 };
 use uuid::Uuid;
 
-use super::{campaigns, grants, groups, page::Part, unreadable};
-use crate::domain::promocode::{Promocode, PromocodeCode};
+use super::{campaigns, grants, groups, page::Part};
+use crate::domain::{
+    campaign::{Campaign, CampaignStatus},
+    promocode::{Promocode, PromocodeCode},
+};
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -30,7 +33,7 @@ mod entity {
         #[sea_orm(primary_key, auto_increment = false)]
         pub id: PromocodeId,
         pub campaign_id: CampaignId,
-        /// In its normal form.
+        /// In its normal form; of some that are older than that form, as it was.
         pub code: String,
         pub max_uses: Option<i64>,
         pub disabled: bool,
@@ -57,7 +60,8 @@ mod entity {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-use entity::{ActiveModel, Column, Entity, Model};
+use entity::{ActiveModel, Model};
+pub(super) use entity::{Column, Entity};
 
 /// A promocode as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,18 +72,18 @@ pub(crate) struct KeptPromocode {
     pub created_at: Instant,
 }
 
-fn read(row: Model) -> Result<KeptPromocode, DbErr> {
-    Ok(KeptPromocode {
+fn read(row: Model) -> KeptPromocode {
+    KeptPromocode {
         promocode: Promocode {
             id: row.id,
             campaign_id: row.campaign_id,
-            code: PromocodeCode::parse(&row.code).map_err(|_| unreadable("promocode", &row.code))?,
+            code: PromocodeCode::stored(row.code),
             max_uses: row.max_uses,
             disabled: row.disabled,
             version: row.version,
         },
         created_at: row.created_at,
-    })
+    }
 }
 
 /// Keeps a promocode; false if there is one with this code already.
@@ -111,9 +115,7 @@ pub(crate) async fn find_by_codes(
 ) -> Result<Vec<Promocode>, DbErr> {
     let codes = codes.into_iter().map(PromocodeCode::as_str);
     let rows = Entity::find().filter(Column::Code.is_in(codes)).all(conn).await?;
-    rows.into_iter()
-        .map(|row| read(row).map(|kept| kept.promocode))
-        .collect()
+    Ok(rows.into_iter().map(|row| read(row).promocode).collect())
 }
 
 /// The promocode with this code.
@@ -124,26 +126,27 @@ pub(crate) async fn find_by_code(
     Ok(find_by_codes(conn, [code]).await?.pop())
 }
 
-/// The promocode with this code, and in which version its campaign was when it was like that.
-pub(crate) async fn find_with_version_of_campaign(
+/// The promocode with this code, and its campaign. What can't be a promocode is looked up all the same,
+/// so that the database is asked the same whatever was typed.
+pub(crate) async fn find_with_campaign(
     conn: &impl ConnectionTrait,
-    code: &PromocodeCode,
-) -> Result<Option<(Promocode, i64)>, DbErr> {
+    code: Option<&PromocodeCode>,
+) -> Result<Option<(Promocode, Campaign)>, DbErr> {
     let found = Entity::find()
-        .filter(Column::Code.eq(code.as_str()))
+        .filter(Column::Code.eq(code.map_or("", PromocodeCode::as_str)))
         .find_also_related(campaigns::Entity)
         .one(conn)
         .await?;
     let Some((row, Some(campaign))) = found else {
         return Ok(None);
     };
-    Ok(Some((read(row)?.promocode, campaign.version)))
+    Ok(Some((read(row).promocode, campaigns::read(campaign)?.campaign)))
 }
 
 /// The promocode with this id.
 pub(crate) async fn find(conn: &impl ConnectionTrait, id: PromocodeId) -> Result<Option<Promocode>, DbErr> {
     let found = Entity::find_by_id(id).one(conn).await?;
-    found.map(|row| read(row).map(|kept| kept.promocode)).transpose()
+    Ok(found.map(|row| read(row).promocode))
 }
 
 /// The codes of these promocodes.
@@ -155,17 +158,52 @@ pub(crate) async fn codes_of(
     Ok(rows.into_iter().map(|row| (row.id, row.code)).collect())
 }
 
-/// The promocode of a campaign with this code, locked until the end of the transaction.
+/// The promocode of a campaign that is stored exactly as it was `written`, or else the one with that
+/// normal form; locked until the end of the transaction.
 pub(crate) async fn lock_of_campaign(
     conn: &impl ConnectionTrait,
     campaign: CampaignId,
-    code: &PromocodeCode,
+    written: &str,
 ) -> Result<Option<KeptPromocode>, DbErr> {
+    let normal = PromocodeCode::parse(written).ok();
+    // PostgreSQL takes no NUL, and nothing that is stored has one.
+    let exact = (!written.contains('\0')).then_some(written);
+    let texts = exact
+        .into_iter()
+        .chain(normal.as_ref().map(PromocodeCode::as_str));
     let found = Entity::find()
-        .filter(Column::Code.eq(code.as_str()))
+        .filter(Column::Code.is_in(texts))
         .filter(Column::CampaignId.eq(campaign))
-        .lock_exclusive();
-    found.one(conn).await?.map(read).transpose()
+        .order_by_asc(Column::Id)
+        .lock_exclusive()
+        .all(conn)
+        .await?;
+    let best = found.into_iter().max_by_key(|row| row.code == written);
+    Ok(best.map(read))
+}
+
+/// At most `limit` promocodes whose codes are not of ASCII alone, by id, from behind `after` on; of
+/// campaigns that are not archived, and switched on.
+pub(crate) async fn find_of_other_letters(
+    conn: &impl ConnectionTrait,
+    after: PromocodeId,
+    limit: u64,
+) -> Result<Vec<Promocode>, DbErr> {
+    let other_letters = match conn.get_database_backend() {
+        DbBackend::Postgres => "promocodes.code ~ '[^ -~]'",
+        _ => "promocodes.code GLOB '*[^ -~]*'",
+    };
+    let rows = Entity::find()
+        .inner_join(campaigns::Entity)
+        .filter(campaigns::Column::Status.ne(CampaignStatus::Archived.as_str()))
+        .filter(Column::Disabled.eq(false))
+        .filter(Column::Id.gt(after))
+        .filter(Expr::cust(other_letters))
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| read(row).promocode).collect())
 }
 
 /// Switches a promocode on or off that this transaction has locked.
@@ -190,7 +228,7 @@ pub(crate) async fn list(
         .of(of_campaign, Column::CreatedAt, Column::Id)
         .all(conn)
         .await?;
-    rows.into_iter().map(read).collect()
+    Ok(rows.into_iter().map(read).collect())
 }
 
 /// Which promocodes are looked through for a user.
@@ -268,7 +306,7 @@ async fn newest_of(
     let rows = Model::find_by_statement(conn.get_database_backend().build(&newest))
         .all(conn)
         .await?;
-    rows.into_iter().map(read).collect()
+    Ok(rows.into_iter().map(read).collect())
 }
 
 /// The ids of promocodes that are granted to `user`, or to a group that they are in.

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, sea_query::OnConflict};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, sea_query::OnConflict,
+};
 use shared::{clock::Instant, ids::UserId};
 
 use super::CHUNK;
@@ -47,6 +49,18 @@ pub(crate) async fn insert(
             .await?;
     }
     Ok(())
+}
+
+/// Those of `users` who have.
+pub(crate) async fn among(
+    conn: &impl ConnectionTrait,
+    users: impl IntoIterator<Item = UserId>,
+) -> Result<BTreeSet<UserId>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::UserId.is_in(users))
+        .all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.user_id).collect())
 }
 
 /// Whether this user has.

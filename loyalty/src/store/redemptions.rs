@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use shared::{
     clock::Instant,
-    ids::{CampaignId, PurchaseId, UserId},
+    ids::{CampaignId, PromocodeId, PurchaseId, UserId},
 };
 
 use super::{CHUNK, page::Part, unreadable};
@@ -127,6 +127,23 @@ pub(crate) async fn taken_by(
         .filter(Column::UserId.is_in(users.iter().copied()))
         .filter(Column::Status.is_in(taken.map(RedemptionStatus::as_str)))
         .group_by(Column::UserId)
+        .into_tuple()
+        .all(conn)
+        .await
+}
+
+/// The promocode and the user of each use of the campaign's promocodes that is held, and neither
+/// confirmed nor given back yet.
+pub(crate) async fn held_of_campaign(
+    conn: &impl ConnectionTrait,
+    campaign: CampaignId,
+) -> Result<Vec<(Option<PromocodeId>, UserId)>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::PromocodeId)
+        .column(Column::UserId)
+        .filter(Column::CampaignId.eq(campaign))
+        .filter(Column::Status.eq(RedemptionStatus::Held.as_str()))
         .into_tuple()
         .all(conn)
         .await

@@ -1,7 +1,7 @@
 //! What loyalty knows of billing's tariffs: a replica, filled by billing's events. Serves
 //! validation only; a hold carries its own price.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use sea_orm::{
     ActiveValue::Set,
@@ -48,6 +48,15 @@ pub(crate) async fn find(conn: &impl ConnectionTrait, id: TariffId) -> Result<Op
 /// All that are known.
 pub(crate) async fn all(conn: &impl ConnectionTrait) -> Result<Vec<Tariff>, DbErr> {
     Entity::find().order_by_asc(Column::Id).all(conn).await
+}
+
+/// Those of `ids` that are known.
+pub(crate) async fn known(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = TariffId>,
+) -> Result<HashSet<TariffId>, DbErr> {
+    let rows = Entity::find().filter(Column::Id.is_in(ids)).all(conn).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// The tariffs that are sold, by name.

@@ -82,7 +82,7 @@ async fn a_deleted_user_is_in_no_group_and_is_granted_nothing(loyalty: Loyalty) 
         .collect();
     assert_eq!(told, [stays]);
     assert_eq!(loyalty.rows("SELECT body FROM said").await.len(), 1);
-    // Of whom nothing is known yet, they may be.
+    // Of whom nothing is known yet, they may be in a group; what is granted waits until they are known.
     let unknown = loyalty.service.new_user();
     put(&loyalty, &groups[0], unknown).await;
     grant(&loyalty, json!({"promocode": "CODE", "user_id": unknown})).await;

@@ -317,6 +317,7 @@ async fn a_batch_of_restricted_and_free_promocodes_is_decided_one_by_one(loyalty
         )
         .await;
     loyalty.campaign(&ten_percent_off(), "FREE", None).await;
+    loyalty.register(users[4]).await;
     let grant = json!({"promocode": "granted", "user_id": users[4]});
     loyalty.admin.post("/loyalty/v1/grants", &grant).await.expect(201);
     let holds: Vec<_> = ["NAMED", "GRANTED", "FREE"]

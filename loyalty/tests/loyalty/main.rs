@@ -11,8 +11,11 @@ mod eligibility;
 mod exactness;
 mod grants;
 mod guesses;
+mod hidden_codes;
 mod holds;
 mod local_times;
+mod old_codes;
+mod promises;
 mod reconcile;
 mod refunds;
 mod refusal_codes;
@@ -36,7 +39,8 @@ use shared::{
     clock::{Clock, Instant, ManualClock, SystemClock},
     contracts::{
         FailureReason, HoldPromocodeV1, Locale, PromocodeHeldV1, PromocodeRefusedV1, PurchaseFailedV1,
-        PurchasePaidV1, RefusalCode, ServiceName, TariffChangedV1, TariffStatus, UserState, UserStatus,
+        PurchasePaidV1, RefusalCode, ServiceName, TariffChangedV1, TariffStatus, UserRegisteredV1, UserState,
+        UserStatus,
     },
     ids::{PurchaseId, SubscriptionId, TariffId, UserId},
     money::{Amount, Money},
@@ -210,6 +214,7 @@ impl Loyalty {
             promocode["max_uses"] = json!(uses);
         }
         let body = with(terms.clone(), &json!({"promocode": promocode}));
+        self.know_what_is_named(&body["eligibility"]).await;
         self.admin.post("/loyalty/v1/campaigns", &body).await.expect(201)
     }
 
@@ -219,6 +224,28 @@ impl Loyalty {
             campaign["id"].as_str().unwrap()
         );
         self.admin.post(&path, &json!({"code": code})).await.expect(201)
+    }
+
+    /// Loyalty hears of the users and tariffs that a campaign names.
+    async fn know_what_is_named(&self, eligibility: &Value) {
+        for user in eligibility["users"].as_array().into_iter().flatten() {
+            self.register(user.as_str().unwrap().parse().unwrap()).await;
+        }
+        for tariff in eligibility["tariffs"].as_array().into_iter().flatten() {
+            self.know_tariff(tariff.as_str().unwrap().parse().unwrap()).await;
+        }
+    }
+
+    /// Loyalty hears that the user has registered.
+    pub async fn register(&self, user: UserId) {
+        let state = self.user_state(user, 1, UserStatus::Active);
+        self.service.peers.say(&UserRegisteredV1(state)).await;
+    }
+
+    /// Loyalty hears of a tariff, unless it knows it already.
+    pub async fn know_tariff(&self, tariff: TariffId) {
+        self.hear_of_tariff(tariff, 1, roubles(1_000), TariffStatus::Active)
+            .await;
     }
 
     /// A tariff that loyalty has heard of.

@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 use shared::{
-    ids::{GroupId, TariffId, UserId},
+    contracts::{UserStatus, UserUpdatedV1},
+    ids::{GroupId, PromocodeId, TariffId, UserId},
     testing::{Call, Routes, TestDatabase},
 };
+
+use uuid::Uuid;
 
 use crate::{Loyalty, deleted_users::deleted, kopecks, roubles, ten_percent_off, with};
 
@@ -21,6 +24,7 @@ fn page(template: &'static str) -> Call {
 fn whole_terms(user: UserId, group: &str, tariff: TariffId) -> Value {
     json!({
         "name": "Summer",
+        "title": {"en": "Summer sale", "ru": "Летняя распродажа"},
         "discount": {"type": "percent", "percent": "12.5"},
         "starts_at": "2026-01-01",
         "ends_at": "2099-12-31T23:59:59Z",
@@ -77,7 +81,7 @@ async fn campaigns(routes: &mut Routes<'_>, terms: &Value) -> Value {
         routes.check(change.body(json!({"discount": discount}))).await;
     }
     let none = json!({"starts_at": null, "ends_at": null, "timezone": null, "max_redemptions": null,
-        "max_per_user": null, "eligibility": null});
+        "max_per_user": null, "eligibility": null, "title": null});
     let unlimited = Call::patch("/campaigns/{id}").id(&id).body(none);
     let campaign = routes.succeed(unlimited).await;
     for move_to in ["/campaigns/{id}/pause", "/campaigns/{id}/resume"] {
@@ -167,6 +171,11 @@ async fn grants(routes: &mut Routes<'_>, user: UserId, deleted: UserId, group: &
             "not_found",
         ),
         (
+            json!({"promocode": "SUMMER", "user_id": UserId(Uuid::from_u128(1))}),
+            404,
+            "not_found",
+        ),
+        (
             json!({"promocode": "OVER", "user_id": user}),
             409,
             "campaign_archived",
@@ -190,6 +199,64 @@ async fn grants(routes: &mut Routes<'_>, user: UserId, deleted: UserId, group: &
     assert_eq!(of_group["items"][0]["group_id"], *group);
     let id = text(&grant["id"]);
     routes.check(Call::delete("/grants/{id}").id(id)).await;
+}
+
+/// Promocodes that can't be used, by code and by what is said of them.
+async fn unusable_grants(loyalty: &Loyalty, routes: &mut Routes<'_>) {
+    let buyer = loyalty.service.new_user();
+    loyalty.register(buyer).await;
+    let day = chrono::Duration::days(1);
+    let long_ago = loyalty.now() - day * 60;
+    let mut state = loyalty.user_state(buyer, 2, UserStatus::Active);
+    state.registered_at = long_ago;
+    loyalty.service.peers.say(&UserUpdatedV1(state)).await;
+    let new_users = json!({"new_users": {"registered_within": "P30D"}});
+    for (code, terms, max_uses) in [
+        ("ENDED", json!({"ends_at": "2020-01-01"}), None),
+        ("PAUSED", json!({}), None),
+        ("OFF", json!({}), None),
+        ("TAKEN", json!({}), Some(1)),
+        ("ONCE", json!({"max_per_user": 1}), None),
+        ("FIRST", json!({"eligibility": {"first_purchase": true}}), None),
+        ("NEW", json!({"eligibility": new_users}), None),
+        ("OLD-FORM", json!({}), None),
+    ] {
+        loyalty
+            .campaign(&with(ten_percent_off(), &terms), code, max_uses)
+            .await;
+    }
+    for code in ["TAKEN", "ONCE"] {
+        let hold = loyalty.hold(buyer, code);
+        loyalty.ask(&hold).await.held();
+        loyalty.service.peers.say(&loyalty.paid(&hold)).await;
+    }
+    for change in [
+        "campaigns SET status = 'paused' WHERE id = (SELECT campaign_id FROM promocodes WHERE code = 'PAUSED')",
+        "promocodes SET disabled = true WHERE code = 'OFF'",
+        "promocodes SET code = 'Old-Form' WHERE code = 'OLD-FORM'",
+    ] {
+        loyalty.rows(&format!("UPDATE {change} RETURNING id")).await;
+    }
+    let old = "SELECT id FROM promocodes WHERE code = 'Old-Form'";
+    let old: PromocodeId = loyalty.rows(old).await[0].try_get("", "id").unwrap();
+    for (code, refused) in [
+        ("ENDED", "campaign_ended"),
+        ("PAUSED", "campaign_paused"),
+        ("OFF", "promocode_disabled"),
+        ("TAKEN", "uses_exhausted"),
+        ("ONCE", "user_limit_reached"),
+        ("FIRST", "not_first_purchase"),
+        ("NEW", "not_new_user"),
+    ] {
+        let body = json!({"promocode": code, "user_id": buyer});
+        routes
+            .refuse(Call::post("/grants").body(body), 409, refused)
+            .await;
+    }
+    let body = json!({"promocode_id": old, "user_id": buyer});
+    routes
+        .refuse(Call::post("/grants").body(body), 409, "promocode_unusable")
+        .await;
 }
 
 /// What customers do, and what is kept of it.
@@ -246,11 +313,13 @@ async fn every_route_keeps_to_its_description() {
     let gone = loyalty.service.new_user();
     loyalty.service.peers.say(&deleted(&loyalty, gone)).await;
 
+    loyalty.register(user).await;
     let group = groups(&mut routes, user, gone).await;
     let campaign = campaigns(&mut routes, &whole_terms(user, &group, tariff)).await;
     promocodes(&mut routes, &campaign).await;
     archived(&mut routes).await;
     grants(&mut routes, user, gone, &group).await;
+    unusable_grants(&loyalty, &mut routes).await;
     customers(&mut routes, user, tariff, archived_tariff).await;
     end_groups(&mut routes, &group, user).await;
     routes.check_operation().await;

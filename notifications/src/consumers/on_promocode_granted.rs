@@ -15,6 +15,11 @@ pub struct OnPromocodeGranted(pub Letters);
 #[async_trait]
 impl Handle<PromocodeGrantedV1> for OnPromocodeGranted {
     async fn handle(&self, tx: &Tx, messages: &[PromocodeGrantedV1]) -> Result<(), HandleError> {
-        Ok(self.0.make(tx, messages).await?)
+        // Earlier programs granted what was over already: no letter promises that.
+        let is_good = |granted: &&PromocodeGrantedV1| {
+            granted.ends_at.is_none_or(|ends_at| ends_at > granted.granted_at)
+        };
+        let good: Vec<_> = messages.iter().filter(is_good).cloned().collect();
+        Ok(self.0.make(tx, &good).await?)
     }
 }

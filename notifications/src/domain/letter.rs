@@ -230,13 +230,20 @@ pub enum LetterData {
         grant_id: GrantId,
         /// Its campaign.
         campaign_id: CampaignId,
-        /// What the campaign is called.
-        campaign_name: String,
+        /// What customers call the campaign, in the letter's language; absent if it has no title.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        campaign_title: Option<String>,
         /// What to type.
         promocode: String,
-        /// Until when it can be used; absent if for ever.
+        /// From when it can be used; absent if there is no such instant.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        starts_at: Option<Instant>,
+        /// The first instant at which it can't be used any more; absent if there is none.
         #[serde(skip_serializing_if = "Option::is_none")]
         ends_at: Option<Instant>,
+        /// The campaign's zone (IANA), in which the letter shows start and end; UTC if absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        timezone: Option<String>,
     },
     /// Of what was done to the account.
     Account {},

@@ -274,9 +274,14 @@ impl Outcome for PromocodeGrantedV1 {
             data: LetterData::PromocodeGranted {
                 grant_id: self.grant_id,
                 campaign_id: self.campaign_id,
-                campaign_name: self.campaign_name.clone(),
+                campaign_title: self
+                    .campaign_title
+                    .as_ref()
+                    .map(|title| title.in_language(locale).to_owned()),
                 promocode: self.promocode.clone(),
+                starts_at: self.starts_at,
                 ends_at: self.ends_at,
+                timezone: self.timezone.clone(),
             },
             occurred_at: self.granted_at,
         }

@@ -175,8 +175,8 @@ fn a_granted_promocode_is_named_with_its_end_if_it_has_one() {
     let letter = event.letter(in_utc(Locale::En));
     assert_eq!(
         said(&letter),
-        "You have got a promocode\nPromocode: LEAF-15\nCampaign: Autumn\n\
-         It can be used until December 21, 2026, 10:30 UTC."
+        "You have got a promocode\nPromocode: LEAF-15\nCampaign: Falling prices\n\
+         It can be used until December 21, 2026, 10:29 UTC."
     );
     assert_eq!(
         letter.about,
@@ -190,9 +190,79 @@ fn a_granted_promocode_is_named_with_its_end_if_it_has_one() {
     let letter = for_ever.letter(in_utc(Locale::Ru));
     assert_eq!(
         said(&letter),
-        "Вам доступен промокод\nПромокод: LEAF-15\nАкция: Autumn"
+        "Вам доступен промокод\nПромокод: LEAF-15\nАкция: Цены падают"
     );
     assert!(data(&letter).get("ends_at").is_none(), "absent is not null");
+}
+
+#[test]
+fn a_granted_promocode_tells_from_when_to_when_on_its_campaign_s_clocks() {
+    let at = |text: &str| Some(text.parse().unwrap());
+    let event = PromocodeGrantedV1 {
+        starts_at: at("2026-11-30T21:00:00Z"),
+        ends_at: at("2026-12-31T21:00:00Z"),
+        timezone: Some("Europe/Moscow".to_owned()),
+        ..granted()
+    };
+    assert_eq!(
+        said(&event.letter(Locale::En)),
+        "You have got a promocode\nPromocode: LEAF-15\nCampaign: Falling prices\n\
+         It can be used from December 1, 2026, 00:00 UTC+3 \
+         to December 31, 2026, 23:59 UTC+3."
+    );
+    assert_eq!(
+        said(&event.letter(Locale::Ru)),
+        "Вам доступен промокод\nПромокод: LEAF-15\nАкция: Цены падают\n\
+         Действует с 1 декабря 2026 г., 00:00 UTC+3 \
+         по 31 декабря 2026 г., 23:59 UTC+3."
+    );
+    let started = PromocodeGrantedV1 {
+        starts_at: Some(now()),
+        ends_at: at("2026-12-31T18:29:30Z"),
+        timezone: Some("Asia/Kolkata".to_owned()),
+        ..event.clone()
+    };
+    let letter = started.letter(Locale::En);
+    assert!(
+        said(&letter).ends_with("It can be used until December 31, 2026, 23:59 (Asia/Kolkata, UTC+5:30)."),
+        "{letter:?}"
+    );
+    let endless = PromocodeGrantedV1 {
+        ends_at: None,
+        timezone: Some("Mars/Olympus".to_owned()),
+        ..event
+    };
+    let letter = endless.letter(Locale::Ru);
+    assert!(
+        said(&letter).ends_with("Действует с 30 ноября 2026 г., 21:00 UTC."),
+        "{letter:?}"
+    );
+}
+
+#[test]
+fn a_campaign_s_internal_name_is_in_no_letter() {
+    let named = granted();
+    let untitled = PromocodeGrantedV1 {
+        campaign_title: None,
+        ..named.clone()
+    };
+    for event in [named, untitled] {
+        for locale in [Locale::En, Locale::Ru] {
+            let letter = event.letter(locale);
+            let all = format!("{} {}", said(&letter), data(&letter));
+            assert!(!all.contains("agency X"), "{all}");
+        }
+    }
+    // As programs before the title published it.
+    let old = json!({
+        "grant_id": granted().grant_id, "user_id": UserId::new(now()), "campaign_id": granted().campaign_id,
+        "campaign_name": "agency X", "promocode": "LEAF-15", "granted_at": now(),
+    });
+    let old: PromocodeGrantedV1 = serde_json::from_value(old).unwrap();
+    assert_eq!(
+        said(&old.letter(Locale::En)),
+        "You have got a promocode\nPromocode: LEAF-15"
+    );
 }
 
 #[test]

@@ -6,9 +6,10 @@ use serde_json::json;
 use shared::{
     clock::Instant,
     contracts::{
-        FailureReason, Locale, MailPurpose, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1,
-        PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1, TopUpFailedV1,
-        UserRegisteredV1, UserState, UserStatus, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+        FailureReason, Locale, LocalizedText, MailPurpose, MailRequestedV1, PromocodeGrantedV1,
+        PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1, Reason, RefusalCode, SubscriptionEndingV1,
+        TopUpFailedV1, UserRegisteredV1, UserState, UserStatus, WalletCreditedV1, WalletDebitedV1,
+        WithdrawalFailedV1,
     },
     ids::{
         CampaignId, GrantId, MailRequestId, PurchaseId, SubscriptionId, TariffId, TopUpId, TransferId,
@@ -149,9 +150,15 @@ pub fn granted() -> PromocodeGrantedV1 {
         grant_id: GrantId::new(now()),
         user_id: UserId::new(now()),
         campaign_id: CampaignId::new(now()),
-        campaign_name: "Autumn".to_owned(),
+        campaign_name: "Autumn 2026, agency X, cold leads".to_owned(),
+        campaign_title: Some(LocalizedText {
+            en: "Falling prices".to_owned(),
+            ru: "Цены падают".to_owned(),
+        }),
         promocode: "LEAF-15".to_owned(),
+        starts_at: None,
         ends_at: Some(now() + Duration::days(30)),
+        timezone: None,
         granted_at: now(),
     }
 }

@@ -7,6 +7,7 @@ mod ru;
 #[cfg(test)]
 mod tests;
 
+use chrono::TimeDelta;
 use shared::clock::Instant;
 use shared::contracts::{
     Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
@@ -83,6 +84,29 @@ letters! {
 
 /// How many of the subscriptions that a refund has moved a letter names.
 const MOST_MOVED: usize = 20;
+
+/// From when to when a promocode can be used, as it is shown.
+struct Validity {
+    /// None if it can be used already.
+    from: Option<String>,
+    /// The last minute in which it can be used; none if there is no end.
+    to: Option<String>,
+}
+
+/// In the campaign's zone; in `reader`, the one of the user, if it has none or one that this program
+/// does not know.
+fn validity(event: &PromocodeGrantedV1, reader: Zone, locale: Locale) -> Validity {
+    let zone = event.timezone.as_deref().and_then(|name| name.parse().ok());
+    let shown = |at: Instant| format::instant(at, zone.unwrap_or(reader), locale);
+    let is_to_come = |starts_at: &Instant| *starts_at > event.granted_at;
+    Validity {
+        from: event.starts_at.filter(is_to_come).map(shown),
+        // A minute that is begun belongs to it.
+        to: event
+            .ends_at
+            .map(|ends_at| shown(ends_at - TimeDelta::nanoseconds(1))),
+    }
+}
 
 /// `lines`, one below the other.
 fn text(subject: String, lines: &[String]) -> Text {

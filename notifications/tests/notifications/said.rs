@@ -161,9 +161,12 @@ pub fn granted(user_id: UserId, at: Instant) -> PromocodeGrantedV1 {
         grant_id: GrantId::new(at),
         user_id,
         campaign_id: CampaignId::new(at),
-        campaign_name: "Autumn".to_owned(),
+        campaign_name: "Autumn 2026, agency X, cold leads".to_owned(),
+        campaign_title: None,
         promocode: "LEAF-15".to_owned(),
+        starts_at: None,
         ends_at: None,
+        timezone: None,
         granted_at: at,
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::envelope::message;
+use super::{auth::Locale, envelope::message};
 use crate::{
     ids::{CampaignId, GrantId, PromocodeId, PurchaseId, TariffId, UserId},
     money::Money,
@@ -188,6 +188,26 @@ message!(
     0
 );
 
+/// A text for customers, in every language of the platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LocalizedText {
+    /// English.
+    pub en: String,
+    /// Russian.
+    pub ru: String,
+}
+
+impl LocalizedText {
+    /// The text in this language.
+    #[must_use]
+    pub fn in_language(&self, locale: Locale) -> &str {
+        match locale {
+            Locale::En => &self.en,
+            Locale::Ru => &self.ru,
+        }
+    }
+}
+
 /// A promocode was made available to a user by an administrator, or to a group they are in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PromocodeGrantedV1 {
@@ -197,14 +217,28 @@ pub struct PromocodeGrantedV1 {
     pub user_id: UserId,
     /// Its campaign.
     pub campaign_id: CampaignId,
-    /// What the campaign is called.
+    /// For consumers of earlier programs, which show it: the campaign's title in English, or the
+    /// promocode where it has none. Earlier programs published the name that administrators gave the
+    /// campaign; do not show it.
     pub campaign_name: String,
+    /// What customers call the campaign; absent if it has no public title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub campaign_title: Option<LocalizedText>,
     /// What to type.
     pub promocode: String,
-    /// Until when it can be used; absent if for ever.
+    /// From when it can be used; absent if there is no such instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub starts_at: Option<DateTime<Utc>>,
+    /// The first instant at which it can't be used any more; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub ends_at: Option<DateTime<Utc>>,
+    /// The campaign's zone (IANA), in which start and end are to be shown; UTC if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub timezone: Option<String>,
     /// When.
     pub granted_at: DateTime<Utc>,
 }

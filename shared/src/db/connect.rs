@@ -212,13 +212,38 @@ async fn open_with(
     files: Files,
     machine: Arc<dyn Clock>,
 ) -> Result<Opened, ConnectError> {
+    #[allow(unused_mut)] // only what tests stand on changes them
+    let (mut writer, mut reader) = connect(service, url, files).await?;
+    #[cfg(feature = "testing")]
+    for side in [&mut writer, &mut reader] {
+        crate::testing::watch(side, url);
+    }
+    let place = place(service, url)?;
+    let unreachable = |source| ConnectError::Unreachable {
+        service,
+        place,
+        source,
+    };
+    let clock = DbClock::of(&reader, machine).await.map_err(unreachable)?;
+    Ok(Opened {
+        writer,
+        reader,
+        clock: Arc::new(clock),
+    })
+}
+
+async fn connect(
+    service: ServiceName,
+    url: &str,
+    files: Files,
+) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
     let place = place(service, url)?;
     let unreachable = |source| ConnectError::Unreachable {
         service,
         place: place.clone(),
         source,
     };
-    let (writer, reader) = match Target::read(service, url)? {
+    Ok(match Target::read(service, url)? {
         Target::Server(options) => {
             reach(&options).await.map_err(unreachable)?;
             let pool = Database::connect(postgres(service, url))
@@ -243,12 +268,6 @@ async fn open_with(
                 .map_err(unreachable)?;
             (writer, reader)
         }
-    };
-    let clock = DbClock::of(&reader, machine).await.map_err(unreachable)?;
-    Ok(Opened {
-        writer,
-        reader,
-        clock: Arc::new(clock),
     })
 }
 

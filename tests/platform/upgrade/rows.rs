@@ -284,6 +284,9 @@ pub async fn loyalty(conn: &DatabaseConnection) {
         changed_by: ADMIN, changed_at: days_ago(90));
     row!(conn, "promocodes", id: PROMOCODE, campaign_id: CAMPAIGN, code: "AUTUMN15", max_uses: 4_i64,
         disabled: false, created_at: days_ago(90));
+    // Letter and mark apart, as some keyboards and files have them.
+    row!(conn, "promocodes", id: Uuid::from_u128(0xc0de), campaign_id: CAMPAIGN, code: "ЗИМНИ\u{418}\u{306}",
+        disabled: false, created_at: days_ago(80));
     for (scope, of) in [("campaign", CAMPAIGN), ("promocode", PROMOCODE)] {
         row!(conn, "counters", scope: scope, scope_id: of, user_id: Uuid::nil(), used: 4_i64,
             max_uses: 4_i64);

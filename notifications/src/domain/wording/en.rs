@@ -11,7 +11,7 @@ use shared::{
     zone::Zone,
 };
 
-use super::{MOST_MOVED, format, plain, text};
+use super::{MOST_MOVED, Validity, format, plain, text, validity};
 use crate::domain::{
     letter::Text,
     outcome::{AccountBlocked, AccountUnblocked},
@@ -175,12 +175,16 @@ pub(super) fn subscription_ending(event: &SubscriptionEndingV1, zone: Zone) -> T
 }
 
 pub(super) fn promocode_granted(event: &PromocodeGrantedV1, zone: Zone) -> Text {
-    let mut lines = vec![
-        format!("Promocode: {}", plain(&event.promocode)),
-        format!("Campaign: {}", plain(&event.campaign_name)),
-    ];
-    if let Some(ends_at) = event.ends_at {
-        lines.push(format!("It can be used until {}.", instant(ends_at, zone)));
+    let mut lines = vec![format!("Promocode: {}", plain(&event.promocode))];
+    if let Some(title) = &event.campaign_title {
+        lines.push(format!("Campaign: {}", plain(&title.en)));
+    }
+    let Validity { from, to } = validity(event, zone, Locale::En);
+    match (from, to) {
+        (Some(from), Some(to)) => lines.push(format!("It can be used from {from} to {to}.")),
+        (Some(from), None) => lines.push(format!("It can be used from {from} on.")),
+        (None, Some(to)) => lines.push(format!("It can be used until {to}.")),
+        (None, None) => {}
     }
     text("You have got a promocode".to_owned(), &lines)
 }

@@ -11,7 +11,7 @@ use shared::{
     zone::Zone,
 };
 
-use super::{MOST_MOVED, format, plain, text};
+use super::{MOST_MOVED, Validity, format, plain, text, validity};
 use crate::domain::{
     letter::Text,
     outcome::{AccountBlocked, AccountUnblocked},
@@ -175,12 +175,16 @@ pub(super) fn subscription_ending(event: &SubscriptionEndingV1, zone: Zone) -> T
 }
 
 pub(super) fn promocode_granted(event: &PromocodeGrantedV1, zone: Zone) -> Text {
-    let mut lines = vec![
-        format!("Промокод: {}", plain(&event.promocode)),
-        format!("Акция: {}", plain(&event.campaign_name)),
-    ];
-    if let Some(ends_at) = event.ends_at {
-        lines.push(format!("Действует до {}.", instant(ends_at, zone)));
+    let mut lines = vec![format!("Промокод: {}", plain(&event.promocode))];
+    if let Some(title) = &event.campaign_title {
+        lines.push(format!("Акция: {}", plain(&title.ru)));
+    }
+    let Validity { from, to } = validity(event, zone, Locale::Ru);
+    match (from, to) {
+        (Some(from), Some(to)) => lines.push(format!("Действует с {from} по {to}.")),
+        (Some(from), None) => lines.push(format!("Действует с {from}.")),
+        (None, Some(to)) => lines.push(format!("Действует по {to}.")),
+        (None, None) => {}
     }
     text("Вам доступен промокод".to_owned(), &lines)
 }
