@@ -1,6 +1,7 @@
 //! What billing hears.
 
 mod on_promocode_held;
+mod on_promocode_not_held;
 mod on_promocode_refused;
 mod on_report_purchase;
 mod on_user_deleted;
@@ -10,7 +11,10 @@ use std::sync::Arc;
 
 use shared::{
     cache::Versioned,
-    contracts::{PromocodeHeldV1, PromocodeRefusedV1, ReportPurchaseV1, UserDeletedV1, UserRegisteredV1},
+    contracts::{
+        PromocodeHeldV1, PromocodeNotHeldV1, PromocodeRefusedV1, ReportPurchaseV1, UserDeletedV1,
+        UserRegisteredV1,
+    },
     db::Tx,
     inbox::{HandleError, Handlers},
     sessions::{self, EndedSessions},
@@ -51,6 +55,7 @@ pub fn handlers(
         .on::<UserDeletedV1>(on_user_deleted::OnUserDeleted(books.clone()))
         .on::<PromocodeHeldV1>(on_promocode_held::OnPromocodeHeld(teller.clone()))
         .on::<PromocodeRefusedV1>(on_promocode_refused::OnPromocodeRefused(teller.clone()))
+        .on::<PromocodeNotHeldV1>(on_promocode_not_held::OnPromocodeNotHeld(teller.clone()))
         .on::<ReportPurchaseV1>(on_report_purchase::OnReportPurchase(teller))
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod check_named;
 pub(crate) mod create_campaign;
 pub(crate) mod create_grant;
 pub(crate) mod create_promocode;
+pub(crate) mod decide_waiting_holds;
 pub(crate) mod delete_grant;
 pub(crate) mod forget_users;
 pub(crate) mod guesses;

@@ -24,7 +24,10 @@ use on_purchase_refunded::OnPurchaseRefunded;
 use on_tariff_changed::OnTariffChanged;
 use on_user_deleted::OnUserDeleted;
 
-use crate::{app::cached_terms::CachedTerms, domain::guess::GuessLimits};
+use crate::{
+    app::{cached_terms::CachedTerms, decide_waiting_holds::WaitingHolds},
+    domain::guess::GuessLimits,
+};
 
 /// All of them. Of what comes together, a use that is given back is free before it is asked for
 /// again.
@@ -33,6 +36,7 @@ pub(crate) fn handlers(
     guesses: GuessLimits,
     terms: &CachedTerms,
     ended: &EndedSessions,
+    waiting: &WaitingHolds,
 ) -> Handlers {
     let on_tariff_changed = OnTariffChanged {
         currency,
@@ -40,10 +44,14 @@ pub(crate) fn handlers(
     };
     sessions::handlers(users::handlers(Handlers::new(), &terms.users), ended)
         .on::<TariffChangedV1>(on_tariff_changed)
-        .on::<PurchasePaidV1>(OnPurchasePaid)
-        .on::<PurchaseFailedV1>(OnPurchaseFailed)
-        .on::<PurchaseRefundedV1>(OnPurchaseRefunded)
-        .on::<HoldPromocodeV1>(OnHoldPromocode { currency, guesses })
+        .on::<PurchasePaidV1>(OnPurchasePaid(waiting.clone()))
+        .on::<PurchaseFailedV1>(OnPurchaseFailed(waiting.clone()))
+        .on::<PurchaseRefundedV1>(OnPurchaseRefunded(waiting.clone()))
+        .on::<HoldPromocodeV1>(OnHoldPromocode {
+            currency,
+            guesses,
+            waiting: waiting.clone(),
+        })
         // Last, since whoever writes down something of a user has locked campaigns and counts before.
         .on::<UserDeletedV1>(OnUserDeleted)
 }
@@ -67,6 +75,7 @@ mod tests {
             GuessLimits { user: 1, address: 1 },
             &terms,
             &EndedSessions::default(),
+            &WaitingHolds::default(),
         );
         let queues = QUEUES
             .iter()

@@ -19,3 +19,4 @@ pub mod redemption;
 pub mod refusal;
 pub mod stale_hold;
 pub mod tariff;
+pub mod waiting;

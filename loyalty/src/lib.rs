@@ -9,7 +9,7 @@ mod store;
 
 use std::sync::Arc;
 
-use app::cached_terms::CachedTerms;
+use app::{cached_terms::CachedTerms, decide_waiting_holds::WaitingHolds};
 use domain::guess::GuessLimits;
 use shared::{
     contracts::ServiceName,
@@ -46,6 +46,7 @@ fn build(context: &Context) -> Result<Service, JobError> {
         user: context.config.loyalty.max_unknown_promocodes,
         address: context.config.loyalty.max_unknown_promocodes_per_address,
     };
+    let waiting = WaitingHolds::default();
     Ok(Service {
         api: http::router(http::AppState {
             db: db.clone(),
@@ -56,10 +57,15 @@ fn build(context: &Context) -> Result<Service, JobError> {
             proxies: context.trusted_proxies(),
         }),
         guard,
-        handlers: consumers::handlers(currency, guesses, &terms, &sessions),
+        handlers: consumers::handlers(currency, guesses, &terms, &sessions, &waiting),
         jobs: vec![
             Arc::new(ForgetThrottles(db.clone())),
             Arc::new(jobs::report_stale_holds::ReportStaleHolds(db.clone())),
+            Arc::new(jobs::decide_waiting_holds::DecideWaitingHolds {
+                db: db.clone(),
+                currency,
+                waiting,
+            }),
             Arc::new(jobs::tell_of_grants::TellOfGrants(db)),
         ],
         on_wake: Some(Arc::new(move |envelope| {

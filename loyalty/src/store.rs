@@ -13,6 +13,7 @@ pub(crate) mod redemptions;
 pub(crate) mod refusals;
 pub(crate) mod returned_uses;
 pub(crate) mod tariffs;
+pub(crate) mod waiting_holds;
 
 use sea_orm::DbErr;
 

@@ -16,7 +16,9 @@ use self::{
     m20261121_000032_mail::Mail, m20261121_000033_clients::Clients,
     m20261121_000034_key_rotation::KeyRotation, m20261201_000075_withdrawals::Withdrawals,
 };
-use crate::{awaiting::Awaiting, facts::PlatformFacts, messaging::Messaging, operation::Operation, users::UserZones};
+use crate::{
+    awaiting::Awaiting, facts::PlatformFacts, messaging::Messaging, operation::Operation, users::UserZones,
+};
 
 /// Its migrations, oldest first.
 pub struct Migrator;

@@ -6,6 +6,7 @@ mod m20261121_000030_refunds;
 mod m20261121_000031_subscriptions;
 mod m20261121_000032_adjustments;
 mod m20261127_000043_forgotten_users;
+mod m20261201_000050_expected_prices;
 mod m20261201_000070_anchors;
 mod m20261201_000072_moved_subscriptions;
 
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000031_subscriptions::Subscriptions),
             Box::new(m20261121_000032_adjustments::Adjustments),
             Box::new(m20261127_000043_forgotten_users::ForgottenUsers),
+            Box::new(m20261201_000050_expected_prices::ExpectedPrices),
             Box::new(Throttles),
             Box::new(m20261201_000070_anchors::Anchors),
             Box::new(PlatformFacts(ServiceName::Billing)),

@@ -6,6 +6,8 @@ mod m20261127_000040_recounts;
 mod m20261127_000041_told_grants;
 mod m20261127_000042_codes_of_refusals;
 mod m20261127_000043_forgotten_users;
+mod m20261201_000051_not_held;
+mod m20261201_000052_waiting_holds;
 mod m20261201_000055_normal_forms;
 mod m20261201_000056_titles;
 
@@ -37,6 +39,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000041_told_grants::ToldGrants),
             Box::new(m20261127_000042_codes_of_refusals::CodesOfRefusals),
             Box::new(m20261127_000043_forgotten_users::ForgottenUsers),
+            Box::new(m20261201_000051_not_held::NotHeld),
+            Box::new(m20261201_000052_waiting_holds::WaitingHolds),
             Box::new(m20261201_000055_normal_forms::NormalForms),
             Box::new(m20261201_000056_titles::Titles),
             Box::new(PlatformFacts(ServiceName::Loyalty)),

@@ -9,6 +9,7 @@ mod broker;
 mod cached;
 mod classic;
 mod command_line;
+mod contended;
 mod contracts;
 mod crowd;
 mod deploy;

@@ -32,25 +32,25 @@ pub async fn announce_users(db: &Db, users: &[UserId]) -> Result<usize, DbErr> {
     .await
 }
 
-/// Announces the end of these sessions again; returns how many are known to have ended.
+/// Announces the end of these sessions again; returns how many there are.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn announce_ended_sessions(db: &Db, sessions: &[SessionId]) -> Result<usize, DbErr> {
     db.write(|tx| async move {
-        let mut announced = 0;
         for session_id in sessions.iter().copied() {
-            let Some(session) = store::session::find(tx.conn(), session_id).await? else {
-                continue;
-            };
+            let session = store::session::find(tx.conn(), session_id).await?;
+            // What has no row is a program's: its tokens name the program's id.
+            let (user_id, ended_at) = session.map_or((UserId(session_id.0), None), |session| {
+                (session.user_id, session.ended_at)
+            });
             tx.emit(&SessionEndedV1 {
                 session_id,
-                user_id: session.user_id,
-                ended_at: session.ended_at.unwrap_or(tx.now()),
+                user_id,
+                ended_at: ended_at.unwrap_or(tx.now()),
             })?;
-            announced += 1;
         }
-        Ok(announced)
+        Ok(sessions.len())
     })
     .await
 }

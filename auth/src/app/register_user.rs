@@ -7,8 +7,8 @@ use shared::{
     contracts::{Locale, MailPurpose, UserRegisteredV1},
     db::{Db, Tx},
     ids::UserId,
-    zone::Zone,
     throttle::Throttled,
+    zone::Zone,
 };
 
 use super::{

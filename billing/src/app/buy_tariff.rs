@@ -12,6 +12,7 @@ use sea_orm::DbErr;
 use shared::{
     db::{self, Db, Tx},
     ids::{PurchaseId, TariffId, UserId},
+    money::Amount,
     throttle::Throttled,
     users,
 };
@@ -42,6 +43,8 @@ pub struct BuyTariff {
     pub tariff_id: TariffId,
     /// As the customer typed it.
     pub promocode: Option<String>,
+    /// What the buyer expects to be charged; none if any price will do.
+    pub expected_price: Option<Amount>,
     /// How long loyalty's answer is waited for.
     pub patience: Duration,
     /// The name of the operation, if the client gave one.
@@ -221,6 +224,7 @@ async fn begin(
         id,
         user_id: asked.user_id,
         promocode: asked.promocode.clone(),
+        expected_price: asked.expected_price,
         deadline: tx.now() + asked.patience,
     };
     let started = match start(request, tariff, &settlement.facts(asked.user_id)) {

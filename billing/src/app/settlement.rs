@@ -274,7 +274,14 @@ impl<'a> Settlement<'a> {
         let Some(promocode) = &purchase.promocode else {
             return Ok(());
         };
+        let wallet = self.wallets.get(&purchase.user_id);
+        let balance = wallet
+            .map(|wallet| wallet.balance)
+            .or_else(|| self.balances.get(&purchase.user_id).copied());
+        let money = |amount: Option<Amount>| amount.map(|amount| self.books.money(amount));
         self.tx.emit(&HoldPromocodeV1 {
+            balance: money(balance),
+            expected_price: money(purchase.expected_price),
             has_purchased: self.purchased.contains(&purchase.user_id),
             purchase_id: purchase.id,
             user_id: purchase.user_id,

@@ -22,7 +22,9 @@ impl Counted {
     pub const fn of(reason: FailureReason) -> Option<Self> {
         match reason {
             FailureReason::InsufficientFunds => Some(Self::UnfundedPurchase),
-            FailureReason::PromocodeRefused | FailureReason::Cancelled => Some(Self::RefusedPurchase),
+            FailureReason::PromocodeRefused | FailureReason::PriceChanged | FailureReason::Cancelled => {
+                Some(Self::RefusedPurchase)
+            }
             FailureReason::UserBlocked | FailureReason::TimedOut => None,
         }
     }

@@ -108,6 +108,8 @@ pub struct Purchase {
     pub period: Period,
     /// The promocode as the customer typed it; empty if it failed and they are deleted.
     pub promocode: Option<String>,
+    /// What the buyer expects to be charged, in minor units; none if any price will do.
+    pub expected_price: Option<Amount>,
     /// How far it has come.
     pub state: PurchaseState,
     /// The customer's copy of why the promocode was refused; empty unless it was.

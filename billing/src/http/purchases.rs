@@ -7,6 +7,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use iso_currency::Currency;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::{
@@ -16,6 +17,7 @@ use shared::{
         RecentCaller, justification, present,
     },
     ids::{PurchaseId, TariffId},
+    money::Money,
     promocode::visible,
     telemetry::trace,
     throttle::bucket_of,
@@ -24,7 +26,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AppState,
-    body::{KeyHeader, OwnerQuery, TimeQuery, page},
+    body::{KeyHeader, OwnerQuery, TimeQuery, page, wrong_currency},
     keys::keyed,
     render::{PurchaseBody, PurchaseStatus},
     wallet::{insufficient_funds, user_blocked},
@@ -60,25 +62,39 @@ pub(super) struct BuyBody {
         skip_serializing_if = "Option::is_none"
     )]
     promocode: Option<String>,
+    /// What the buyer expects to be charged, the discount taken off. Another price fails the purchase,
+    /// and no use of the promocode is taken.
+    #[schema(nullable = false)]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    expected_price: Option<Money>,
 }
 
 impl BuyBody {
     /// Without invisible characters in the promocode and space around it, which make no difference.
-    fn checked(self) -> Result<Self, Problem> {
-        let wrong = |detail: &str| Err(Problem::invalid(&[FieldError::new("promocode", detail)]));
-        let promocode = match self.promocode.as_deref().map(visible) {
-            Some(code) if code.is_empty() => {
-                return wrong("it must not be empty; leave it out to buy without one");
-            }
-            Some(code) if code.chars().count() > LONGEST_PROMOCODE => {
-                return wrong("it has at most 256 characters");
-            }
-            Some(code) if code.chars().any(char::is_control) => {
-                return wrong("it has no control characters");
-            }
-            code => code,
+    fn checked(self, currency: Currency) -> Result<Self, Problem> {
+        let promocode = self.promocode.as_deref().map(visible);
+        let detail = match &promocode {
+            Some(code) if code.is_empty() => Some("it must not be empty; leave it out to buy without one"),
+            Some(code) if code.chars().count() > LONGEST_PROMOCODE => Some("it has at most 256 characters"),
+            Some(code) if code.chars().any(char::is_control) => Some("it has no control characters"),
+            _ => None,
         };
-        Ok(Self { promocode, ..self })
+        let mut errors = Vec::from_iter(detail.map(|detail| FieldError::new("promocode", detail)));
+        if let Some(price) = self.expected_price {
+            errors.extend(wrong_currency("expected_price.currency", price, currency));
+            if price.amount.is_negative() {
+                errors.push(FieldError::new("expected_price.amount", "it is at least 0"));
+            }
+        }
+        if errors.is_empty() {
+            Ok(Self { promocode, ..self })
+        } else {
+            Err(Problem::invalid(&errors))
+        }
     }
 }
 
@@ -118,7 +134,7 @@ pub(super) struct RefundRequestBody {
     (status = 402, description = "`insufficient_funds`: the wallet holds too little."),
     (status = 403, description = "`forbidden`: the caller is a program, which has no account."),
     (status = 404, description = "`not_found`: there is no such tariff."),
-    (status = 409, description = "`tariff_not_sold`: it is archived. `purchase_cancelled`: its buyer cancelled it meanwhile."),
+    (status = 409, description = "`tariff_not_sold`: it is archived. `price_changed`: the price is not the expected one; `price` is what it would cost. `purchase_cancelled`: its buyer cancelled it meanwhile."),
     (status = 422, description = "`promocode_refused`: it can't be used; `reasons` say why. `purchase_timed_out`: nobody answered about the promocode in time."),
     (status = 429, description = "`too_many_attempts`: too many purchases of this user failed, and this one would fail too or has a promocode; nothing is recorded, and `Retry-After` says how many seconds the next one waits.")))]
 pub(super) async fn create_purchase(
@@ -129,12 +145,13 @@ pub(super) async fn create_purchase(
     Json(body): Json<BuyBody>,
 ) -> Result<Response, Problem> {
     let user_id = caller.own()?;
-    let body = body.checked()?;
+    let body = body.checked(state.books.currency)?;
     let keyed = keyed(idempotency, "purchase", &body)?;
     let asked = BuyTariff {
         user_id,
         tariff_id: body.tariff_id,
         promocode: body.promocode,
+        expected_price: body.expected_price.map(|price| price.amount),
         patience: state.patience,
         keyed,
         free_failures: state.free_failures.purchases,
@@ -193,6 +210,13 @@ fn why_it_failed(state: &AppState, view: &PurchaseView, reason: FailureReason) -
             "The purchase was given up",
         )
         .detail("The promocode could not be checked in time. Nothing was charged; please try again."),
+        FailureReason::PriceChanged => Problem::new(
+            StatusCode::CONFLICT,
+            "price_changed",
+            "The price is not the expected one",
+        )
+        .detail("Nothing was charged, and no use of a promocode was taken. To buy at this price, make a new purchase.")
+        .with("price", json!(state.books.money(purchase.cost()))),
         FailureReason::Cancelled => Problem::new(
             StatusCode::CONFLICT,
             "purchase_cancelled",

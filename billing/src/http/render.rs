@@ -307,6 +307,10 @@ pub(super) struct PurchaseBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     promocode: Option<String>,
+    /// What the buyer expects to be charged; another price fails the purchase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    expected_price: Option<Money>,
     list_price: Money,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -354,6 +358,7 @@ impl PurchaseBody {
             tariff_version: purchase.tariff_version,
             tariff_name: purchase.tariff_name,
             promocode: purchase.promocode,
+            expected_price: purchase.expected_price.map(|price| books.money(price)),
             list_price: books.money(purchase.list_price),
             discount: (!is_pending).then(|| books.money(purchase.discount)),
             charged: is_paid.then(|| books.money(cost)),

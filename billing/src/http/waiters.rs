@@ -207,6 +207,7 @@ mod tests {
             discount: Amount(0),
             period: "P1M".parse().unwrap(),
             promocode: None,
+            expected_price: None,
             state: PurchaseState::Paid,
             refusal_reasons: Vec::new(),
             requested_at: now,

@@ -62,6 +62,8 @@ pub mod entity {
         pub period: String,
         /// As the customer typed it; empty if it failed and they are deleted.
         pub promocode: Option<String>,
+        /// What the buyer expects to be charged.
+        pub expected_price: Option<Amount>,
         /// How far it has come.
         pub state: String,
         /// Why it failed.
@@ -132,6 +134,7 @@ fn read(row: Model) -> Result<Purchase, DbErr> {
         discount: row.discount,
         period: row.period.parse().map_err(unreadable)?,
         promocode: row.promocode,
+        expected_price: row.expected_price,
         state: PurchaseState::parse(&row.state, row.failure_reason).map_err(unreadable)?,
         refusal_reasons: refusal_reasons.map_err(unreadable)?.unwrap_or_default(),
         requested_at: row.requested_at,
@@ -190,6 +193,7 @@ fn row(purchase: &Purchase) -> Result<ActiveModel, DbErr> {
         charged: Set(charged(purchase)),
         period: Set(purchase.period.to_string()),
         promocode: Set(purchase.promocode.clone()),
+        expected_price: Set(purchase.expected_price),
         state: Set(purchase.state.as_str().to_owned()),
         failure_reason: Set(purchase.state.failure()),
         refusal_reasons: Set(reasons_json(&purchase.refusal_reasons)?),

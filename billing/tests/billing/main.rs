@@ -9,6 +9,7 @@ mod concurrency;
 mod deadlines;
 mod deleted_users;
 mod endings;
+mod expected_prices;
 mod floods;
 mod forgotten_users;
 mod idempotency;
@@ -39,8 +40,8 @@ use shared::{
     clock::{Clock, SystemClock},
     config::Config,
     contracts::{
-        Envelope, HoldPromocodeV1, Locale, Message, PromocodeHeldV1, ServiceName, UserRegisteredV1,
-        UserState, UserStatus,
+        Envelope, HoldPromocodeV1, Locale, Message, NotHeldReason, PromocodeHeldV1, PromocodeNotHeldV1,
+        ServiceName, UserRegisteredV1, UserState, UserStatus,
     },
     ids::{CampaignId, PromocodeId, PurchaseId, TariffId, UserId},
     money::{Amount, Money},
@@ -269,5 +270,17 @@ fn held(hold: &HoldPromocodeV1, discount: i64) -> PromocodeHeldV1 {
         list_price: hold.price,
         discount: money(discount),
         final_price: money(hold.price.amount.0 - discount),
+    }
+}
+
+/// Loyalty's answer to `hold`: it would be this much off, and no use is taken.
+fn not_held(hold: &HoldPromocodeV1, discount: i64, reason: NotHeldReason) -> PromocodeNotHeldV1 {
+    PromocodeNotHeldV1 {
+        purchase_id: hold.purchase_id,
+        user_id: hold.user_id,
+        list_price: hold.price,
+        discount: money(discount),
+        final_price: money(hold.price.amount.0 - discount),
+        reason,
     }
 }

@@ -151,6 +151,9 @@ async fn purchases(routes: &mut Routes<'_>, billing: &Billing, anna: &Customer, 
     let unknown = json!({"tariff_id": PurchaseId::new(SystemClock.now())});
     let unknown = buy.clone().header(KEY, "unknown").body(unknown);
     routes.refuse(unknown, 404, "not_found").await;
+    let other_price = json!({"tariff_id": sold, "expected_price": rub(999)});
+    let other_price = buy.clone().header(KEY, "other-price").body(other_price);
+    routes.refuse(other_price, 409, "price_changed").await;
     let poor = billing.customer();
     let by_poor = Call::post("/purchases").by(poor.id).body(without);
     routes.refuse(by_poor, 402, "insufficient_funds").await;

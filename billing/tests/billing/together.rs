@@ -93,6 +93,7 @@ fn asks(customer: &Customer, tariff_id: TariffId) -> BuyTariff {
         user_id: customer.id,
         tariff_id,
         promocode: None,
+        expected_price: None,
         patience: Duration::hours(1),
         keyed: None,
         free_failures: u32::MAX,

@@ -70,6 +70,8 @@ impl Asking {
             tariff_id: tariff.id,
             price: tariff.price,
             requested_at: self.now,
+            balance: None,
+            expected_price: None,
         })
     }
 }
@@ -260,7 +262,7 @@ fn prices_of(
     let prices = asking.requests().filter_map(|request| {
         match decide(&request, Some(found), &usage, relation, asking.status()) {
             Decision::Held(priced) => Some((request.tariff_id, priced)),
-            Decision::Refused(_) => None,
+            Decision::NotHeld(..) | Decision::Waits(_) | Decision::Refused(_) => None,
         }
     });
     Ok(prices.take(MOST_PRICES + 1).collect())
@@ -269,8 +271,8 @@ fn prices_of(
 /// The least that any limit leaves.
 fn uses_left(found: Found<'_>, user: UserId, counters: &Counters) -> Option<i64> {
     let left = limits(found, user).into_iter().map(|(key, limit)| {
-        let used = counters.get(&key).copied().unwrap_or(0);
-        limit.saturating_sub(used)
+        let uses = counters.get(&key).copied().unwrap_or_default();
+        limit.saturating_sub(uses.taken)
     });
     left.min()
 }

@@ -12,6 +12,7 @@ use shared::{
     telemetry::metrics::REDEMPTIONS,
 };
 
+use super::decide_waiting_holds::WaitingHolds;
 use crate::{
     domain::{
         campaign::Recounted,
@@ -111,6 +112,7 @@ impl PurchaseEnded {
             updated_at: now,
             first_purchase_only: false,
             returns_use: true,
+            not_held: None,
         }
     }
 }
@@ -137,9 +139,15 @@ async fn recounted(
 
 /// May hold the same purchase several times; the highest version of each wins.
 ///
+/// One that failed while its hold waited takes it out of the queue.
+///
 /// Locks these redemptions and no count of uses: see [`store::returned_uses`]. Of what failed or
 /// was refunded it shares the campaigns, if they may have begun to count.
-pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Result<(), DbErr> {
+pub(crate) async fn settle_redemptions(
+    tx: &Tx,
+    ended: &[PurchaseEnded],
+    waiting: &WaitingHolds,
+) -> Result<(), DbErr> {
     if ended.is_empty() {
         return Ok(());
     }
@@ -183,6 +191,8 @@ pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Resu
         redemption.updated_at = tx.now();
         changed.insert(id);
     }
+    // Whoever decides one of them at this moment is waited for, and then found below.
+    store::waiting_holds::delete(tx.conn(), new.keys().copied()).await?;
     let expected = new.len() as u64;
     if store::redemptions::insert(tx.conn(), new.into_values().collect()).await? != expected {
         // Its hold was decided elsewhere meanwhile; the use that it took must go back.
@@ -191,6 +201,9 @@ pub(crate) async fn settle_redemptions(tx: &Tx, ended: &[PurchaseEnded]) -> Resu
     kept.retain(|id, _| changed.contains(id));
     store::redemptions::update(tx.conn(), kept.into_values().collect()).await?;
     store::returned_uses::insert(tx.conn(), &given_back).await?;
+    if !reached.is_empty() {
+        waiting.settled(tx);
+    }
     tx.after_commit(async move {
         for status in reached {
             REDEMPTIONS.counter(&[("status", status.as_str())]).increment(1);

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         batch::{CounterKey, Counters, limits, recounts_users},
-        decision::{Found, HoldRequest, Usage, obstacles},
+        decision::{Found, HoldRequest, Usage, Uses, obstacles},
     },
     store,
 };
@@ -75,6 +75,8 @@ impl<'a> UsableGrants<'a> {
             tariff_id: TariffId(Uuid::nil()),
             price: Amount::ZERO,
             requested_at: starts_at.map_or(now, |starts_at| starts_at.max(now)),
+            balance: None,
+            expected_price: None,
         };
         obstacles(&request, self.found, &self.usage(user_id))
     }
@@ -89,16 +91,16 @@ impl<'a> UsableGrants<'a> {
     fn usage(&self, user: UserId) -> Usage {
         let Found { promocode, campaign } = self.found;
         let used = |key, held: usize| {
-            let used = self.counters.get(&key).copied().unwrap_or_default();
-            used - i64::try_from(held).unwrap_or_default()
+            let uses = self.counters.get(&key).copied().unwrap_or_default();
+            Uses::taken(uses.taken - i64::try_from(held).unwrap_or_default())
         };
         let held = || self.held.iter();
         let of_promocode = held().filter(|(of, _)| *of == Some(promocode.id)).count();
         let of_user = held().filter(|(_, of)| *of == user).count();
         Usage {
-            campaign_used: used(CounterKey::Campaign(campaign.id), held().count()),
-            promocode_used: used(CounterKey::Promocode(promocode.id), of_promocode),
-            user_used: used(CounterKey::User(campaign.id, user), of_user),
+            campaign: used(CounterKey::Campaign(campaign.id), held().count()),
+            promocode: used(CounterKey::Promocode(promocode.id), of_promocode),
+            user: used(CounterKey::User(campaign.id, user), of_user),
         }
     }
 }

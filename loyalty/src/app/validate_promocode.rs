@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use sea_orm::{ConnectionTrait, DbErr};
 use shared::{
     clock::Instant,
-    contracts::Reason,
-    db::{Db, Tx},
+    contracts::{Reason, RefusalCode},
+    db::Tx,
     ids::{CampaignId, PromocodeId, RefusalId, TariffId, UserId},
     users,
 };
@@ -21,11 +21,11 @@ use super::{
 };
 use crate::{
     domain::{
-        batch::{CounterKey, CounterNotLoaded, recounts_users, usage},
-        decision::{Decision, Found, HoldRequest, Usage, decide},
+        batch::{CounterKey, CounterNotLoaded, Counters, counters_needed, recounts_users, usage},
+        decision::{Decision, Found, HoldRequest, Usage, Uses, decide, uses_held},
         discount::Priced,
         eligibility::Relation,
-        masking::mask,
+        masking::{hides_the_promocode, mask},
         promocode::{PromocodeCode, as_shown},
         refusal::{MOST_KEPT, RefusedDryRun, WINDOW, is_worth_keeping},
         tariff::is_sold,
@@ -91,20 +91,32 @@ pub(crate) async fn validate_promocode(
     let found = promocode
         .as_ref()
         .map(|(promocode, campaign)| Found { promocode, campaign });
-    let (usage, relation, has_purchased) = count(conn, found, input.user_id).await?;
+    let mut counted = count(conn, found, input.user_id).await?;
     let request = HoldRequest {
         promocode: input.promocode.clone(),
         user_id: input.user_id,
         user_registered_at: user.as_ref().map(|user| user.registered_at),
-        has_purchased,
+        has_purchased: counted.has_purchased,
         tariff_id: tariff.id,
         price: tariff.price,
         requested_at: now,
+        balance: None,
+        expected_price: None,
     };
-    match (
-        decide(&request, found, &usage, relation, user.map(|user| user.status)),
-        found,
-    ) {
+    let status = user.map(|user| user.status);
+    let decide = |usage: &Usage, relation| decide(&request, found, usage, relation, status);
+    let mut decision = decide(&counted.usage, counted.relation);
+    if let (Decision::Refused(reasons), Some(found)) = (&decision, found)
+        && is_used_up(reasons)
+    {
+        counted.usage = look_what_is_held(conn, found, input.user_id, counted.counters).await?;
+        decision = decide(&counted.usage, counted.relation);
+    }
+    // A dry run does not wait.
+    if let (Decision::Waits(waits_for), Some(found)) = (&decision, found) {
+        decision = Decision::Refused(uses_held(found, &counted.usage, *waits_for));
+    }
+    match (decision, found) {
         (Decision::Held(priced), Some(found)) => {
             let code = found.promocode.code.clone();
             Ok(Validation::Priced { code, priced })
@@ -131,8 +143,10 @@ pub(crate) async fn validate_promocode(
                 to_keep,
             })
         }
-        // The domain prices nothing that was not found.
-        (Decision::Held(_), None) => Err(DbErr::RecordNotFound(input.promocode.clone()).into()),
+        // The domain prices nothing that was not found, and holds whatever the wallet of a dry run has.
+        (Decision::Held(_) | Decision::NotHeld(..) | Decision::Waits(_), _) => {
+            Err(DbErr::RecordNotFound(input.promocode.clone()).into())
+        }
     }
 }
 
@@ -167,16 +181,25 @@ fn as_dry_run(refusal: &Refusal) -> RefusedDryRun<'_> {
     }
 }
 
-/// What the database says of what is counted by now (nothing where no use was ever taken), of how the
-/// user stands to the promocode, and of whether they have bought before.
-///
-/// It is asked the same for every promocode, also for one that there is not: a look at what a campaign
-/// asks for would take time that tells of codes that are meant for others.
+/// What the database says that no cache does.
+#[derive(Default)]
+struct Counted {
+    /// What is counted by now; nothing where no use was ever taken.
+    counters: Counters,
+    usage: Usage,
+    /// How the user stands to the promocode.
+    relation: Relation,
+    /// Whether they have bought before.
+    has_purchased: bool,
+}
+
+/// Looks it up with the same statements for every promocode, also for one that does not exist: a look at
+/// only what a campaign asks for would take time that reveals promocodes which are meant for others.
 async fn count(
     conn: &impl ConnectionTrait,
     found: Option<Found<'_>>,
     user: UserId,
-) -> Result<(Usage, Relation, bool), ValidatePromocodeError> {
+) -> Result<Counted, ValidatePromocodeError> {
     let (promocode, campaign) = match found {
         Some(Found { promocode, campaign }) => (promocode.id, campaign.id),
         None => (PromocodeId(Uuid::nil()), CampaignId(Uuid::nil())),
@@ -193,18 +216,43 @@ async fn count(
     let relations = Relations::load_of(conn, found, user).await?;
     let has_purchased = store::purchasers::contains(conn, user).await?;
     let Some(found) = found else {
-        return Ok((Usage::default(), Relation::default(), has_purchased));
+        return Ok(Counted {
+            has_purchased,
+            ..Counted::default()
+        });
     };
     if recounted.is_some() {
         let uses = taken.first().map_or(0, |(_, uses)| *uses);
-        counters.entry(CounterKey::User(campaign, user)).or_insert(uses);
+        counters
+            .entry(CounterKey::User(campaign, user))
+            .or_insert(Uses::taken(uses));
     }
     for key in keys {
         counters.entry(key).or_default();
     }
-    Ok((
-        usage(found, user, &counters)?,
-        relations.of(found, user),
+    Ok(Counted {
+        usage: usage(found, user, &counters)?,
+        relation: relations.of(found, user),
         has_purchased,
-    ))
+        counters,
+    })
+}
+
+/// Whether all uses are taken of a promocode that its reader may know of. Of what is meant for others
+/// nothing more is read: its answer would come later than that of one that does not exist.
+fn is_used_up(reasons: &[Reason]) -> bool {
+    let is_limit = |code| matches!(code, RefusalCode::UsesExhausted | RefusalCode::UserLimitReached);
+    !hides_the_promocode(reasons) && reasons.iter().any(|reason| is_limit(reason.code))
+}
+
+/// The same counts, with which of the uses may come back.
+async fn look_what_is_held(
+    conn: &impl ConnectionTrait,
+    found: Found<'_>,
+    user: UserId,
+    mut counters: Counters,
+) -> Result<Usage, ValidatePromocodeError> {
+    let keys = counters_needed(found, user).into_iter().collect();
+    store::counters::read_held(conn, &mut counters, [found.campaign], &keys).await?;
+    Ok(usage(found, user, &counters)?)
 }

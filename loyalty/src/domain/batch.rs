@@ -7,8 +7,9 @@ use shared::ids::{CampaignId, PromocodeId, PurchaseId, UserId};
 
 use super::{
     campaign::Campaign,
-    decision::{Decision, Found, HoldRequest, Usage, decide},
+    decision::{Decision, Found, HoldRequest, Usage, Uses, WaitsFor, decide, uses_held},
     eligibility::Relation,
+    waiting::WaitingRoom,
 };
 
 /// What a count of taken uses is about. The counters of a batch are locked in this order, all at
@@ -23,8 +24,8 @@ pub enum CounterKey {
     User(CampaignId, UserId),
 }
 
-/// How many uses are taken, by what they are counted for. Sorted: the order to lock in.
-pub type Counters = BTreeMap<CounterKey, i64>;
+/// The uses, by what they are counted for. Sorted: the order to lock in.
+pub type Counters = BTreeMap<CounterKey, Uses>;
 
 /// A count that a limit needs was not loaded, so the limit can't be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,11 +70,11 @@ pub fn campaign_limits(campaign: &Campaign, user_id: UserId) -> Vec<(CounterKey,
 /// What they say, for showing: what is not there counts nothing.
 #[must_use]
 pub fn campaign_usage(campaign: &Campaign, user_id: UserId, counters: &Counters) -> Usage {
-    let used = |key| counters.get(&key).copied().unwrap_or_default();
+    let uses = |key| counters.get(&key).copied().unwrap_or_default();
     Usage {
-        promocode_used: 0,
-        campaign_used: used(CounterKey::Campaign(campaign.id)),
-        user_used: used(CounterKey::User(campaign.id, user_id)),
+        promocode: Uses::default(),
+        campaign: uses(CounterKey::Campaign(campaign.id)),
+        user: uses(CounterKey::User(campaign.id, user_id)),
     }
 }
 
@@ -92,11 +93,11 @@ pub fn recounts_users(campaign: &Campaign) -> Option<CampaignId> {
 pub fn usage(found: Found<'_>, user_id: UserId, counters: &Counters) -> Result<Usage, CounterNotLoaded> {
     let mut usage = Usage::default();
     for key in counters_needed(found, user_id) {
-        let used = *counters.get(&key).ok_or(CounterNotLoaded(key))?;
+        let uses = *counters.get(&key).ok_or(CounterNotLoaded(key))?;
         match key {
-            CounterKey::Campaign(_) => usage.campaign_used = used,
-            CounterKey::Promocode(_) => usage.promocode_used = used,
-            CounterKey::User(..) => usage.user_used = used,
+            CounterKey::Campaign(_) => usage.campaign = uses,
+            CounterKey::Promocode(_) => usage.promocode = uses,
+            CounterKey::User(..) => usage.user = uses,
         }
     }
     Ok(usage)
@@ -127,11 +128,39 @@ pub enum InBatch {
     RepeatOf(usize),
 }
 
-/// Decides the holds in their order, and counts each use that is taken in `counters`.
+/// The counters under whose limits not every hold can have a use now, each with its limit. Of the others
+/// it need not be known which uses may come back, nor which holds wait.
+#[must_use]
+pub fn contended(holds: &[Hold<'_>], counters: &Counters) -> BTreeMap<CounterKey, i64> {
+    let mut asked: BTreeMap<CounterKey, (i64, i64)> = BTreeMap::new();
+    for hold in holds {
+        let Some(found) = hold.found else { continue };
+        for (key, limit) in limits(found, hold.request.user_id) {
+            let (_, times) = asked.entry(key).or_insert((limit, 0));
+            *times += 1;
+        }
+    }
+    let is_short = |key: &CounterKey, limit: i64, times: i64| {
+        let uses = counters.get(key).copied().unwrap_or_default();
+        uses.awaited || uses.taken.saturating_add(times) > limit
+    };
+    asked
+        .into_iter()
+        .filter(|(key, (limit, times))| is_short(key, *limit, *times))
+        .map(|(key, (limit, _))| (key, limit))
+        .collect()
+}
+
+/// Decides the holds in their order, counts each use that is taken in `counters`, and marks there what
+/// waiting holds wait for. A hold that finds no place in `room` is refused.
 ///
 /// # Errors
 /// When a counter with a limit is not there; what `counters` then holds is of no use.
-pub fn decide_batch(holds: &[Hold<'_>], counters: &mut Counters) -> Result<Vec<InBatch>, CounterNotLoaded> {
+pub fn decide_batch(
+    holds: &[Hold<'_>],
+    counters: &mut Counters,
+    room: &mut WaitingRoom,
+) -> Result<Vec<InBatch>, CounterNotLoaded> {
     let mut places: HashMap<PurchaseId, usize> = HashMap::with_capacity(holds.len());
     let mut decided = Vec::with_capacity(holds.len());
     for (place, hold) in holds.iter().enumerate() {
@@ -140,255 +169,50 @@ pub fn decide_batch(holds: &[Hold<'_>], counters: &mut Counters) -> Result<Vec<I
             continue;
         }
         places.insert(hold.purchase_id, place);
-        decided.push(InBatch::Decided(decide_one(hold, counters)?));
+        decided.push(InBatch::Decided(decide_one(hold, counters, room)?));
     }
     Ok(decided)
 }
 
-fn decide_one(hold: &Hold<'_>, counters: &mut Counters) -> Result<Decision, CounterNotLoaded> {
+fn decide_one(
+    hold: &Hold<'_>,
+    counters: &mut Counters,
+    room: &mut WaitingRoom,
+) -> Result<Decision, CounterNotLoaded> {
     let user_id = hold.request.user_id;
-    let usage = match hold.found {
-        Some(found) => usage(found, user_id, counters)?,
-        None => Usage::default(),
+    let Some(found) = hold.found else {
+        return Ok(decide(hold.request, None, &Usage::default(), hold.relation, None));
     };
-    let decision = decide(hold.request, hold.found, &usage, hold.relation, None);
-    if let (Decision::Held(_), Some(found)) = (&decision, hold.found) {
-        for key in counters_needed(found, user_id) {
-            *counters.entry(key).or_default() += 1;
+    let usage = usage(found, user_id, counters)?;
+    let decision = decide(hold.request, Some(found), &usage, hold.relation, None);
+    match decision {
+        Decision::Held(_) => {
+            for key in counters_needed(found, user_id) {
+                let uses = counters.entry(key).or_default();
+                uses.taken += 1;
+                uses.held += 1;
+            }
         }
+        Decision::Waits(waits_for) if room.admit(found.campaign.id, user_id) => {
+            for key in waited_for(found, user_id, waits_for) {
+                counters.entry(key).or_default().awaited = true;
+            }
+        }
+        Decision::Waits(waits_for) => return Ok(Decision::Refused(uses_held(found, &usage, waits_for))),
+        Decision::NotHeld(..) | Decision::Refused(_) => {}
     }
     Ok(decision)
 }
 
-#[cfg(test)]
-mod tests {
-    use chrono::DateTime;
-    use proptest::prelude::*;
-    use shared::{ids::TariffId, money::Amount};
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::domain::{
-        campaign::{CampaignStatus, Recounted, RefundPolicy},
-        discount::Discount,
-        eligibility::Eligibility,
-        promocode::{Promocode, PromocodeCode},
-    };
-
-    fn campaign(number: usize, max_redemptions: Option<i64>, max_per_user: Option<i64>) -> Campaign {
-        Campaign {
-            id: CampaignId(Uuid::from_u128(number as u128)),
-            version: 1,
-            name: format!("Campaign {number}"),
-            title: None,
-            discount: Discount::Free {},
-            starts_at: None,
-            ends_at: None,
-            timezone: None,
-            status: CampaignStatus::Active,
-            max_redemptions,
-            max_per_user,
-            eligibility: Eligibility::default(),
-            requires_grant: false,
-            listed: false,
-            refund_policy: RefundPolicy::default(),
-            recounted: Recounted::default(),
-        }
-    }
-
-    fn promocode(number: usize, campaign: &Campaign, max_uses: Option<i64>) -> Promocode {
-        Promocode {
-            id: PromocodeId(Uuid::from_u128(number as u128)),
-            campaign_id: campaign.id,
-            code: PromocodeCode::parse(&format!("CODE-{number}")).unwrap(),
-            max_uses,
-            disabled: false,
-            version: 1,
-        }
-    }
-
-    fn request(user: usize) -> HoldRequest {
-        HoldRequest {
-            promocode: String::new(),
-            user_id: UserId(Uuid::from_u128(user as u128)),
-            user_registered_at: None,
-            has_purchased: false,
-            tariff_id: TariffId(Uuid::nil()),
-            price: Amount(1_000),
-            requested_at: DateTime::UNIX_EPOCH,
-        }
-    }
-
-    fn hold<'a>(purchase: usize, request: &'a HoldRequest, found: Found<'a>) -> Hold<'a> {
-        Hold {
-            purchase_id: PurchaseId(Uuid::from_u128(purchase as u128)),
-            request,
-            found: Some(found),
-            relation: Relation::default(),
-        }
-    }
-
-    /// All counters that the holds need, at 0.
-    fn counters_at_zero(holds: &[Hold<'_>]) -> Counters {
-        let keys = holds
-            .iter()
-            .filter_map(|hold| Some((hold.found?, hold.request.user_id)));
-        keys.flat_map(|(found, user)| counters_needed(found, user))
-            .map(|key| (key, 0))
-            .collect()
-    }
-
-    fn is_held(decided: &InBatch) -> bool {
-        matches!(decided, InBatch::Decided(Decision::Held(_)))
-    }
-
-    #[test]
-    fn an_unlimited_promocode_takes_no_lock() {
-        let (free, limited) = (campaign(1, None, None), campaign(2, Some(9), Some(1)));
-        let user = UserId(Uuid::nil());
-        let needed = |campaign: &Campaign, max_uses| {
-            let promocode = promocode(3, campaign, max_uses);
-            let found = Found {
-                promocode: &promocode,
-                campaign,
-            };
-            counters_needed(found, user)
-        };
-        assert_eq!(needed(&free, None), []);
-        let code = CounterKey::Promocode(PromocodeId(Uuid::from_u128(3)));
-        assert_eq!(needed(&free, Some(1)), [code]);
-        let all = needed(&limited, Some(1));
-        assert_eq!(
-            all,
-            [
-                CounterKey::Campaign(limited.id),
-                code,
-                CounterKey::User(limited.id, user)
-            ]
-        );
-        assert!(all.is_sorted());
-    }
-
-    #[test]
-    fn a_one_time_promocode_is_held_once_in_a_batch_and_counted_once_for_a_purchase() {
-        let campaign = campaign(1, None, None);
-        let promocode = promocode(1, &campaign, Some(1));
-        let found = Found {
-            promocode: &promocode,
-            campaign: &campaign,
-        };
-        let (ann, bob) = (request(1), request(2));
-        let holds = [hold(7, &ann, found), hold(8, &bob, found), hold(7, &ann, found)];
-        let mut counters = counters_at_zero(&holds);
-        let decided = decide_batch(&holds, &mut counters).unwrap();
-        assert!(is_held(&decided[0]));
-        assert!(matches!(decided[1], InBatch::Decided(Decision::Refused(_))));
-        assert_eq!(decided[2], InBatch::RepeatOf(0));
-        assert_eq!(counters[&CounterKey::Promocode(promocode.id)], 1);
-    }
-
-    #[test]
-    fn a_limit_whose_count_was_not_loaded_is_an_error_not_a_zero() {
-        let campaign = campaign(1, Some(1), None);
-        let promocode = promocode(1, &campaign, None);
-        let found = Found {
-            promocode: &promocode,
-            campaign: &campaign,
-        };
-        let ann = request(1);
-        let result = decide_batch(&[hold(1, &ann, found)], &mut Counters::new());
-        assert_eq!(result, Err(CounterNotLoaded(CounterKey::Campaign(campaign.id))));
-    }
-
-    #[test]
-    fn unknown_promocodes_in_a_batch_count_nothing() {
-        let campaign = campaign(1, Some(1), None);
-        let promocode = promocode(1, &campaign, None);
-        let found = Found {
-            promocode: &promocode,
-            campaign: &campaign,
-        };
-        let ann = request(1);
-        let unknown = Hold {
-            found: None,
-            ..hold(1, &ann, found)
-        };
-        let holds = [unknown, hold(2, &ann, found)];
-        let mut counters = counters_at_zero(&holds);
-        let decided = decide_batch(&holds, &mut counters).unwrap();
-        let held: Vec<_> = decided.iter().map(is_held).collect();
-        assert_eq!(held, [false, true]);
-    }
-
-    fn limit() -> impl Strategy<Value = Option<i64>> {
-        prop::option::of(1..6_i64)
-    }
-
-    proptest! {
-        #[test]
-        fn mixed_shared_limits_admit_exactly_as_many_as_they_allow(
-            terms in prop::collection::vec((limit(), limit()), 1..4),
-            codes in prop::collection::vec((any::<usize>(), limit()), 1..6),
-            asked in prop::collection::vec((any::<usize>(), 0..5_usize, 0..40_usize), 0..60),
-            batch_size in 1..20_usize,
-        ) {
-            let campaigns: Vec<_> =
-                terms.iter().enumerate().map(|(n, (total, user))| campaign(n, *total, *user)).collect();
-            let codes: Vec<_> = codes.iter().enumerate().map(|(n, (campaign, max_uses))| {
-                let campaign = &campaigns[campaign % campaigns.len()];
-                (promocode(n, campaign, *max_uses), campaign)
-            }).collect();
-            let requests: Vec<_> = asked.iter().map(|(_, user, _)| request(*user)).collect();
-            // A purchase is one user's and has one promocode: its first line says which.
-            let mut holds: Vec<Hold<'_>> = Vec::new();
-            for ((code, _, purchase), request) in asked.iter().zip(&requests) {
-                let (promocode, campaign) = &codes[code % codes.len()];
-                let new = hold(*purchase, request, Found { promocode, campaign });
-                let same = holds.iter().find(|hold| hold.purchase_id == new.purchase_id);
-                holds.push(same.copied().unwrap_or(new));
-            }
-
-            let mut counters = counters_at_zero(&holds);
-            let mut admitted: Vec<Hold<'_>> = Vec::new();
-            let mut known: Vec<PurchaseId> = Vec::new();
-            for batch in holds.chunks(batch_size) {
-                // What the application does: purchases of earlier batches have their answer.
-                let fresh: Vec<_> =
-                    batch.iter().filter(|hold| !known.contains(&hold.purchase_id)).copied().collect();
-                let decided = decide_batch(&fresh, &mut counters).unwrap();
-                prop_assert_eq!(decided.len(), fresh.len());
-                for (hold, decided) in fresh.iter().zip(&decided) {
-                    // The plain count of what was admitted so far, by a second way.
-                    let (promocode, campaign) =
-                        hold.found.map(|found| (found.promocode, found.campaign)).unwrap();
-                    let count = |counts: &dyn Fn(&Hold<'_>) -> bool| {
-                        i64::try_from(admitted.iter().filter(|other| counts(other)).count()).unwrap()
-                    };
-                    let by_code = count(&|other| other.found.unwrap().promocode.id == promocode.id);
-                    let by_campaign = count(&|other| other.found.unwrap().campaign.id == campaign.id);
-                    let by_user = count(&|other| other.found.unwrap().campaign.id == campaign.id
-                        && other.request.user_id == hold.request.user_id);
-                    let room = |limit: Option<i64>, used| limit.is_none_or(|limit| used < limit);
-                    let free = room(promocode.max_uses, by_code)
-                        && room(campaign.max_redemptions, by_campaign)
-                        && room(campaign.max_per_user, by_user);
-                    if known.contains(&hold.purchase_id) {
-                        prop_assert!(matches!(decided, InBatch::RepeatOf(_)));
-                        continue;
-                    }
-                    known.push(hold.purchase_id);
-                    prop_assert_eq!(is_held(decided), free);
-                    if free {
-                        admitted.push(*hold);
-                    }
-                }
-            }
-            for (key, used) in counters {
-                let counted = admitted.iter().filter(|hold| {
-                    counters_needed(hold.found.unwrap(), hold.request.user_id).contains(&key)
-                });
-                prop_assert_eq!(i64::try_from(counted.count()).unwrap(), used);
-            }
-        }
-    }
+fn waited_for(found: Found<'_>, user_id: UserId, waits_for: WaitsFor) -> impl Iterator<Item = CounterKey> {
+    let keys = counters_needed(found, user_id).into_iter();
+    keys.filter(move |key| match key {
+        CounterKey::Campaign(_) => waits_for.campaign,
+        CounterKey::Promocode(_) => waits_for.promocode,
+        CounterKey::User(..) => waits_for.user,
+    })
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use iso_currency::Currency;
 use serde_json::{Value, json};
 use shared::{
     clock::Instant,
-    contracts::{HoldPromocodeV1, Reason, RefusalCode, UserStatus},
+    contracts::{HoldPromocodeV1, NotHeldReason, Reason, RefusalCode, UserStatus},
     ids::{TariffId, UserId},
     money::{Amount, Money},
 };
@@ -43,6 +43,10 @@ pub struct HoldRequest {
     pub price: Amount,
     /// The moment that start and end are judged at.
     pub requested_at: Instant,
+    /// What the buyer's wallet holds; none if that is not known, or not asked.
+    pub balance: Option<Amount>,
+    /// What the buyer expects to be charged; none if any price will do.
+    pub expected_price: Option<Amount>,
 }
 
 /// A hold whose price this platform can't have said.
@@ -61,8 +65,14 @@ impl HoldRequest {
     /// # Errors
     /// When its price is negative or in another currency: a fault of the sender, no refusal.
     pub fn from_command(command: &HoldPromocodeV1, currency: Currency) -> Result<Self, ImpossiblePrice> {
-        let found = command.price;
-        if found.currency != currency || found.amount.is_negative() {
+        let other_money = [command.balance, command.expected_price];
+        let wrong = other_money
+            .into_iter()
+            .flatten()
+            .find(|money| money.currency != currency);
+        let price = command.price;
+        let wrong = wrong.or((price.currency != currency || price.amount.is_negative()).then_some(price));
+        if let Some(found) = wrong {
             return Err(ImpossiblePrice { found, currency });
         }
         Ok(Self {
@@ -71,8 +81,10 @@ impl HoldRequest {
             user_registered_at: command.user_registered_at,
             has_purchased: command.has_purchased,
             tariff_id: command.tariff_id,
-            price: found.amount,
+            price: price.amount,
             requested_at: command.requested_at,
+            balance: command.balance.map(|balance| balance.amount),
+            expected_price: command.expected_price.map(|price| price.amount),
         })
     }
 }
@@ -86,15 +98,76 @@ pub struct Found<'a> {
     pub campaign: &'a Campaign,
 }
 
-/// How many uses are taken (held ones included). Looked at only where there is a limit.
+/// The uses that one counter counts. Looked at only where there is a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// Taken, held ones included.
+    pub taken: i64,
+    /// Those of them that may come back, since their purchases are not over. Need be known only where
+    /// all are taken.
+    pub held: i64,
+    /// Whether a purchase waits for one of them, which no other may pass.
+    pub awaited: bool,
+}
+
+impl Uses {
+    /// So many are taken for good, as far as is known.
+    #[must_use]
+    pub const fn taken(taken: i64) -> Self {
+        Self {
+            taken,
+            held: 0,
+            awaited: false,
+        }
+    }
+
+    /// Those that are taken for good.
+    #[must_use]
+    pub const fn confirmed(self) -> i64 {
+        self.taken.saturating_sub(self.held)
+    }
+
+    /// Whether `limit` of them are taken for good.
+    #[must_use]
+    pub const fn are_gone(self, limit: i64) -> bool {
+        self.confirmed() >= limit
+    }
+
+    /// Whether one can be taken now under `limit`.
+    #[must_use]
+    pub const fn have_room(self, limit: i64) -> bool {
+        self.taken < limit && !self.awaited
+    }
+}
+
+/// The uses that are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Of the promocode.
-    pub promocode_used: i64,
+    pub promocode: Uses,
     /// Of all the campaign's promocodes.
-    pub campaign_used: i64,
+    pub campaign: Uses,
     /// Of all the campaign's promocodes, by this user.
-    pub user_used: i64,
+    pub user: Uses,
+}
+
+/// The limits under which no use can be taken now, though one may come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitsFor {
+    /// The campaign's.
+    pub campaign: bool,
+    /// The promocode's.
+    pub promocode: bool,
+    /// The user's.
+    pub user: bool,
+}
+
+impl WaitsFor {
+    /// Whether there is any.
+    #[must_use]
+    pub const fn any(self) -> bool {
+        self.campaign || self.promocode || self.user
+    }
 }
 
 /// What loyalty says.
@@ -102,6 +175,10 @@ pub struct Usage {
 pub enum Decision {
     /// Yes, at this price; the use counts.
     Held(Priced),
+    /// The promocode is good, and the purchase would fail at this price: no use is taken.
+    NotHeld(Priced, NotHeldReason),
+    /// Not yet: all uses are taken under these limits, or others wait for them, and some may come back.
+    Waits(WaitsFor),
     /// No; every condition that failed, never empty. The administrators' copy: see
     /// [`mask`](super::masking::mask).
     Refused(Vec<Reason>),
@@ -133,11 +210,65 @@ pub fn decide(
         relation,
     };
     reasons.extend(CONDITIONS.iter().filter_map(|condition| condition(&case)));
-    if reasons.is_empty() {
-        Decision::Held(campaign.discount.price(request.price))
-    } else {
-        Decision::Refused(reasons)
+    if !reasons.is_empty() {
+        return Decision::Refused(reasons);
     }
+    let priced = campaign.discount.price(request.price);
+    if let Some(reason) = would_fail(request, priced.final_price) {
+        return Decision::NotHeld(priced, reason);
+    }
+    let waits_for = waits_for(&case);
+    if waits_for.any() {
+        Decision::Waits(waits_for)
+    } else {
+        Decision::Held(priced)
+    }
+}
+
+/// The limits under which no use can be taken now.
+fn waits_for(case: &Case<'_>) -> WaitsFor {
+    let is_full = |limit: Option<i64>, uses: Uses| limit.is_some_and(|limit| !uses.have_room(limit));
+    let (campaign, usage) = (case.campaign, case.usage);
+    WaitsFor {
+        campaign: is_full(campaign.max_redemptions, usage.campaign),
+        promocode: is_full(
+            case.promocode.and_then(|promocode| promocode.max_uses),
+            usage.promocode,
+        ),
+        user: is_full(campaign.max_per_user, usage.user),
+    }
+}
+
+/// Why a use that may come back is not waited for: in a dry run, or since too many wait.
+#[must_use]
+pub fn uses_held(found: Found<'_>, usage: &Usage, waits_for: WaitsFor) -> Vec<Reason> {
+    let Found { promocode, campaign } = found;
+    let limits = [
+        (waits_for.promocode, promocode.max_uses, usage.promocode),
+        (waits_for.campaign, campaign.max_redemptions, usage.campaign),
+        (waits_for.user, campaign.max_per_user, usage.user),
+    ];
+    limits
+        .into_iter()
+        .filter(|(waits, ..)| *waits)
+        .map(|(_, limit, uses)| {
+            reason(
+                RefusalCode::UsesHeld,
+                "Every use that is left is held for other purchases at the moment. Some may come back: please try again.",
+                json!(limit),
+                json!(uses.taken),
+            )
+        })
+        .collect()
+}
+
+/// Why a purchase at `price` would fail, as far as its command says.
+fn would_fail(request: &HoldRequest, price: Amount) -> Option<NotHeldReason> {
+    if request.expected_price.is_some_and(|expected| expected != price) {
+        return Some(NotHeldReason::PriceChanged);
+    }
+    let too_little = request.balance.is_some_and(|balance| balance < price);
+    too_little.then_some(NotHeldReason::InsufficientFunds)
 }
 
 /// Whether whoever asks reads of the promocode that there is none: since there is none, or since it is
@@ -173,7 +304,9 @@ pub fn campaign_admits(
         usage,
         relation,
     };
-    user_may_act(user_status).is_none() && CONDITIONS.iter().all(|condition| condition(&case).is_none())
+    user_may_act(user_status).is_none()
+        && CONDITIONS.iter().all(|condition| condition(&case).is_none())
+        && !waits_for(&case).any()
 }
 
 /// Everything that a condition may look at.
@@ -202,6 +335,7 @@ const CONDITIONS: &[Condition] = &[
     user_has_uses_left,
     tariff_is_eligible,
     price_is_high_enough,
+    price_is_lowered,
     purchase_is_the_first,
     user_is_new,
 ];
@@ -317,37 +451,37 @@ fn campaign_is_not_paused(case: &Case<'_>) -> Option<Reason> {
 }
 
 fn promocode_has_uses_left(case: &Case<'_>) -> Option<Reason> {
-    let (limit, used) = (case.promocode?.max_uses?, case.usage.promocode_used);
-    (used >= limit).then(|| {
+    let (limit, uses) = (case.promocode?.max_uses?, case.usage.promocode);
+    uses.are_gone(limit).then(|| {
         reason(
             RefusalCode::UsesExhausted,
             "Every use of the promocode is taken.",
             json!(limit),
-            json!(used),
+            json!(uses.confirmed()),
         )
     })
 }
 
 fn campaign_has_uses_left(case: &Case<'_>) -> Option<Reason> {
-    let (limit, used) = (case.campaign.max_redemptions?, case.usage.campaign_used);
-    (used >= limit).then(|| {
+    let (limit, uses) = (case.campaign.max_redemptions?, case.usage.campaign);
+    uses.are_gone(limit).then(|| {
         reason(
             RefusalCode::UsesExhausted,
             "Every use of the campaign is taken.",
             json!(limit),
-            json!(used),
+            json!(uses.confirmed()),
         )
     })
 }
 
 fn user_has_uses_left(case: &Case<'_>) -> Option<Reason> {
-    let (limit, used) = (case.campaign.max_per_user?, case.usage.user_used);
-    (used >= limit).then(|| {
+    let (limit, uses) = (case.campaign.max_per_user?, case.usage.user);
+    uses.are_gone(limit).then(|| {
         reason(
             RefusalCode::UserLimitReached,
             "The user has had as many uses as one user may have.",
             json!(limit),
-            json!(used),
+            json!(uses.confirmed()),
         )
     })
 }
@@ -375,6 +509,18 @@ fn price_is_high_enough(case: &Case<'_>) -> Option<Reason> {
             "The price is below the least that the promocode is for.",
             json!(least),
             json!(Money::new(price, least.currency)),
+        )
+    })
+}
+
+fn price_is_lowered(case: &Case<'_>) -> Option<Reason> {
+    let price = case.request.price;
+    (case.campaign.discount.price(price).discount == Amount::ZERO).then(|| {
+        reason(
+            RefusalCode::NoDiscount,
+            "The promocode takes nothing off this price.",
+            json!("a price that the promocode lowers"),
+            json!(price),
         )
     })
 }

@@ -26,6 +26,8 @@ fn request() -> HoldRequest {
         tariff_id: TariffId(Uuid::nil()),
         price: Amount(1_000),
         requested_at: noon(),
+        balance: None,
+        expected_price: None,
     }
 }
 
@@ -66,7 +68,7 @@ fn promocode() -> Promocode {
 fn refused(decision: Decision) -> Vec<Reason> {
     match decision {
         Decision::Refused(reasons) => reasons,
-        Decision::Held(priced) => panic!("held: {priced:?}"),
+        other => panic!("not refused: {other:?}"),
     }
 }
 
@@ -105,6 +107,131 @@ fn a_promocode_that_meets_every_condition_is_held_at_its_price() {
     });
     assert_eq!(decide_with(|_, _, _, _| {}, None), held);
     assert_eq!(decide_with(|_, _, _, _| {}, Some(UserStatus::Active)), held);
+}
+
+#[test]
+fn no_use_is_taken_at_a_price_that_the_buyer_does_not_expect_or_cannot_pay() {
+    let priced = Priced {
+        list_price: Amount(1_000),
+        discount: Amount(500),
+        final_price: Amount(500),
+    };
+    let ask = |expected: Option<i64>, balance: Option<i64>| {
+        let change = |request: &mut HoldRequest, _: &mut Promocode, _: &mut Campaign, _: &mut Usage| {
+            request.expected_price = expected.map(Amount);
+            request.balance = balance.map(Amount);
+        };
+        decide_with(change, None)
+    };
+    for (expected, balance) in [
+        (None, None),
+        (None, Some(500)),
+        (Some(500), None),
+        (Some(500), Some(500)),
+    ] {
+        assert_eq!(ask(expected, balance), Decision::Held(priced));
+    }
+    let too_little = Decision::NotHeld(priced, NotHeldReason::InsufficientFunds);
+    assert_eq!(ask(None, Some(499)), too_little);
+    assert_eq!(ask(Some(500), Some(0)), too_little);
+    let other_price = Decision::NotHeld(priced, NotHeldReason::PriceChanged);
+    for (expected, balance) in [(499, None), (501, Some(5_000)), (1_000, Some(0))] {
+        assert_eq!(ask(Some(expected), balance), other_price);
+    }
+    // A refusal says more than a price that is not to be had.
+    let reason = only_reason(|request, promocode, _, _| {
+        request.balance = Some(Amount::ZERO);
+        promocode.disabled = true;
+    });
+    assert_eq!(reason.code, RefusalCode::PromocodeDisabled);
+}
+
+#[test]
+fn a_use_that_may_come_back_is_waited_for_and_one_that_is_confirmed_is_not() {
+    let ask = |promocode: Uses, campaign: Uses, user: Uses| {
+        let usage = Usage {
+            promocode,
+            campaign,
+            user,
+        };
+        decide_with(|_, _, _, given| *given = usage, None)
+    };
+    let uses = |taken, held| Uses {
+        held,
+        ..Uses::taken(taken)
+    };
+    let free = uses(0, 0);
+    let waits = |campaign, promocode, user| {
+        Decision::Waits(WaitsFor {
+            campaign,
+            promocode,
+            user,
+        })
+    };
+    assert_eq!(ask(uses(5, 1), free, free), waits(false, true, false));
+    assert_eq!(ask(uses(5, 5), uses(10, 1), uses(1, 1)), waits(true, true, true));
+    // A limit that was lowered: more are taken than it allows.
+    assert_eq!(ask(uses(9, 5), free, free), waits(false, true, false));
+    assert_eq!(
+        codes(&refused(ask(uses(9, 4), free, free))),
+        [RefusalCode::UsesExhausted]
+    );
+    let one_for_good = refused(ask(uses(5, 0), uses(10, 1), uses(1, 1)));
+    assert_eq!(
+        codes(&one_for_good),
+        [RefusalCode::UsesExhausted],
+        "only what is gone for good"
+    );
+    assert_eq!(one_for_good[0].found, Some(json!(5)));
+    // A hold waits already.
+    let awaited = Uses {
+        awaited: true,
+        ..free
+    };
+    assert_eq!(ask(awaited, free, free), waits(false, true, false));
+    // A buyer who could not pay does not wait.
+    let poor = |request: &mut HoldRequest, _: &mut Promocode, _: &mut Campaign, usage: &mut Usage| {
+        request.balance = Some(Amount::ZERO);
+        usage.promocode = uses(5, 5);
+    };
+    assert!(matches!(
+        decide_with(poor, None),
+        Decision::NotHeld(_, NotHeldReason::InsufficientFunds)
+    ));
+}
+
+#[test]
+fn a_discount_of_nothing_is_refused() {
+    let rub = |amount| Money::new(Amount(amount), Currency::RUB);
+    let percent = |text: &str| Discount::Percent {
+        percent: text.parse().unwrap(),
+    };
+    for (discount, price, is_one) in [
+        (Discount::FixedPrice { price: rub(1_000) }, 1_000, false),
+        (Discount::FixedPrice { price: rub(1_001) }, 1_000, false),
+        (Discount::FixedPrice { price: rub(999) }, 1_000, true),
+        (percent("1"), 49, false),
+        (percent("1"), 50, true),
+        (Discount::Free {}, 0, false),
+        (Discount::Free {}, 1, true),
+        (Discount::AmountOff { amount: rub(1) }, 0, false),
+    ] {
+        let change =
+            |request: &mut HoldRequest, _: &mut Promocode, campaign: &mut Campaign, _: &mut Usage| {
+                request.price = Amount(price);
+                campaign.discount = discount;
+            };
+        if is_one {
+            assert!(
+                matches!(decide_with(change, None), Decision::Held(_)),
+                "{discount:?}"
+            );
+        } else {
+            let reason = only_reason(change);
+            assert_eq!(reason.code, RefusalCode::NoDiscount, "{discount:?}");
+            assert_eq!(reason.found, Some(json!(price)));
+        }
+    }
 }
 
 #[test]
@@ -155,24 +282,24 @@ fn an_archived_campaign_is_over_and_a_paused_one_paused() {
 
 #[test]
 fn each_limit_refuses_what_is_past_it_with_its_figures() {
-    let promocode = only_reason(|_, _, _, usage| usage.promocode_used = 5);
+    let promocode = only_reason(|_, _, _, usage| usage.promocode = Uses::taken(5));
     assert_eq!(promocode.code, RefusalCode::UsesExhausted);
     assert_eq!(
         (promocode.expected, promocode.found),
         (Some(json!(5)), Some(json!(5)))
     );
-    let campaign = only_reason(|_, _, _, usage| usage.campaign_used = 11);
+    let campaign = only_reason(|_, _, _, usage| usage.campaign = Uses::taken(11));
     assert_eq!(campaign.code, RefusalCode::UsesExhausted);
     assert_eq!(
         (campaign.expected, campaign.found),
         (Some(json!(10)), Some(json!(11)))
     );
-    let user = only_reason(|_, _, _, usage| usage.user_used = 1);
+    let user = only_reason(|_, _, _, usage| usage.user = Uses::taken(1));
     assert_eq!(user.code, RefusalCode::UserLimitReached);
     let last = Usage {
-        promocode_used: 4,
-        campaign_used: 9,
-        user_used: 0,
+        promocode: Uses::taken(4),
+        campaign: Uses::taken(9),
+        user: Uses::taken(0),
     };
     assert!(matches!(
         decide_with(|_, _, _, usage| *usage = last, None),
@@ -188,9 +315,9 @@ fn without_limits_no_count_refuses() {
             campaign.max_redemptions = None;
             campaign.max_per_user = None;
             *usage = Usage {
-                promocode_used: i64::MAX,
-                campaign_used: i64::MAX,
-                user_used: i64::MAX,
+                promocode: Uses::taken(i64::MAX),
+                campaign: Uses::taken(i64::MAX),
+                user: Uses::taken(i64::MAX),
             };
         },
         None,
@@ -206,9 +333,9 @@ fn a_refusal_names_every_condition_that_failed() {
             campaign.status = CampaignStatus::Paused;
             request.requested_at = noon() + Duration::days(1);
             *usage = Usage {
-                promocode_used: 5,
-                campaign_used: 10,
-                user_used: 1,
+                promocode: Uses::taken(5),
+                campaign: Uses::taken(10),
+                user: Uses::taken(1),
             };
         },
         Some(UserStatus::Blocked),
@@ -445,9 +572,9 @@ fn a_customer_sees_whatever_else_was_expected_and_found() {
             promocode.disabled = true;
             request.requested_at = noon() - Duration::hours(1);
             *usage = Usage {
-                promocode_used: 5,
-                campaign_used: 10,
-                user_used: 1,
+                promocode: Uses::taken(5),
+                campaign: Uses::taken(10),
+                user: Uses::taken(1),
             };
         },
         None,
@@ -473,10 +600,25 @@ fn a_hold_with_a_price_that_cannot_be_is_a_fault_not_a_refusal() {
         price: Money::new(Amount(amount), currency),
         requested_at: noon(),
         deadline: noon(),
+        balance: None,
+        expected_price: None,
     };
     let read = |command| HoldRequest::from_command(&command, Currency::RUB);
     assert_eq!(read(command(1_000, Currency::RUB)), Ok(request()));
     assert!(read(command(0, Currency::RUB)).is_ok());
     assert!(read(command(-1, Currency::RUB)).is_err());
     assert!(read(command(1_000, Currency::EUR)).is_err());
+    let in_euros = Some(Money::new(Amount(1_000), Currency::EUR));
+    for command in [
+        HoldPromocodeV1 {
+            balance: in_euros,
+            ..command(1_000, Currency::RUB)
+        },
+        HoldPromocodeV1 {
+            expected_price: in_euros,
+            ..command(1_000, Currency::RUB)
+        },
+    ] {
+        assert!(read(command).is_err());
+    }
 }

@@ -1,6 +1,7 @@
 //! Redemptions: loyalty's one decision for one purchase, and what becomes of it.
 
 use serde::{Deserialize, Serialize};
+use shared::contracts::NotHeldReason;
 
 /// Where a redemption stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -128,17 +129,21 @@ pub enum AnswerAgain {
     Held,
     /// The stored reasons, once more.
     Refused,
+    /// The stored price, once more, and why no use was taken at it.
+    NotHeld(NotHeldReason),
     /// Nothing: the purchase is over, and nobody waits.
     Nothing,
 }
 
-/// The answer to a repeated or late hold for a redemption that stands at `status`.
+/// The answer to a repeated or late hold for a redemption that stands at `status`; `not_held` says
+/// why no use was taken, where that was the answer.
 #[must_use]
-pub const fn answer_again(status: RedemptionStatus) -> AnswerAgain {
-    match status {
-        RedemptionStatus::Held | RedemptionStatus::Confirmed => AnswerAgain::Held,
-        RedemptionStatus::Refused => AnswerAgain::Refused,
-        RedemptionStatus::Cancelled | RedemptionStatus::Returned => AnswerAgain::Nothing,
+pub const fn answer_again(status: RedemptionStatus, not_held: Option<NotHeldReason>) -> AnswerAgain {
+    match (status, not_held) {
+        (RedemptionStatus::Held | RedemptionStatus::Confirmed, _) => AnswerAgain::Held,
+        (RedemptionStatus::Refused, _) => AnswerAgain::Refused,
+        (RedemptionStatus::Cancelled, Some(reason)) => AnswerAgain::NotHeld(reason),
+        (RedemptionStatus::Cancelled | RedemptionStatus::Returned, _) => AnswerAgain::Nothing,
     }
 }
 
@@ -220,7 +225,10 @@ mod tests {
             settle(None, FAILED, 2),
             settled(RedemptionStatus::Cancelled, false, 2)
         );
-        assert_eq!(answer_again(RedemptionStatus::Cancelled), AnswerAgain::Nothing);
+        assert_eq!(
+            answer_again(RedemptionStatus::Cancelled, None),
+            AnswerAgain::Nothing
+        );
     }
 
     #[test]
@@ -239,9 +247,12 @@ mod tests {
 
     #[test]
     fn a_repeated_hold_gets_the_answer_that_was_stored() {
-        let answers = RedemptionStatus::ALL.map(answer_again);
+        let answers = RedemptionStatus::ALL.map(|status| answer_again(status, None));
         use AnswerAgain::{Held, Nothing, Refused};
         assert_eq!(answers, [Held, Held, Nothing, Nothing, Refused]);
+        let reason = NotHeldReason::PriceChanged;
+        let not_held = answer_again(RedemptionStatus::Cancelled, Some(reason));
+        assert_eq!(not_held, AnswerAgain::NotHeld(reason));
     }
 
     #[test]

@@ -16,6 +16,14 @@ pub fn first_report_at(deadline: Instant, now: Instant) -> Instant {
     deadline.clamp(now, now + LONGEST_DEADLINE) + MARGIN
 }
 
+/// When a hold that waits from `now` on is given up: a little after billing has, by billing's own two
+/// instants, so that it does not matter how its clock stands to this one.
+#[must_use]
+pub fn gives_up_at(requested_at: Instant, deadline: Instant, now: Instant) -> Instant {
+    let patience = (deadline - requested_at).clamp(Duration::zero(), LONGEST_DEADLINE);
+    now + patience + MARGIN
+}
+
 /// How long to wait for the answer when it was asked `reports` times: doubling, to a limit, and
 /// without end, since only billing's word settles a hold.
 #[must_use]
@@ -35,6 +43,18 @@ mod tests {
         let pauses: Vec<_> = (1..9).map(|reports| pause(reports).num_seconds()).collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600]);
         assert_eq!(pause(i32::MAX), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn a_waiting_hold_is_given_up_a_little_after_its_deadline_whatever_the_clocks_say() {
+        let now = DateTime::UNIX_EPOCH;
+        for ahead in [-90, 0, 90] {
+            let requested_at = now + Duration::seconds(ahead);
+            let at = |patience| gives_up_at(requested_at, requested_at + patience, now) - now;
+            assert_eq!(at(Duration::seconds(30)), Duration::seconds(35));
+            assert_eq!(at(Duration::days(1)), LONGEST_DEADLINE + MARGIN);
+            assert_eq!(at(-Duration::days(1)), MARGIN);
+        }
     }
 
     #[test]

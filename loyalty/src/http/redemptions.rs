@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use iso_currency::Currency;
 use serde::Serialize;
 use shared::{
-    contracts::{Permission, Reason},
+    contracts::{NotHeldReason, Permission, Reason},
     http::{Caller, Cursor, Json, Page, PageQuery, Path, Problem, Query},
     ids::{CampaignId, PurchaseId, TariffId, UserId},
     money::Money,
@@ -49,6 +49,10 @@ pub(super) struct RedemptionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     final_price: Option<Money>,
+    /// Why no use was taken at this price, though the promocode is good; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    not_held: Option<NotHeldReason>,
     /// Why it was refused; absent if it was not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -79,6 +83,7 @@ impl RedemptionBody {
             list_price: money(redemption.list_price),
             discount: money(redemption.discount),
             final_price: money(redemption.final_price),
+            not_held: redemption.not_held,
             reasons,
             requested_at: redemption.requested_at,
             created_at: redemption.created_at,

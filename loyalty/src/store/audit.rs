@@ -51,6 +51,10 @@ pub(crate) const CHECKS: &[Check] = &[
          LEFT JOIN refusals f ON f.purchase_id = r.purchase_id WHERE r.status = 'refused' AND f.id IS NULL",
     ),
     check_before(
+        "nothing waits for a use for longer than its purchase takes",
+        "SELECT purchase_id AS id, 'still waits' AS detail FROM waiting_holds WHERE arrived_at < $1",
+    ),
+    check_before(
         "no use is held for longer than its purchase takes",
         "SELECT purchase_id AS id, 'still held' AS detail FROM redemptions WHERE status = 'held' AND created_at < $1",
     ),

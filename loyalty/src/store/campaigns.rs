@@ -263,6 +263,14 @@ pub(crate) async fn find(conn: &impl ConnectionTrait, id: CampaignId) -> Result<
     Entity::find_by_id(id).one(conn).await?.map(read).transpose()
 }
 
+/// These campaigns, in their current terms.
+pub(crate) async fn find_many(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = CampaignId>,
+) -> Result<HashMap<CampaignId, Campaign>, DbErr> {
+    by_id(Entity::find().filter(Column::Id.is_in(ids)).all(conn).await?)
+}
+
 /// The campaigns that run at `now` and may be shown to `user`: they are listed, or a promocode of
 /// theirs is granted to them.
 pub(crate) async fn running_for(

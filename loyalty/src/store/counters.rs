@@ -18,7 +18,11 @@ use shared::ids::{CampaignId, PromocodeId, UserId};
 use uuid::Uuid;
 
 use super::{CHUNK, recounts, redemptions, returned_uses, unreadable};
-use crate::domain::batch::{CounterKey, Counters};
+use crate::domain::{
+    batch::{CounterKey, Counters},
+    campaign::Campaign,
+    decision::Uses,
+};
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -36,6 +40,8 @@ mod entity {
         pub user_id: UserId,
         pub used: i64,
         pub max_uses: Option<i64>,
+        /// Whether a hold may wait for one of these uses: see `waiting_holds`.
+        pub awaited: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -116,16 +122,23 @@ pub(super) fn with_keys(keys: impl Iterator<Item = CounterKey>) -> Condition {
 
 fn read(rows: Vec<Model>) -> Result<Counters, DbErr> {
     rows.into_iter()
-        .map(|row| key(&row.scope, row.scope_id, row.user_id).map(|key| (key, row.used)))
+        .map(|row| {
+            let uses = Uses {
+                awaited: row.awaited,
+                ..Uses::taken(row.used)
+            };
+            key(&row.scope, row.scope_id, row.user_id).map(|key| (key, uses))
+        })
         .collect()
 }
 
 /// Takes off `counters` what was given back.
 fn take_off(counters: &mut Counters, given_back: impl IntoIterator<Item = CounterKey>) -> Result<(), DbErr> {
     for key in given_back {
-        *counters
+        counters
             .get_mut(&key)
-            .ok_or_else(|| DbErr::Custom("a use is given back that was never counted".to_owned()))? -= 1;
+            .ok_or_else(|| DbErr::Custom("a use is given back that was never counted".to_owned()))?
+            .taken -= 1;
     }
     Ok(())
 }
@@ -144,6 +157,10 @@ pub(crate) async fn find(
     let given_back = returned_uses::find(conn, keys.iter().copied()).await?;
     let rows = Entity::find().filter(with_keys(keys.iter().copied()));
     let mut counters = read(rows.all(conn).await?)?;
+    // The mark may stay after the last waiting hold has gone; it is checked under the lock.
+    for uses in counters.values_mut() {
+        uses.awaited = false;
+    }
     let not_made = not_made(keys.iter(), &counters, recounted);
     // Nothing is taken off a count that is not there: it is made below, or whoever asks has not heard
     // yet of terms under which it is.
@@ -157,7 +174,7 @@ pub(crate) async fn find(
         counters.extend(
             taken
                 .into_iter()
-                .map(|(user, uses)| (CounterKey::User(campaign, user), uses)),
+                .map(|(user, uses)| (CounterKey::User(campaign, user), Uses::taken(uses))),
         );
     }
     Ok(counters)
@@ -213,7 +230,7 @@ pub(crate) async fn lock(conn: &impl ConnectionTrait, limits: Limits) -> Result<
     let missing: Vec<_> = most
         .iter()
         .filter(|(key, _)| !there.contains_key(key))
-        .map(|(key, limit)| row(*key, 0, Some(*limit)))
+        .map(|(key, limit)| row(*key, Uses::default(), Some(*limit)))
         .collect();
     // Before any count is locked, and sorted: who waits here for another's new row holds no lock
     // that the other could wait for.
@@ -243,30 +260,68 @@ impl Locked {
     /// a limit may be lowered below it. Then no more than before is used.
     fn kept_under(&self, key: CounterKey, used: i64) -> Option<i64> {
         let most = *self.most.get(&key)?;
-        let before = self.stored.get(&key).copied().unwrap_or_default();
+        let before = self.stored.get(&key).copied().unwrap_or_default().taken;
         Some(if used <= before && used > most { used } else { most })
     }
 }
 
 /// Writes the counts that are not as they were.
 pub(crate) async fn write(conn: &impl ConnectionTrait, locked: &Locked) -> Result<(), DbErr> {
-    let changed = locked
-        .counters
-        .iter()
-        .filter(|(key, used)| locked.stored.get(key) != Some(used));
+    let stays = |key: &CounterKey, uses: &Uses| {
+        let stored = locked.stored.get(key);
+        stored.is_some_and(|stored| (stored.taken, stored.awaited) == (uses.taken, uses.awaited))
+    };
+    let changed = locked.counters.iter().filter(|(key, uses)| !stays(key, uses));
     let rows: Vec<_> = changed
-        .map(|(key, used)| row(*key, *used, locked.kept_under(*key, *used)))
+        .map(|(key, uses)| row(*key, *uses, locked.kept_under(*key, uses.taken)))
         .collect();
     for chunk in rows.chunks(CHUNK) {
         // Absolute values, right because the rows are locked.
         Entity::insert_many(chunk.iter().cloned().map(IntoActiveModel::into_active_model))
             .on_conflict(
                 on_key()
-                    .update_columns([Column::Used, Column::MaxUses])
+                    .update_columns([Column::Used, Column::MaxUses, Column::Awaited])
                     .to_owned(),
             )
             .exec_without_returning(conn)
             .await?;
+    }
+    Ok(())
+}
+
+/// Fills in which of the uses that `keys` count may come back: those that are held, and those that have
+/// come back since the counts were read. `campaigns` are those that the uses are of.
+///
+/// In this order one that comes back meanwhile is seen twice, and never not at all: so no use is taken
+/// for confirmed that is not.
+pub(crate) async fn read_held(
+    conn: &impl ConnectionTrait,
+    counters: &mut Counters,
+    campaigns: impl IntoIterator<Item = &Campaign>,
+    keys: &BTreeSet<CounterKey>,
+) -> Result<(), DbErr> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let recounted: BTreeMap<_, _> = campaigns
+        .into_iter()
+        .map(|campaign| (campaign.id, campaign.recounted))
+        .collect();
+    let held = redemptions::held_of(conn, recounted.keys().copied()).await?;
+    let held = held.iter().flat_map(|redemption| {
+        let campaign = redemption
+            .campaign_id
+            .and_then(|campaign| recounted.get(&campaign));
+        redemption.counted_in(campaign.copied().unwrap_or_default())
+    });
+    let held: Vec<_> = held.collect();
+    let came_back = returned_uses::find(conn, keys.iter().copied()).await?;
+    for key in held.into_iter().chain(came_back) {
+        if keys.contains(&key)
+            && let Some(uses) = counters.get_mut(&key)
+        {
+            uses.held += 1;
+        }
     }
     Ok(())
 }
@@ -290,13 +345,14 @@ fn on_key() -> OnConflict {
     OnConflict::columns([Column::Scope, Column::ScopeId, Column::UserId])
 }
 
-fn row(key: CounterKey, used: i64, max_uses: Option<i64>) -> Model {
+fn row(key: CounterKey, uses: Uses, max_uses: Option<i64>) -> Model {
     let (scope, scope_id, user_id) = columns(key);
     Model {
         scope: scope.to_owned(),
         scope_id,
         user_id,
-        used,
+        used: uses.taken,
         max_uses,
+        awaited: uses.awaited,
     }
 }

@@ -118,6 +118,18 @@ pub(crate) async fn find_by_codes(
     Ok(rows.into_iter().map(|row| read(row).promocode).collect())
 }
 
+/// These promocodes.
+pub(crate) async fn find_many(
+    conn: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = PromocodeId>,
+) -> Result<HashMap<PromocodeId, Promocode>, DbErr> {
+    let rows = Entity::find().filter(Column::Id.is_in(ids)).all(conn).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, read(row).promocode))
+        .collect())
+}
+
 /// The promocode with this code.
 pub(crate) async fn find_by_code(
     conn: &impl ConnectionTrait,

@@ -18,6 +18,7 @@ mod entity {
     use sea_orm::entity::prelude::*;
     use shared::{
         clock::Instant,
+        contracts::NotHeldReason,
         ids::{CampaignId, PromocodeId, PurchaseId, TariffId, UserId},
         money::Amount,
     };
@@ -62,6 +63,8 @@ mod entity {
         pub first_purchase_only: bool,
         /// Whether by those terms its use goes back when the purchase is refunded.
         pub returns_use: bool,
+        /// Why no use was taken at its price; none where one was, or where the promocode was refused.
+        pub not_held: Option<NotHeldReason>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -226,6 +229,20 @@ pub(crate) async fn forget_what_was_typed(
         .exec(conn)
         .await?;
     Ok(())
+}
+
+/// The redemptions of these campaigns that are held.
+pub(crate) async fn held_of(
+    conn: &impl ConnectionTrait,
+    campaigns: impl IntoIterator<Item = CampaignId>,
+) -> Result<Vec<Redemption>, DbErr> {
+    Entity::find()
+        // Word for word as in the index of those that are held, which are few at any time: a value that is
+        // bound would not lead there.
+        .filter(Expr::cust("status = 'held' AND next_report_at IS NOT NULL"))
+        .filter(Column::CampaignId.is_in(campaigns))
+        .all(conn)
+        .await
 }
 
 /// At most `limit` held redemptions about which billing is to be asked by now, locked; those that

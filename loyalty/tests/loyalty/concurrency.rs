@@ -38,6 +38,11 @@ async fn exactly_ten_of_two_hundred_buyers_get_one_of_ten_uses(loyalty: Loyalty)
     futures::future::join_all(batches).await;
     assert_eq!(
         (loyalty.count("held").await, loyalty.count("refused").await),
+        (10, 0)
+    );
+    loyalty.pay_all(&holds).await;
+    assert_eq!(
+        (loyalty.count("confirmed").await, loyalty.count("refused").await),
         (10, 190)
     );
     assert_eq!(loyalty.used("promocode").await, 10);
@@ -64,7 +69,12 @@ async fn two_copies_admit_exactly_ten_of_two_hundred_buyers() {
     };
     let (left, right) = (holds(&one, "RED"), holds(&two, "BLUE"));
     tokio::join!(deliver(&one, &left), deliver(&two, &right));
-    assert_eq!((one.count("held").await, one.count("refused").await), (10, 190));
+    assert_eq!((one.count("held").await, one.count("refused").await), (10, 0));
+    tokio::join!(one.pay_all(&left), two.pay_all(&right));
+    assert_eq!(
+        (one.count("confirmed").await, one.count("refused").await),
+        (10, 190)
+    );
     assert_eq!(one.used("campaign").await, 10);
     one.nothing_failed().await;
 }
@@ -99,7 +109,12 @@ async fn two_copies_together_admit_exactly_as_many_as_each_kind_of_limit_allows(
     for scope in ["campaign", "promocode", "user"] {
         assert_eq!(one.used(scope).await, 90, "{scope}");
     }
-    assert_eq!((one.count("held").await, one.count("refused").await), (270, 130));
+    assert_eq!(one.count("held").await, 270);
+    tokio::join!(one.pay_all(&left), two.pay_all(&right));
+    assert_eq!(
+        (one.count("confirmed").await, one.count("refused").await),
+        (270, 130)
+    );
     one.nothing_failed().await;
 }
 

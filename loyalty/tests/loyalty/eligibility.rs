@@ -29,6 +29,7 @@ async fn bought(loyalty: &Loyalty, hold: &HoldPromocodeV1) -> Vec<Value> {
     match loyalty.ask(hold).await {
         Heard::Held(_) => Vec::new(),
         Heard::Refused(refused) => refused.reasons.iter().map(|reason| json!(reason)).collect(),
+        Heard::NotHeld(not_held) => panic!("{not_held:?}"),
     }
 }
 

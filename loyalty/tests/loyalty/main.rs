@@ -14,6 +14,7 @@ mod guesses;
 mod hidden_codes;
 mod holds;
 mod local_times;
+mod not_held;
 mod old_codes;
 mod promises;
 mod reconcile;
@@ -26,6 +27,7 @@ mod stale_holds;
 mod usable;
 mod users;
 mod validation;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,9 +40,9 @@ use serde_json::{Value, json};
 use shared::{
     clock::{Clock, Instant, ManualClock, SystemClock},
     contracts::{
-        FailureReason, HoldPromocodeV1, Locale, PromocodeHeldV1, PromocodeRefusedV1, PurchaseFailedV1,
-        PurchasePaidV1, RefusalCode, ServiceName, TariffChangedV1, TariffStatus, UserRegisteredV1, UserState,
-        UserStatus,
+        FailureReason, HoldPromocodeV1, Locale, PromocodeHeldV1, PromocodeNotHeldV1, PromocodeRefusedV1,
+        PurchaseFailedV1, PurchasePaidV1, RefusalCode, ServiceName, TariffChangedV1, TariffStatus,
+        UserRegisteredV1, UserState, UserStatus,
     },
     ids::{PurchaseId, SubscriptionId, TariffId, UserId},
     money::{Amount, Money},
@@ -138,20 +140,28 @@ pub(crate) struct Loyalty {
 pub(crate) enum Heard {
     Held(PromocodeHeldV1),
     Refused(PromocodeRefusedV1),
+    NotHeld(PromocodeNotHeldV1),
 }
 
 impl Heard {
     pub fn held(self) -> PromocodeHeldV1 {
         match self {
             Self::Held(held) => held,
-            Self::Refused(refused) => panic!("refused: {refused:?}"),
+            other => panic!("not held: {other:?}"),
+        }
+    }
+
+    pub fn not_held(self) -> PromocodeNotHeldV1 {
+        match self {
+            Self::NotHeld(not_held) => not_held,
+            other => panic!("decided otherwise: {other:?}"),
         }
     }
 
     pub fn refused(self) -> Vec<RefusalCode> {
         match self {
             Self::Refused(refused) => refused.reasons.iter().map(|reason| reason.code).collect(),
-            Self::Held(held) => panic!("held: {held:?}"),
+            other => panic!("not refused: {other:?}"),
         }
     }
 }
@@ -312,6 +322,8 @@ impl Loyalty {
             requested_at: now,
             deadline: now + chrono::Duration::seconds(30),
             client_bucket: None,
+            balance: None,
+            expected_price: None,
         }
     }
 
@@ -371,19 +383,72 @@ impl Loyalty {
         let refused = peers
             .heard::<PromocodeRefusedV1>(ServiceName::Billing)
             .into_iter();
+        let not_held = peers
+            .heard::<PromocodeNotHeldV1>(ServiceName::Billing)
+            .into_iter();
         let held = held.filter(|held| held.purchase_id == purchase).map(Heard::Held);
-        held.chain(
-            refused
-                .filter(|refused| refused.purchase_id == purchase)
-                .map(Heard::Refused),
-        )
-        .collect()
+        let refused = refused.filter(|refused| refused.purchase_id == purchase);
+        let not_held = not_held.filter(|not_held| not_held.purchase_id == purchase);
+        held.chain(refused.map(Heard::Refused))
+            .chain(not_held.map(Heard::NotHeld))
+            .collect()
     }
 
     /// Asks for a hold, and says what came back.
     pub async fn ask(&self, hold: &HoldPromocodeV1) -> Heard {
         self.service.peers.say(hold).await;
         self.answer(hold.purchase_id).await
+    }
+
+    /// Takes a use for good.
+    pub async fn take(&self, hold: &HoldPromocodeV1) {
+        self.ask(hold).await.held();
+        self.service.peers.say(&self.paid(hold)).await;
+    }
+
+    /// Whether a use is held for it at once. A hold that would wait is cancelled.
+    pub async fn admits(&self, hold: &HoldPromocodeV1) -> bool {
+        self.service.peers.say(hold).await;
+        if self.waiting_commands().await.contains(hold) {
+            self.service.peers.say(&self.failed(hold)).await;
+            return false;
+        }
+        matches!(self.answer(hold.purchase_id).await, Heard::Held(_))
+    }
+
+    /// Cancels all holds that wait.
+    pub async fn cancel_waiting(&self) {
+        loop {
+            let waiting = self.waiting_commands().await;
+            if waiting.is_empty() {
+                return;
+            }
+            for hold in waiting {
+                self.service.peers.say(&self.failed(&hold)).await;
+            }
+        }
+    }
+
+    async fn waiting_commands(&self) -> Vec<HoldPromocodeV1> {
+        let rows = self
+            .rows("SELECT command FROM waiting_holds ORDER BY position")
+            .await;
+        let commands = rows
+            .iter()
+            .map(|row| row.try_get::<String>("", "command").unwrap());
+        commands
+            .map(|command| serde_json::from_str(&command).unwrap())
+            .collect()
+    }
+
+    /// Pays what is held of `holds`, until all are decided.
+    pub async fn pay_all(&self, holds: &[HoldPromocodeV1]) {
+        for hold in holds {
+            // What is held later was answered later, and an answer comes sooner or later for each.
+            if let Heard::Held(_) = self.answer(hold.purchase_id).await {
+                self.service.peers.say(&self.paid(hold)).await;
+            }
+        }
     }
 
     async fn rows(&self, sql: &str) -> Vec<sea_orm::QueryResult> {

@@ -15,7 +15,7 @@ use shared::{
 use crate::{Heard, Loyalty, kopecks, noon, roubles, with};
 
 /// In the order in which they are listed.
-const CODES: [RefusalCode; 13] = [
+const CODES: [RefusalCode; 14] = [
     RefusalCode::UserBlocked,
     RefusalCode::UnknownPromocode,
     RefusalCode::NotGranted,
@@ -27,6 +27,7 @@ const CODES: [RefusalCode; 13] = [
     RefusalCode::UserLimitReached,
     RefusalCode::TariffNotEligible,
     RefusalCode::PriceBelowMinimum,
+    RefusalCode::NoDiscount,
     RefusalCode::NotFirstPurchase,
     RefusalCode::NotNewUser,
 ];
@@ -45,11 +46,13 @@ const fn is_here(code: RefusalCode) -> bool {
         | RefusalCode::UserLimitReached
         | RefusalCode::TariffNotEligible
         | RefusalCode::PriceBelowMinimum
+        | RefusalCode::NoDiscount
         | RefusalCode::NotFirstPurchase
         | RefusalCode::NotNewUser => true,
-        RefusalCode::BudgetExhausted | RefusalCode::PeriodLimitReached | RefusalCode::TooManyAttempts => {
-            false
-        }
+        RefusalCode::BudgetExhausted
+        | RefusalCode::PeriodLimitReached
+        | RefusalCode::TooManyAttempts
+        | RefusalCode::UsesHeld => false,
     }
 }
 
@@ -172,6 +175,8 @@ impl<'a> Case<'a> {
                 json!(self.ends_at()),
             );
         }
+        let at_its_price = json!({"type": "fixed_price", "price": kopecks(10_000)});
+        set(&mut terms, RefusalCode::NoDiscount, "discount", at_its_price);
         set(&mut terms, RefusalCode::NotGranted, "requires_grant", json!(true));
         set(
             &mut terms,
@@ -231,7 +236,7 @@ impl<'a> Case<'a> {
             requested_at,
             ..self.loyalty.hold(by, &self.promocode)
         };
-        self.loyalty.ask(&hold).await.held();
+        self.loyalty.take(&hold).await;
         let path = format!("/loyalty/v1/grants/{}", grant["id"].as_str().unwrap());
         crate::call(admin, reqwest::Method::DELETE, &path)
             .await
@@ -308,13 +313,17 @@ impl<'a> Case<'a> {
                 (named, json!(self.tariff))
             }
             RefusalCode::PriceBelowMinimum => (kopecks(10_001), kopecks(10_000)),
+            RefusalCode::NoDiscount => (json!("a price that the promocode lowers"), json!(10_000)),
             RefusalCode::NotFirstPurchase => (json!("no purchase before"), json!("a purchase before")),
             RefusalCode::NotNewUser => {
                 let since = now - Duration::days(30);
                 let expected = json!({"registered_within": "P30D", "registered_since": since});
                 (expected, json!(self.registered_at()))
             }
-            RefusalCode::BudgetExhausted | RefusalCode::PeriodLimitReached | RefusalCode::TooManyAttempts => {
+            RefusalCode::BudgetExhausted
+            | RefusalCode::PeriodLimitReached
+            | RefusalCode::TooManyAttempts
+            | RefusalCode::UsesHeld => {
                 unreachable!("none of this table")
             }
         };
@@ -361,6 +370,7 @@ impl<'a> Case<'a> {
         let codes = self.codes;
         match self.loyalty.ask(&hold).await {
             Heard::Held(_) => assert!(whole.is_empty(), "{codes:?}"),
+            Heard::NotHeld(not_held) => panic!("{codes:?}: {not_held:?}"),
             Heard::Refused(refused) => {
                 let told = facts(&json!(refused.reasons));
                 assert_eq!(told, self.masked(whole.clone()), "{codes:?}");
@@ -413,5 +423,5 @@ fn every_code_is_in_the_table_or_said_not_to_be() {
         .into_iter()
         .filter(|codes| codes.len() > 2)
         .collect();
-    assert_eq!(all.iter().map(BTreeSet::len).collect::<Vec<_>>(), [11, 11]);
+    assert_eq!(all.iter().map(BTreeSet::len).collect::<Vec<_>>(), [12, 12]);
 }

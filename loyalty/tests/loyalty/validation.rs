@@ -80,7 +80,7 @@ async fn a_dry_run_takes_no_use(loyalty: Loyalty) {
     }
     assert_eq!(loyalty.standing().await, before);
 
-    loyalty.ask(&loyalty.hold(user, "ONCE")).await.held();
+    loyalty.take(&loyalty.hold(user, "ONCE")).await;
     let refused = loyalty
         .validate(user, "ONCE", tariff)
         .await
@@ -141,7 +141,7 @@ async fn every_reason_is_kept_and_told_with_what_was_expected_and_found(loyalty:
     let user = loyalty.service.new_user();
     let mut hold = loyalty.hold(user, "OVER");
     hold.requested_at = "2026-01-01T12:00:00Z".parse().unwrap();
-    loyalty.ask(&hold).await.held();
+    loyalty.take(&hold).await;
 
     let tariff = loyalty.tariff(roubles(100)).await;
     let refused = loyalty

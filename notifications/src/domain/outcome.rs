@@ -277,7 +277,7 @@ impl Outcome for PromocodeGrantedV1 {
                 campaign_title: self
                     .campaign_title
                     .as_ref()
-                    .map(|title| title.in_language(locale).to_owned()),
+                    .map(|title| title.in_language(reader.locale).to_owned()),
                 promocode: self.promocode.clone(),
                 starts_at: self.starts_at,
                 ends_at: self.ends_at,

@@ -8,10 +8,13 @@ mod ru;
 mod tests;
 
 use chrono::TimeDelta;
-use shared::clock::Instant;
-use shared::contracts::{
-    Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
-    SubscriptionEndingV1, TopUpFailedV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+use shared::{
+    clock::Instant,
+    contracts::{
+        Locale, MailRequestedV1, PromocodeGrantedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
+        SubscriptionEndingV1, TopUpFailedV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+    },
+    zone::Zone,
 };
 
 use super::{

@@ -33,6 +33,9 @@ pub enum FailureReason {
     /// The user cancelled it.
     #[sea_orm(string_value = "cancelled")]
     Cancelled,
+    /// The price is not the one that the buyer expects.
+    #[sea_orm(string_value = "price_changed")]
+    PriceChanged,
 }
 
 /// Whether a tariff is sold.

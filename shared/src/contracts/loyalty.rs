@@ -1,6 +1,7 @@
 //! What loyalty is asked and what it answers.
 
 use chrono::{DateTime, Utc};
+use sea_orm::{DeriveActiveEnum, EnumIter, sea_query::StringLen};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -46,6 +47,25 @@ pub enum RefusalCode {
     UserBlocked,
     /// Too many wrong codes were tried.
     TooManyAttempts,
+    /// The promocode takes nothing off this price.
+    NoDiscount,
+    /// Every use that is left is held for other purchases at the moment: some may come back.
+    UsesHeld,
+}
+
+/// Why no use is held for a purchase although its promocode is good.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, EnumIter, DeriveActiveEnum, ToSchema,
+)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::None)")]
+#[serde(rename_all = "snake_case")]
+pub enum NotHeldReason {
+    /// The price is above what the wallet held when the purchase was made.
+    #[sea_orm(string_value = "insufficient_funds")]
+    InsufficientFunds,
+    /// The price is not the one that the buyer expects.
+    #[sea_orm(string_value = "price_changed")]
+    PriceChanged,
 }
 
 /// One condition that failed, with what was expected and what was found.
@@ -109,6 +129,14 @@ pub struct HoldPromocodeV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub client_bucket: Option<u32>,
+    /// What the buyer's wallet holds; no use is held for a price above it. Absent if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub balance: Option<Money>,
+    /// What the buyer expects to be charged; no use is held for another price. Absent if any price will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub expected_price: Option<Money>,
 }
 message!(
     HoldPromocodeV1,
@@ -148,6 +176,31 @@ message!(
     "kopeck.loyalty.promocode_held.v1",
     LoyaltyEvents,
     "promocode.held",
+    |m| m.purchase_id.0,
+    0
+);
+
+/// The promocode is good, and no use is held, since the purchase would fail at this price.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PromocodeNotHeldV1 {
+    /// For which purchase.
+    pub purchase_id: PurchaseId,
+    /// Who wanted to buy.
+    pub user_id: UserId,
+    /// The price before the discount.
+    pub list_price: Money,
+    /// What would be taken off; `list_price - discount = final_price`.
+    pub discount: Money,
+    /// What would be charged.
+    pub final_price: Money,
+    /// Why it would fail.
+    pub reason: NotHeldReason,
+}
+message!(
+    PromocodeNotHeldV1,
+    "kopeck.loyalty.promocode_not_held.v1",
+    LoyaltyEvents,
+    "promocode.not_held",
     |m| m.purchase_id.0,
     0
 );

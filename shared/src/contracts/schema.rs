@@ -11,10 +11,10 @@ use utoipa::{
 
 use super::{
     CampaignChangedV1, Envelope, Exchange, HoldPromocodeV1, MailRequestedV1, Message, PromocodeGrantedV1,
-    PromocodeHeldV1, PromocodeRefusedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
-    ReportPurchaseV1, SessionEndedV1, SubscriptionEndingV1, TariffChangedV1, TopUpFailedV1, UserBlockedV1,
-    UserDeletedV1, UserRegisteredV1, UserUnblockedV1, UserUpdatedV1, WalletCreditedV1, WalletDebitedV1,
-    WithdrawalFailedV1,
+    PromocodeHeldV1, PromocodeNotHeldV1, PromocodeRefusedV1, PurchaseFailedV1, PurchasePaidV1,
+    PurchaseRefundedV1, ReportPurchaseV1, SessionEndedV1, SubscriptionEndingV1, TariffChangedV1,
+    TopUpFailedV1, UserBlockedV1, UserDeletedV1, UserRegisteredV1, UserUnblockedV1, UserUpdatedV1,
+    WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
 };
 
 /// Where utoipa's references lead.
@@ -163,6 +163,7 @@ schemas!(
     PromocodeGrantedV1,
     PromocodeHeldV1,
     PromocodeRefusedV1,
+    PromocodeNotHeldV1,
     CampaignChangedV1,
     PurchasePaidV1,
     PurchaseFailedV1,

@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 
 use super::{
     CampaignChangedV1, HoldPromocodeV1, MailRequestedV1, Message, PromocodeGrantedV1, PromocodeHeldV1,
-    PromocodeRefusedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1, ReportPurchaseV1,
-    SessionEndedV1, SubscriptionEndingV1, TariffChangedV1, TopUpFailedV1, UserBlockedV1, UserDeletedV1,
-    UserRegisteredV1, UserUnblockedV1, UserUpdatedV1, WalletCreditedV1, WalletDebitedV1, WithdrawalFailedV1,
+    PromocodeNotHeldV1, PromocodeRefusedV1, PurchaseFailedV1, PurchasePaidV1, PurchaseRefundedV1,
+    ReportPurchaseV1, SessionEndedV1, SubscriptionEndingV1, TariffChangedV1, TopUpFailedV1, UserBlockedV1,
+    UserDeletedV1, UserRegisteredV1, UserUnblockedV1, UserUpdatedV1, WalletCreditedV1, WalletDebitedV1,
+    WithdrawalFailedV1,
 };
 
 /// A service of the platform.
@@ -197,6 +198,7 @@ pub static QUEUES: &[Queue] = &[
             on::<SessionEndedV1>(),
             on::<PromocodeHeldV1>(),
             on::<PromocodeRefusedV1>(),
+            on::<PromocodeNotHeldV1>(),
             on::<ReportPurchaseV1>(),
         ],
     },
@@ -278,6 +280,7 @@ pub static MESSAGES: &[Binding] = &[
     on::<PromocodeGrantedV1>(),
     on::<PromocodeHeldV1>(),
     on::<PromocodeRefusedV1>(),
+    on::<PromocodeNotHeldV1>(),
     on::<CampaignChangedV1>(),
     on::<PurchasePaidV1>(),
     on::<PurchaseFailedV1>(),

@@ -113,6 +113,13 @@ impl Tx {
             .insert(subject, traceparent);
     }
 
+    /// The trace that what this transaction says about `subject` carries on, as far as it is known.
+    #[must_use]
+    pub fn trace_of(&self, subject: Uuid) -> Option<String> {
+        let traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
+        traces.get(&subject).cloned()
+    }
+
     /// What this transaction says about the subject of a message carries on its trace.
     pub(crate) fn carry_on(&self, incoming: &Envelope) {
         if let Some(traceparent) = &incoming.traceparent {

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
-mod clocks;
-mod facts;
 #[allow(dead_code)] // the other suite uses more of it
 #[path = "../bus_conformance/broker.rs"]
 mod broker;
+mod clocks;
+mod facts;
 mod failures;
 mod messaging;
 mod outages;

@@ -99,6 +99,7 @@ async fn say(db: &Db) -> UserId {
         status: UserStatus::Blocked,
         locale: Locale::En,
         registered_at: now,
+        time_zone: None,
     };
     let message = &UserBlockedV1(state.clone());
     db.write(|tx| async move { tx.emit(message) }).await.unwrap();

@@ -63,19 +63,12 @@ impl Replicas<'_> {
 
     async fn look_at_all(&self, before: Instant) -> anyhow::Result<Vec<Finding>> {
         let mut findings = Vec::new();
-        for db in [self.auth, self.loyalty, self.billing, self.notifications] {
-            let mut after = None;
-            loop {
-                let page = users::page(db.reader(), after, PAGE).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.id);
-                let ids = page.iter().map(|user| user.id).collect();
-                for finding in self.users(&ids).await? {
-                    if !findings.contains(&finding) {
-                        findings.push(finding);
-                    }
-                }
-            }
+        let mut after = None;
+        loop {
+            let page = users::page(self.auth.reader(), after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            findings.extend(self.users(&page.iter().map(|user| user.id).collect()).await?);
         }
         let (since, mut after) = (before - SESSIONS_MATTER, None);
         loop {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use chrono::Duration;
 use shared::{
     clock::Instant,
-    contracts::{FailureReason, UserStatus},
+    contracts::{FailureReason, NotHeldReason, UserStatus},
     ids::{PurchaseId, TariffId, UserId},
     money::Amount,
 };
@@ -29,14 +29,26 @@ const COPIES: u8 = 2;
 /// What is the same in all histories of one exploration.
 #[derive(Clone, Copy, Debug)]
 struct Setting {
-    /// Whether the rules grant the use.
-    admits: bool,
+    /// What the rules say.
+    rules: Rules,
     /// Loyalty's rule that a failure which overtakes its hold inserts `cancelled`.
     late_hold_rule: bool,
     /// What a refund does by the campaign's terms; none if nobody refunds, and then the buyer
     /// cancels, is blocked and spends. Both at once are too many histories, and what ends a
     /// purchase has no say in its refund.
     refunds: Option<RefundTerms>,
+}
+
+/// What loyalty's rules say of the one hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rules {
+    /// They grant the use.
+    Admit,
+    Refuse,
+    /// They would grant it, and the price is not for this buyer.
+    HoldNothing(NotHeldReason),
+    /// They would grant it, and others hold all uses, which may come back or be confirmed.
+    Wait,
 }
 
 /// Whether a refund gives the use back.
@@ -51,6 +63,7 @@ enum Wire {
     Hold,
     Held,
     Refused,
+    NotHeld,
     Paid(i64),
     Failed(i64),
     Refunded(i64),
@@ -59,6 +72,8 @@ enum Wire {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Redemption {
+    /// No redemption yet: the hold waits for a use that others hold.
+    Waiting,
     Held,
     Confirmed,
     /// Given back, or never taken.
@@ -119,6 +134,12 @@ enum Action {
     EmptyWallet,
     AskOutcome,
     Refund,
+    /// A use comes back that the hold waits for.
+    UseComesBack,
+    /// Others have all uses for good.
+    UsesAreGone,
+    /// Loyalty gives the waiting hold up.
+    GiveUp,
 }
 
 fn requested_at() -> Instant {
@@ -132,6 +153,7 @@ fn beginning() -> Started {
         id: PurchaseId(Uuid::nil()),
         user_id: UserId(Uuid::nil()),
         promocode: Some("SALE".to_owned()),
+        expected_price: None,
         deadline: requested_at() + Duration::seconds(30),
     };
     let facts = Facts {
@@ -186,6 +208,12 @@ impl World {
         } else {
             actions.extend([Action::Cancel, Action::Block, Action::EmptyWallet]);
         }
+        if self.loyalty.redemption == Some(Redemption::Waiting) {
+            actions.extend([Action::UseComesBack, Action::UsesAreGone]);
+            if self.after_deadline {
+                actions.push(Action::GiveUp);
+            }
+        }
         for message in self.network.keys() {
             actions.extend([Action::Deliver(*message), Action::Lose(*message)]);
             // What is repeated before the purchase has ended is explored without refunds.
@@ -224,6 +252,10 @@ impl World {
             }
             Action::Block => self.blocked = true,
             Action::EmptyWallet => self.balance = Amount::ZERO,
+            Action::UseComesBack => self.decide(Redemption::Held, Wire::Held),
+            Action::UsesAreGone => self.decide(Redemption::Refused, Wire::Refused),
+            // Billing hears nothing of it: its own deadline is over.
+            Action::GiveUp => self.loyalty.redemption = Some(Redemption::Cancelled),
             Action::AskOutcome => {
                 if self.loyalty.redemption == Some(Redemption::Held) {
                     self.send(Wire::Report);
@@ -246,6 +278,18 @@ impl World {
                     first_purchase_only: false,
                 };
                 self.tell(&held, template);
+            }
+            Wire::NotHeld => {
+                let Rules::HoldNothing(reason) = setting.rules else {
+                    return;
+                };
+                let not_held = SagaMessage::NotHeld {
+                    list_price: LIST_PRICE,
+                    discount: DISCOUNT,
+                    final_price: Amount(LIST_PRICE.0 - DISCOUNT.0),
+                    reason,
+                };
+                self.tell(&not_held, template);
             }
             Wire::Refused => self.tell(&SagaMessage::Refused { reasons: Vec::new() }, template),
             Wire::Report => self.tell(&SagaMessage::ReportRequested, template),
@@ -313,18 +357,23 @@ impl World {
     /// Loyalty's transaction for a hold: decides once, then repeats itself.
     fn hold(&mut self, setting: Setting) {
         if self.loyalty.redemption.is_none() {
-            let (redemption, answer) = if setting.admits {
-                self.loyalty.uses += 1;
-                (Redemption::Held, Wire::Held)
-            } else {
-                (Redemption::Refused, Wire::Refused)
-            };
-            self.loyalty.redemption = Some(redemption);
-            self.loyalty.answer = Some(answer);
-        }
-        if let Some(answer) = self.loyalty.answer {
+            match setting.rules {
+                Rules::Admit => self.decide(Redemption::Held, Wire::Held),
+                Rules::Refuse => self.decide(Redemption::Refused, Wire::Refused),
+                Rules::HoldNothing(_) => self.decide(Redemption::Cancelled, Wire::NotHeld),
+                Rules::Wait => self.loyalty.redemption = Some(Redemption::Waiting),
+            }
+        } else if let Some(answer) = self.loyalty.answer {
             self.send(answer);
         }
+    }
+
+    /// Loyalty's one decision, with its answer.
+    fn decide(&mut self, redemption: Redemption, answer: Wire) {
+        self.loyalty.uses += i8::from(redemption == Redemption::Held);
+        self.loyalty.redemption = Some(redemption);
+        self.loyalty.answer = Some(answer);
+        self.send(answer);
     }
 
     /// Loyalty's transaction for an outcome: the highest version wins.
@@ -343,6 +392,10 @@ impl World {
             // A refund that overtakes its payment says that it was paid.
             (Some(Redemption::Held | Redemption::Confirmed), Outcome::Paid | Outcome::Refunded) => {
                 Redemption::Confirmed
+            }
+            (Some(Redemption::Waiting), Outcome::Failed) => {
+                self.loyalty.redemption = Some(Redemption::Cancelled);
+                return;
             }
             (None, Outcome::Failed) if setting.late_hold_rule => {
                 self.loyalty.redemption = Some(Redemption::Cancelled);
@@ -409,7 +462,7 @@ impl World {
             ),
             (
                 "nothing stays held or undecided",
-                !matches!(redemption, None | Some(Redemption::Held)),
+                !matches!(redemption, None | Some(Redemption::Held | Redemption::Waiting)),
             ),
         ];
         verify(self, &rules)
@@ -483,7 +536,7 @@ fn explore(setting: Setting) -> Result<HashSet<PurchaseState>, String> {
 #[test]
 fn every_purchase_ends_and_its_use_follows_it_whatever_the_network_does() {
     let endings = explore(Setting {
-        admits: true,
+        rules: Rules::Admit,
         late_hold_rule: true,
         refunds: None,
     })
@@ -502,7 +555,7 @@ fn every_purchase_ends_and_its_use_follows_it_whatever_the_network_does() {
 fn a_refund_gives_back_what_was_charged_and_the_use_as_the_terms_say_whatever_the_network_does() {
     for terms in [RefundTerms::ReturnUse, RefundTerms::KeepUse] {
         let endings = explore(Setting {
-            admits: true,
+            rules: Rules::Admit,
             late_hold_rule: true,
             refunds: Some(terms),
         })
@@ -519,7 +572,7 @@ fn a_refund_gives_back_what_was_charged_and_the_use_as_the_terms_say_whatever_th
 #[test]
 fn a_refused_purchase_is_never_paid_whatever_the_network_does() {
     let endings = explore(Setting {
-        admits: false,
+        rules: Rules::Refuse,
         late_hold_rule: true,
         refunds: None,
     })
@@ -533,9 +586,50 @@ fn a_refused_purchase_is_never_paid_whatever_the_network_does() {
 }
 
 #[test]
+fn a_purchase_at_the_wrong_price_is_never_paid_and_never_has_a_use_whatever_the_network_does() {
+    for (reason, failure) in [
+        (NotHeldReason::InsufficientFunds, FailureReason::InsufficientFunds),
+        (NotHeldReason::PriceChanged, FailureReason::PriceChanged),
+    ] {
+        let endings = explore(Setting {
+            rules: Rules::HoldNothing(reason),
+            late_hold_rule: true,
+            refunds: None,
+        })
+        .unwrap();
+        let expected = [
+            failure,
+            FailureReason::UserBlocked,
+            FailureReason::TimedOut,
+            FailureReason::Cancelled,
+        ];
+        assert_eq!(endings, HashSet::from(expected.map(PurchaseState::Failed)));
+    }
+}
+
+#[test]
+fn a_hold_that_waits_ends_with_its_purchase_whatever_the_network_does() {
+    let endings = explore(Setting {
+        rules: Rules::Wait,
+        late_hold_rule: true,
+        refunds: None,
+    })
+    .unwrap();
+    let expected = [
+        PurchaseState::Paid,
+        PurchaseState::Failed(FailureReason::PromocodeRefused),
+        PurchaseState::Failed(FailureReason::InsufficientFunds),
+        PurchaseState::Failed(FailureReason::UserBlocked),
+        PurchaseState::Failed(FailureReason::TimedOut),
+        PurchaseState::Failed(FailureReason::Cancelled),
+    ];
+    assert_eq!(endings, HashSet::from(expected));
+}
+
+#[test]
 fn without_the_rule_for_late_holds_the_exploration_finds_the_lost_use() {
     let found = explore(Setting {
-        admits: true,
+        rules: Rules::Admit,
         late_hold_rule: false,
         refunds: None,
     })

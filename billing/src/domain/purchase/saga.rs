@@ -6,7 +6,7 @@
 
 use shared::{
     clock::Instant,
-    contracts::{FailureReason, Reason, RefusalCode, UserStatus},
+    contracts::{FailureReason, NotHeldReason, Reason, RefusalCode, UserStatus},
     ids::{PurchaseId, UserId},
     money::Amount,
 };
@@ -36,6 +36,18 @@ pub enum SagaMessage {
     Refused {
         /// The customer's copy of the reasons.
         reasons: Vec<Reason>,
+    },
+    /// Loyalty holds nothing, since the purchase would fail at these prices in minor units of the
+    /// platform's currency.
+    NotHeld {
+        /// The price before the discount, as loyalty was told it.
+        list_price: Amount,
+        /// What would be taken off.
+        discount: Amount,
+        /// What would be left to pay.
+        final_price: Amount,
+        /// Why it would fail.
+        reason: NotHeldReason,
     },
     /// Somebody thinks that the deadline is over; [`Facts::now`] decides whether it is.
     DeadlinePassed,
@@ -164,6 +176,8 @@ pub struct PurchaseRequest {
     pub user_id: UserId,
     /// The promocode as the customer typed it.
     pub promocode: Option<String>,
+    /// What the buyer expects to be charged; none if any price will do.
+    pub expected_price: Option<Amount>,
     /// The first instant at which it can no longer be paid.
     pub deadline: Instant,
 }
@@ -213,6 +227,7 @@ pub fn start(request: PurchaseRequest, tariff: &Tariff, facts: &Facts) -> Result
         discount: Amount::ZERO,
         period: tariff.period,
         promocode: request.promocode,
+        expected_price: request.expected_price,
         state: PurchaseState::Pending,
         refusal_reasons: Vec::new(),
         requested_at: facts.now,
@@ -275,6 +290,24 @@ pub fn step(purchase: &Purchase, message: &SagaMessage, facts: &Facts) -> Result
             // Also after the deadline: nothing is charged either way, and reasons say more.
             Ok(refuse(purchase, purchase.discount, reasons, facts))
         }
+        (
+            PurchaseState::Pending,
+            SagaMessage::NotHeld {
+                list_price,
+                discount,
+                final_price,
+                reason,
+            },
+        ) => {
+            let discount = check_hold(purchase, *list_price, *discount, *final_price)?;
+            // Without a use nothing is charged, also if the wallet holds enough by now.
+            let reason = match reason {
+                _ if !wallet::may_be_used(facts.user_status) => FailureReason::UserBlocked,
+                NotHeldReason::InsufficientFunds => FailureReason::InsufficientFunds,
+                NotHeldReason::PriceChanged => FailureReason::PriceChanged,
+            };
+            Ok(fail(purchase, reason, discount, facts))
+        }
         (PurchaseState::Pending, SagaMessage::DeadlinePassed) if facts.now >= purchase.deadline => {
             Ok(fail(purchase, FailureReason::TimedOut, purchase.discount, facts))
         }
@@ -301,6 +334,7 @@ pub fn step(purchase: &Purchase, message: &SagaMessage, facts: &Facts) -> Result
             PurchaseState::Paid | PurchaseState::Failed(_) | PurchaseState::Refunded,
             SagaMessage::Held { .. }
             | SagaMessage::Refused { .. }
+            | SagaMessage::NotHeld { .. }
             | SagaMessage::DeadlinePassed
             | SagaMessage::CancelRequested,
         ) => Ok(Step::default()),
@@ -330,7 +364,7 @@ fn check_hold(
     Ok(discount)
 }
 
-/// Charges the list price less `discount`, or fails.
+/// Charges the list price less `discount`, or fails: also where the buyer expects another price.
 fn charge(purchase: &Purchase, discount: Amount, facts: &Facts) -> Result<Step, ProtocolError> {
     if !wallet::may_be_used(facts.user_status) {
         return Ok(fail(purchase, FailureReason::UserBlocked, discount, facts));
@@ -339,6 +373,9 @@ fn charge(purchase: &Purchase, discount: Amount, facts: &Facts) -> Result<Step, 
         .list_price
         .minus(discount)
         .map_err(|_| ProtocolError::PartsDoNotAddUp)?;
+    if purchase.expected_price.is_some_and(|expected| expected != price) {
+        return Ok(fail(purchase, FailureReason::PriceChanged, discount, facts));
+    }
     let paid = settle(purchase, PurchaseState::Paid, discount, facts);
     if price == Amount::ZERO {
         let effects = vec![Effect::ActivateSubscription, Effect::SayPaid];

@@ -4,7 +4,7 @@ use chrono::Duration;
 use proptest::prelude::*;
 use shared::{
     clock::Instant,
-    contracts::{FailureReason, Reason, RefusalCode, TariffStatus, UserStatus},
+    contracts::{FailureReason, NotHeldReason, Reason, RefusalCode, TariffStatus, UserStatus},
     ids::{PurchaseId, TariffId, UserId},
     money::Amount,
 };
@@ -34,6 +34,7 @@ fn request(promocode: Option<&str>) -> PurchaseRequest {
         id: PurchaseId(Uuid::from_u128(2)),
         user_id: UserId(Uuid::from_u128(3)),
         promocode: promocode.map(str::to_owned),
+        expected_price: None,
         deadline: deadline(),
     }
 }
@@ -55,6 +56,15 @@ fn started(price: i64, promocode: Option<&str>, facts: &Facts) -> Started {
 /// Waits for loyalty, at a list price of 1000.
 fn pending() -> Purchase {
     started(1_000, Some("SALE"), &with_balance(0)).purchase
+}
+
+fn not_held(discount: i64, reason: NotHeldReason) -> SagaMessage {
+    SagaMessage::NotHeld {
+        list_price: Amount(1_000),
+        discount: Amount(discount),
+        final_price: Amount(1_000 - discount),
+        reason,
+    }
 }
 
 fn held(discount: i64) -> SagaMessage {
@@ -255,6 +265,61 @@ fn a_user_blocked_while_waiting_is_not_charged() {
 }
 
 #[test]
+fn what_is_not_held_fails_the_purchase_at_its_discounted_price_whatever_the_wallet_holds_by_now() {
+    for (reason, failure) in [
+        (NotHeldReason::InsufficientFunds, FailureReason::InsufficientFunds),
+        (NotHeldReason::PriceChanged, FailureReason::PriceChanged),
+    ] {
+        for balance in [0, 5_000] {
+            let (purchase, effects) = settled(&not_held(100, reason), &with_balance(balance));
+            assert_eq!(purchase.state, PurchaseState::Failed(failure));
+            assert_eq!(
+                (purchase.cost(), purchase.balance_after),
+                (Amount(900), Some(Amount(balance)))
+            );
+            assert_eq!(effects, [Effect::SayFailed]);
+        }
+    }
+    let blocked = Facts {
+        user_status: Some(UserStatus::Blocked),
+        ..with_balance(0)
+    };
+    let (purchase, _) = settled(&not_held(100, NotHeldReason::InsufficientFunds), &blocked);
+    assert_eq!(purchase.state, PurchaseState::Failed(FailureReason::UserBlocked));
+}
+
+#[test]
+fn another_price_than_the_expected_one_is_never_charged() {
+    let buy = |expected: i64, balance: i64| {
+        let request = PurchaseRequest {
+            expected_price: Some(Amount(expected)),
+            ..request(None)
+        };
+        start(request, &tariff(1_000), &with_balance(balance)).unwrap()
+    };
+    assert_eq!(buy(1_000, 1_000).purchase.state, PurchaseState::Paid);
+    for (expected, balance) in [(999, 5_000), (1_001, 5_000), (999, 0)] {
+        let Started { purchase, effects } = buy(expected, balance);
+        assert_eq!(purchase.state, PurchaseState::Failed(FailureReason::PriceChanged));
+        assert_eq!(effects, [Effect::SayFailed]);
+    }
+    // With a promocode the price is the one that the discount leaves.
+    let pending = Purchase {
+        expected_price: Some(Amount(900)),
+        ..pending()
+    };
+    for (discount, state) in [
+        (100, PurchaseState::Paid),
+        (99, PurchaseState::Failed(FailureReason::PriceChanged)),
+    ] {
+        let next = step(&pending, &held(discount), &with_balance(5_000))
+            .unwrap()
+            .next;
+        assert_eq!(next.unwrap().state, state);
+    }
+}
+
+#[test]
 fn a_refused_promocode_fails_the_purchase_with_its_reasons() {
     let (purchase, effects) = settled(&SagaMessage::Refused { reasons: reasons() }, &with_balance(5_000));
     assert_eq!(
@@ -350,7 +415,11 @@ fn an_answer_about_a_promocode_that_nobody_typed_is_not_taken() {
         promocode: None,
         ..pending()
     };
-    for message in [held(0), SagaMessage::Refused { reasons: reasons() }] {
+    for message in [
+        held(0),
+        SagaMessage::Refused { reasons: reasons() },
+        not_held(0, NotHeldReason::InsufficientFunds),
+    ] {
         assert_eq!(
             step(&bare, &message, &with_balance(5_000)),
             Err(ProtocolError::NoPromocode)
@@ -503,6 +572,14 @@ fn messages() -> impl Strategy<Value = SagaMessage> {
         Just(for_first_purchase()),
         Just(refund_request()),
         Just(SagaMessage::Refused { reasons: reasons() }),
+        (0..=1_000_i64, any::<bool>()).prop_map(|(discount, funds)| not_held(
+            discount,
+            if funds {
+                NotHeldReason::InsufficientFunds
+            } else {
+                NotHeldReason::PriceChanged
+            }
+        )),
         Just(SagaMessage::DeadlinePassed),
         Just(SagaMessage::CancelRequested),
         Just(SagaMessage::ReportRequested),

@@ -22,6 +22,7 @@ fn pending() -> Purchase {
         discount: Amount::ZERO,
         period: "P1M".parse().unwrap(),
         promocode: Some("TEN".to_owned()),
+        expected_price: None,
         state: PurchaseState::Pending,
         refusal_reasons: Vec::new(),
         requested_at: now,

@@ -262,6 +262,7 @@ const fn failure(reason: FailureReason) -> &'static str {
         FailureReason::UserBlocked => "your account is blocked",
         FailureReason::TimedOut => "the promocode could not be checked in time",
         FailureReason::Cancelled => "you cancelled it",
+        FailureReason::PriceChanged => "the price is not the one that you expected",
     }
 }
 
@@ -293,5 +294,7 @@ const fn refusal_code(code: RefusalCode) -> &'static str {
         RefusalCode::NotNewUser => "The promocode is for new users only.",
         RefusalCode::UserBlocked => "Your account is blocked.",
         RefusalCode::TooManyAttempts => "Too many wrong promocodes were tried.",
+        RefusalCode::NoDiscount => "The promocode takes nothing off this price.",
+        RefusalCode::UsesHeld => "Every use that is left is held for other purchases; please try again.",
     }
 }

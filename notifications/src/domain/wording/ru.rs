@@ -265,6 +265,7 @@ const fn failure(reason: FailureReason) -> &'static str {
         FailureReason::UserBlocked => "ваш аккаунт заблокирован",
         FailureReason::TimedOut => "промокод не удалось проверить вовремя",
         FailureReason::Cancelled => "вы отменили операцию",
+        FailureReason::PriceChanged => "цена не та, которую вы ожидали",
     }
 }
 
@@ -288,5 +289,7 @@ const fn refusal_code(code: RefusalCode) -> &'static str {
         RefusalCode::NotNewUser => "Промокод только для новых пользователей.",
         RefusalCode::UserBlocked => "Ваш аккаунт заблокирован.",
         RefusalCode::TooManyAttempts => "Слишком много неверных промокодов.",
+        RefusalCode::NoDiscount => "Промокод не снижает эту цену.",
+        RefusalCode::UsesHeld => "Все оставшиеся использования заняты другими покупками; попробуйте ещё раз.",
     }
 }

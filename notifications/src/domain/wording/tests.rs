@@ -10,15 +10,16 @@ use crate::domain::{
     samples::{credited, debited, declined, failed, in_utc, paid, reason, refunded, roubles},
 };
 
-const FAILURES: [FailureReason; 5] = [
+const FAILURES: [FailureReason; 6] = [
     FailureReason::InsufficientFunds,
     FailureReason::PromocodeRefused,
     FailureReason::UserBlocked,
     FailureReason::TimedOut,
     FailureReason::Cancelled,
+    FailureReason::PriceChanged,
 ];
 
-const REFUSALS: [RefusalCode; 16] = [
+const REFUSALS: [RefusalCode; 18] = [
     RefusalCode::UnknownPromocode,
     RefusalCode::CampaignNotStarted,
     RefusalCode::CampaignEnded,
@@ -35,6 +36,8 @@ const REFUSALS: [RefusalCode; 16] = [
     RefusalCode::NotNewUser,
     RefusalCode::UserBlocked,
     RefusalCode::TooManyAttempts,
+    RefusalCode::NoDiscount,
+    RefusalCode::UsesHeld,
 ];
 
 /// The last lines of what a failure for `reason` says in `locale`.

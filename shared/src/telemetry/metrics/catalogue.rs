@@ -146,6 +146,13 @@ pub const HOLD_REPORTS: Metric = Metric::counter_of(
     "Times that billing was asked about a hold that is older than its deadline.",
 );
 
+/// How many holds wait.
+pub const WAITING_HOLDS: Metric = Metric::gauge_of(
+    "kopeck_waiting_holds",
+    Unit::Count,
+    "Purchases that wait for a use which others hold.",
+);
+
 /// Messages published, and not.
 pub const OUTBOX_PUBLISHES: Metric = Metric::counter_of(
     "kopeck_outbox_publishes_total",
@@ -312,6 +319,7 @@ pub const ALL: &[Metric] = &[
     PROMOCODE_REFUSALS,
     REDEMPTIONS,
     HOLD_REPORTS,
+    WAITING_HOLDS,
     OUTBOX_PUBLISHES,
     OUTBOX_BATCH,
     OUTBOX_BATCH_DURATION,
