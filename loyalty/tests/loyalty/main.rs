@@ -29,7 +29,7 @@ mod users;
 mod validation;
 mod waiting;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::DateTime;
 use iso_currency::Currency;
@@ -441,14 +441,23 @@ impl Loyalty {
             .collect()
     }
 
-    /// Pays what is held of `holds`, until all are decided.
+    /// Pays what is held of `holds`, until all are decided: by this copy or another one.
     pub async fn pay_all(&self, holds: &[HoldPromocodeV1]) {
-        for hold in holds {
-            // What is held later was answered later, and an answer comes sooner or later for each.
-            if let Heard::Held(_) = self.answer(hold.purchase_id).await {
-                self.service.peers.say(&self.paid(hold)).await;
+        shared::testing::eventually("all are decided and paid", || async {
+            let redemptions = self.standing().await.redemptions.into_iter();
+            let status: HashMap<_, _> = redemptions.map(|(id, status, _)| (id, status)).collect();
+            let mut is_open = false;
+            for hold in holds {
+                match status.get(&hold.purchase_id).map(String::as_str) {
+                    Some("held") => self.service.peers.say(&self.paid(hold)).await,
+                    Some(_) => continue,
+                    None => {}
+                }
+                is_open = true;
             }
-        }
+            (!is_open).then_some(())
+        })
+        .await;
     }
 
     async fn rows(&self, sql: &str) -> Vec<sea_orm::QueryResult> {
