@@ -83,7 +83,7 @@ async fn an_empty_wallet_in_a_loop(platform: &Platform, tariff: &str) {
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 let ended = buy(&poor, tariff, &code).await;
                 assert!(
-                    ["insufficient_funds", "uses_exhausted"].contains(&&*ended),
+                    ["insufficient_funds", "uses_exhausted", "too_many_attempts"].contains(&&*ended),
                     "{ended}"
                 );
             }
@@ -105,12 +105,11 @@ async fn two_tabs(platform: &Platform, tariff: &str) {
     for (number, balance) in [5_000, 50_000].into_iter().enumerate() {
         let user = platform.user(&format!("two-tabs-{number}"), balance).await;
         let (one, other) = tokio::join!(buy(&user, tariff, "ONE-EACH"), buy(&user, tariff, "ONE-EACH"));
-        let mut ended = [one, other];
-        ended.sort();
-        assert_eq!(ended[0], "paid", "{ended:?}");
+        let other_end = if one == "paid" { &other } else { &one };
+        assert!(one == "paid" || other == "paid", "{one}, {other}");
         assert!(
-            ["user_limit_reached", "insufficient_funds"].contains(&&*ended[1]),
-            "{ended:?}"
+            ["user_limit_reached", "insufficient_funds"].contains(&other_end.as_str()),
+            "{one}, {other}"
         );
         assert_eq!(user.balance().await, balance - 5_000);
     }
