@@ -85,26 +85,35 @@ async fn guesses_and_failures_are_slowed_and_nothing_else(platform: &Platform) {
     assert_eq!(paid.body["status"], "paid", "{paid:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_one_process() {
+/// The story on a platform with the limits of `defaults`: in one process, or with so many replicas of
+/// each service.
+async fn with_limits(replicas: Option<usize>) {
     let defaults = defaults();
     let variables: Vec<_> = defaults
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    let platform = Platform::embedded_with(&variables).await;
+    let platform = match replicas {
+        None => Platform::embedded_with(&variables).await,
+        Some(replicas) => Platform::distributed_with(replicas, &variables).await,
+    };
     guesses_and_failures_are_slowed_and_nothing_else(&platform).await;
     platform.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_two_replicas_of_each_service() {
-    let defaults = defaults();
-    let variables: Vec<_> = defaults
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let platform = Platform::distributed_with(2, &variables).await;
-    guesses_and_failures_are_slowed_and_nothing_else(&platform).await;
-    platform.finish().await;
+async fn in_one_process() {
+    with_limits(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn distributed() {
+    with_limits(Some(1)).await;
+}
+
+mod full {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn with_two_replicas_of_each_service() {
+        super::with_limits(Some(2)).await;
+    }
 }
