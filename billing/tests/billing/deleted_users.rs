@@ -350,7 +350,7 @@ async fn a_wallet_that_is_made_while_its_user_is_deleted_is_emptied() {
     billing.service.peers.say(&known).await;
     let input = &AdjustWallet {
         user_id: customer.id,
-        by: customer.id,
+        by: billing.customer().id,
         direction: Direction::Credit,
         amount: OperationAmount::parse(Amount(500)).unwrap(),
         reason: "made late".parse().unwrap(),
