@@ -198,6 +198,8 @@ pub async fn start_on(
         source,
     })?;
 
+    // What is configured wrong is told before a database is waited for.
+    let auth_url = auth_url(&config, definitions, address)?;
     let mut opened = Vec::new();
     for definition in definitions {
         opened.push(open(&config, *definition, &clock).await?);
@@ -205,7 +207,6 @@ pub async fn start_on(
     let databases: Vec<_> = opened.iter().map(|(db, _)| db).collect();
     facts::agree(&databases, config.currency, Purpose::Run).await?;
 
-    let auth_url = auth_url(&config, definitions, address)?;
     let tokens = Arc::new(TokenVerifier::new(
         format!("{auth_url}/auth/v1/jwks.json"),
         config.auth.issuer.clone(),
