@@ -133,8 +133,8 @@ async fn build(context: &Context) -> Result<Service, JobError> {
     })
 }
 
-/// What was made for trying is in wallets like any other money: where the sandbox was on before, somebody
-/// is about to take it for real.
+/// Money that the sandbox made can be spent like any other. In production it is taken for real money, so
+/// the log tells of it.
 async fn warn_of_play_money(db: &Db) -> Result<(), DbErr> {
     if bounded(store::top_up::any_approved_by(db.reader(), "sandbox")).await? {
         tracing::error!(
@@ -145,7 +145,7 @@ async fn warn_of_play_money(db: &Db) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Asks loyalty again about purchases that somebody waits for.
+/// Asks loyalty again about purchases that requests wait for.
 fn asking(context: &Context, books: &Books) -> Asking {
     let (db, books) = (context.db.clone(), books.clone());
     let batches = Batches::new(move |waiting: Vec<AskAgain>| {

@@ -112,7 +112,7 @@ pub enum Purpose {
 }
 
 /// Refuses the database of another service. A database that is new or was last migrated by a program
-/// that recorded nothing belongs to nobody yet.
+/// that recorded nothing has no owner yet.
 ///
 /// # Errors
 /// When it is another service's, or does not answer.

@@ -16,7 +16,7 @@ use crate::app::{ask_again::AskAgain, read_purchase::PurchaseView};
 /// has too much to do, it adds nothing to speak of.
 const MOST_IN_A_SECOND: u32 = 50;
 
-/// Asks loyalty again about purchases that somebody waits for.
+/// Asks loyalty again about purchases that requests wait for.
 pub struct Asking {
     batches: Arc<Batches<AskAgain, ()>>,
     /// The pause before it is asked again, and again; none if it is not.

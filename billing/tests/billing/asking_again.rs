@@ -43,7 +43,7 @@ async fn a_purchase_without_an_answer_is_asked_about_again_and_paid_once() {
             .peers
             .hears::<PurchasePaidV1>(LOYALTY, |_| true)
             .await;
-        // Twice as long as the pause: nobody asks about what has ended.
+        // Twice as long as the pause: a purchase that has ended is not asked about.
         tokio::time::sleep(std::time::Duration::from_millis(250)).await;
         assert!(asked(&billing, &hold).await.len() <= asked_until_paid + 1);
         billing.finish().await;

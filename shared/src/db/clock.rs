@@ -27,7 +27,7 @@ const FIRST_SAMPLES: usize = 3;
 
 /// While the database's clock is behind the instant that was told last by less than this, time stands
 /// still here, so that what is written stays in order. It goes back where it would stand still for
-/// longer: a purchase must end though somebody has set the clock of the database server back.
+/// longer: a purchase must end though the clock of the database server was set back.
 const LONGEST_STAND: i64 = 10_000_000;
 
 /// A service's clock: the database's on PostgreSQL, the machine's on SQLite, where both are the same.

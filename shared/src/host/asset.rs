@@ -1,4 +1,4 @@
-//! Answers that are the same for everybody, made once.
+//! Answers that are the same for all clients, made once.
 
 use axum::{
     body::{Body, Bytes},

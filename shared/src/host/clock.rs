@@ -15,7 +15,7 @@ const WORTH_SAYING: f64 = 1.0;
 /// From here on the process is degraded, in seconds.
 const DEGRADED: f64 = 10.0;
 
-/// Whether the clocks differ so much that somebody should look after it. What is due, leased or overdue
+/// Whether the clocks differ so much that an operator should look after it. What is due, leased or overdue
 /// is judged by the database's clock all the same; the log, TLS certificates and reports of errors are not.
 pub(super) fn is_degraded(db: &Db) -> bool {
     db.clock_offset().abs() > DEGRADED

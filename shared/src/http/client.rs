@@ -38,7 +38,7 @@ pub fn client_address(parts: &Parts, trusted: &[Network]) -> Option<IpAddr> {
 /// Whether the log has it already.
 static WARNED: AtomicBool = AtomicBool::new(false);
 
-/// Whether the peer is most likely a proxy of this platform that nobody has configured. Strangers from
+/// Whether the peer is most likely a proxy of this platform that is missing in the configuration. Strangers from
 /// the internet may send the header as well, and mean nothing by it.
 fn is_forgotten(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> bool {
     let is_trusted = trusted.iter().any(|network| network.contains(peer));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_nobody_has_configured_is_told_from_a_stranger() {
+    fn a_forgotten_proxy_is_told_from_a_stranger() {
         let trusted: Vec<Network> = vec!["10.0.0.0/8".parse().unwrap()];
         let mut headers = HeaderMap::new();
         headers.append(FORWARDED_FOR, HeaderValue::from_static("198.51.100.1"));

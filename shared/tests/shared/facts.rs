@@ -103,7 +103,7 @@ async fn the_database_of_another_service_is_refused(test: TestDb) {
         "{shown}"
     );
     facts::check_owner(&test.db).await.unwrap();
-    // One without tables is nobody's yet.
+    // One without tables has no owner yet.
     let url = empty_beside(&test).await;
     let (empty, _) = Db::connect(ServiceName::Billing, &url, Arc::new(SystemClock))
         .await

@@ -1,4 +1,4 @@
-//! A reverse proxy that nobody has configured is told of in the log, once.
+//! The log tells of a reverse proxy that is missing in the configuration, once.
 
 use reqwest::Method;
 use serde_json::json;

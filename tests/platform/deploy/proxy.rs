@@ -227,7 +227,7 @@ async fn clients_behind_another_proxy_are_told_from_each_other() {
         let seen = seen_from(&believing.api, forwarded_for).await;
         assert_eq!(seen, client, "{forwarded_for:?}");
     }
-    // Where nobody is in front, nobody is believed.
+    // Where no proxy is in front, the header is not believed.
     let alone = Proxy::before(&mut platform).await;
     assert_eq!(seen_from(&alone.api, &["203.0.113.1"]).await, "127.0.0.1");
     platform.finish().await;
