@@ -117,12 +117,11 @@ impl Receiver {
     /// Deals with a batch; false if it was given up because of `stop`.
     async fn receive(&self, messages: &[Incoming], stop: &CancellationToken) -> bool {
         let mut envelopes = Vec::with_capacity(messages.len());
+        let mut calls = Vec::new();
         for message in messages {
             match serde_json::from_slice::<Envelope>(&message.body) {
                 Ok(mut envelope) => {
-                    if let Some(call) = envelope.rollcall.take() {
-                        self.attendance.answer_later(call);
-                    }
+                    calls.extend(envelope.rollcall.take());
                     envelopes.push(envelope);
                 }
                 Err(error) => {
@@ -138,8 +137,8 @@ impl Receiver {
         }
         let all: Vec<_> = envelopes.iter().collect();
         match self.apply(&all, stop).await {
-            Applied::Yes => true,
-            Applied::Stopped => false,
+            Applied::Yes => {}
+            Applied::Stopped => return false,
             Applied::No(_) => {
                 // One of them is bad; the others must not suffer for it.
                 for envelope in all {
@@ -147,9 +146,13 @@ impl Receiver {
                         return false;
                     }
                 }
-                true
             }
         }
+        // Not before what came with them, and before them, is applied here, however long that took.
+        for call in calls {
+            self.attendance.answer_later(call);
+        }
+        true
     }
 
     async fn receive_alone(&self, envelope: &Envelope, stop: &CancellationToken) -> bool {
