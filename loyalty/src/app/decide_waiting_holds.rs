@@ -150,7 +150,7 @@ pub(crate) async fn decide_waiting_holds(
         return Ok(());
     }
     let asked = Asked::load(tx, waiting.iter().map(|hold| &hold.command), currency).await?;
-    let relations = Relations::load(tx.conn(), asked.found_by_user()).await?;
+    let relations = Relations::load(tx.conn(), asked.by_user()).await?;
     let mut lines = asked.lines(&relations);
     let mut locked = store::counters::lock(tx.conn(), limits_of(lines.iter().map(|line| &line.hold))).await?;
 

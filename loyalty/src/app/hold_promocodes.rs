@@ -3,6 +3,7 @@
 mod asked;
 mod guesses;
 mod outcome;
+mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,7 @@ use shared::{
 use asked::Line;
 use guesses::Judged;
 use outcome::{say_priced, say_refused};
+use unknown::refuse_unknown;
 pub(super) use {asked::Asked, outcome::Outcome};
 
 use super::{decide_waiting_holds::WaitingHolds, relations::Relations};
@@ -68,16 +70,17 @@ pub(crate) async fn hold_promocodes(
         .iter()
         .filter(|command| !decided.contains_key(&command.purchase_id));
     let asked = Asked::load(tx, new, currency).await?;
-    let relations = Relations::load(tx.conn(), asked.found_by_user()).await?;
+    let relations = Relations::load(tx.conn(), asked.by_user()).await?;
     let judged = Judged::of(tx, asked.lines(&relations), guesses).await?;
     let mut lines = judged.admitted;
+    let unknown = refuse_unknown(tx, &mut lines).await?;
     let limits = limits_of(lines.iter().map(|line| &line.hold));
     // From here on others wait for this transaction.
     let mut locked = store::counters::lock(tx.conn(), limits).await?;
     let mut room = queue_up(tx, &asked, &mut lines, &mut locked.counters).await?;
     let holds: Vec<_> = lines.iter().map(|line| line.hold).collect();
     let mut decisions = decide_batch(&holds, &mut locked.counters, &mut room)?;
-    for (line, decision) in judged.refused {
+    for (line, decision) in judged.refused.into_iter().chain(unknown) {
         lines.push(line);
         decisions.push(decision);
     }

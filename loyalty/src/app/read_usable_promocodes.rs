@@ -208,7 +208,7 @@ async fn usable_of(
             .iter()
             .filter_map(|kept| in_campaign(campaigns, &kept.promocode))
     };
-    let relations = Relations::load(conn, all().map(|found| (found, asking.id))).await?;
+    let relations = Relations::load(conn, all().map(|found| (Some(found), asking.id))).await?;
     let needed: BTreeSet<_> = all()
         .flat_map(|found| counters_needed(found, asking.id))
         .collect();

@@ -19,13 +19,19 @@ pub(crate) struct Relations {
 }
 
 impl Relations {
-    /// Reads it for all who ask, in a statement a kind; in none where no campaign asks for it.
+    /// Reads it for all who ask, in a statement a kind; in none where no campaign asks for it. Of a
+    /// promocode that does not exist it asks the same as of one that is meant for some.
     pub async fn load<'a>(
         conn: &impl ConnectionTrait,
-        asked: impl IntoIterator<Item = (Found<'a>, UserId)>,
+        asked: impl IntoIterator<Item = (Option<Found<'a>>, UserId)>,
     ) -> Result<Self, DbErr> {
         let (mut users, mut promocodes) = (BTreeSet::new(), BTreeSet::new());
-        for (Found { promocode, campaign }, user) in asked {
+        for (found, user) in asked {
+            let Some(Found { promocode, campaign }) = found else {
+                users.insert(user);
+                promocodes.insert(PromocodeId(Uuid::nil()));
+                continue;
+            };
             if campaign.asks_for_groups() || campaign.asks_for_grants() {
                 users.insert(user);
             }

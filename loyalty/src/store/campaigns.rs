@@ -1,6 +1,6 @@
 //! Campaigns and all the terms that they ever had.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter,
@@ -12,10 +12,7 @@ use shared::{
 };
 
 use super::{from_json, page::Part, promocodes, to_json, unreadable};
-use crate::domain::{
-    campaign::{Campaign, CampaignStatus, Recounted, RefundPolicy},
-    promocode::PromocodeCode,
-};
+use crate::domain::campaign::{Campaign, CampaignStatus, Recounted, RefundPolicy};
 
 mod entity {
     use sea_orm::entity::prelude::*;
@@ -217,9 +214,9 @@ pub(crate) async fn share(
 /// promocode afterwards stays as it is, too: who changes one locks its campaign before.
 pub(crate) async fn share_of_codes(
     conn: &impl ConnectionTrait,
-    codes: impl IntoIterator<Item = &PromocodeCode>,
+    codes: &BTreeSet<String>,
 ) -> Result<HashMap<CampaignId, Campaign>, DbErr> {
-    let codes = codes.into_iter().map(|code| code.as_str().into()).collect();
+    let codes = codes.iter().map(|code| code.as_str().into()).collect();
     share_those(conn, "SELECT campaign_id AS id FROM promocodes WHERE code", codes).await
 }
 

@@ -111,9 +111,8 @@ pub(crate) async fn insert(
 /// The promocodes with these codes.
 pub(crate) async fn find_by_codes(
     conn: &impl ConnectionTrait,
-    codes: impl IntoIterator<Item = &PromocodeCode>,
+    codes: impl IntoIterator<Item = &str>,
 ) -> Result<Vec<Promocode>, DbErr> {
-    let codes = codes.into_iter().map(PromocodeCode::as_str);
     let rows = Entity::find().filter(Column::Code.is_in(codes)).all(conn).await?;
     Ok(rows.into_iter().map(|row| read(row).promocode).collect())
 }
@@ -135,7 +134,7 @@ pub(crate) async fn find_by_code(
     conn: &impl ConnectionTrait,
     code: &PromocodeCode,
 ) -> Result<Option<Promocode>, DbErr> {
-    Ok(find_by_codes(conn, [code]).await?.pop())
+    Ok(find_by_codes(conn, [code.as_str()]).await?.pop())
 }
 
 /// The promocode with this code, and its campaign. What can't be a promocode is looked up all the same,

@@ -2,7 +2,10 @@
 //! about both, so that no clock tells one from the other.
 
 use serde_json::json;
-use shared::ids::{TariffId, UserId};
+use shared::{
+    contracts::RefusalCode,
+    ids::{TariffId, UserId},
+};
 
 use crate::{Loyalty, on_both_databases, roubles, ten_percent_off, with};
 
@@ -17,15 +20,26 @@ const BACKGROUND: [&str; 7] = [
     "seaql_migrations",
 ];
 
+/// What a purchase asks of the database.
+async fn asked_to_buy(loyalty: &Loyalty, user: UserId, code: &str) -> Vec<String> {
+    loyalty.service.listen_to_database();
+    let refused = loyalty.ask(&loyalty.hold(user, code)).await.refused();
+    assert_eq!(refused, [RefusalCode::UnknownPromocode], "{code:?}");
+    without_background(loyalty.service.asked_of_database())
+}
+
+fn without_background(mut asked: Vec<String>) -> Vec<String> {
+    asked.retain(|sql| !BACKGROUND.iter().any(|table| sql.contains(table)));
+    assert!(!asked.is_empty(), "nothing was asked");
+    asked
+}
+
 /// What a dry run asks of the database.
 async fn asked(loyalty: &Loyalty, user: UserId, code: &str, tariff: TariffId) -> Vec<String> {
     loyalty.service.listen_to_database();
     let refused = loyalty.validate(user, code, tariff).await;
     refused.expect_problem(422, "promocode_refused");
-    let mut asked = loyalty.service.asked_of_database();
-    asked.retain(|sql| !BACKGROUND.iter().any(|table| sql.contains(table)));
-    assert!(!asked.is_empty(), "nothing was asked");
-    asked
+    without_background(loyalty.service.asked_of_database())
 }
 
 async fn the_database_is_asked_the_same_about_every_code_that_reads_as_unknown(loyalty: Loyalty) {
@@ -83,9 +97,16 @@ async fn the_database_is_asked_the_same_about_every_code_that_reads_as_unknown(l
     }
     // And again, when each was refused already.
     let unknown = asked(&loyalty, user, "UNKNOWN", tariff).await;
-    for code in hidden {
+    for code in &hidden {
         assert_eq!(asked(&loyalty, user, code, tariff).await, unknown, "{code:?}");
     }
+    // A purchase likewise.
+    let buyer = loyalty.service.new_user();
+    let unknown = asked_to_buy(&loyalty, buyer, "UNKNOWN").await;
+    for code in hidden.into_iter().chain(["two words", "\u{200b}"]) {
+        assert_eq!(asked_to_buy(&loyalty, buyer, code).await, unknown, "{code:?}");
+    }
+    loyalty.nothing_failed().await;
 }
 
 on_both_databases!(the_database_is_asked_the_same_about_every_code_that_reads_as_unknown);

@@ -57,11 +57,16 @@ impl<'a> Asked<'a> {
         if asked.commands.is_empty() {
             return Ok(asked);
         }
-        let codes: BTreeSet<_> = asked.codes().flatten().collect();
+        // What can't be a promocode is looked up all the same: the time of a look tells nothing.
+        let texts = asked
+            .codes()
+            .map(|code| code.map(String::from).unwrap_or_default());
+        let codes: BTreeSet<String> = texts.collect();
         // Nobody changes the terms, and with them what is counted, before this is committed; nor
         // the promocodes, which are read behind that wait.
         asked.campaigns = store::campaigns::share_of_codes(tx.conn(), &codes).await?;
-        let promocodes = store::promocodes::find_by_codes(tx.conn(), &codes).await?;
+        let promocodes =
+            store::promocodes::find_by_codes(tx.conn(), codes.iter().map(String::as_str)).await?;
         asked.promocodes = promocodes
             .into_iter()
             .map(|found| (found.code.clone(), found))
@@ -82,10 +87,10 @@ impl<'a> Asked<'a> {
         Some(Found { promocode, campaign })
     }
 
-    /// Every promocode that there is, with who asks for it.
-    pub fn found_by_user(&self) -> impl Iterator<Item = (Found<'_>, UserId)> {
+    /// What every command asks for, as far as there is such a promocode, and its user.
+    pub fn by_user(&self) -> impl Iterator<Item = (Option<Found<'_>>, UserId)> {
         let lines = self.requests.iter().zip(self.codes());
-        lines.filter_map(|(request, code)| Some((self.found(code)?, request.user_id)))
+        lines.map(|(request, code)| (self.found(code), request.user_id))
     }
 
     /// The commands in their order, each with what decides it.

@@ -22,7 +22,7 @@ use crate::{
         campaign::RefundPolicy,
         decision::{Decision, Found},
         discount::Priced,
-        masking::mask,
+        masking::{hides_the_promocode, mask},
         promocode::as_shown,
         redemption::RedemptionStatus,
         stale_hold::{first_report_at, gives_up_at},
@@ -131,8 +131,9 @@ impl Outcome {
 
     /// Of what users typed who are deleted by now only what is a promocode is kept and said.
     async fn forget_what_was_typed(&mut self, tx: &Tx) -> Result<(), DbErr> {
-        let not_found = self.refusals.iter().filter(|refusal| refusal.found.is_none());
-        let deleted = users::deleted_among(tx.conn(), not_found.map(|refusal| refusal.user_id)).await?;
+        // Of all of them: whether there is the promocode must not show in what the database is asked.
+        let users = self.refusals.iter().map(|refusal| refusal.user_id);
+        let deleted = users::deleted_among(tx.conn(), users).await?;
         for redemption in &mut self.redemptions {
             if redemption.promocode_id.is_none() && deleted.contains(&redemption.user_id) {
                 redemption.promocode = Some(String::new());
@@ -149,10 +150,10 @@ impl Outcome {
     /// Who was refused for having bought before.
     fn not_first(&self) -> BTreeSet<UserId> {
         let is_not_first = |refusal: &&Refusal| {
-            refusal
-                .reasons
-                .iter()
-                .any(|reason| reason.code == RefusalCode::NotFirstPurchase)
+            let mut reasons = refusal.reasons.iter();
+            // A row for it would tell of a promocode that reads as unknown.
+            !hides_the_promocode(&refusal.reasons)
+                && reasons.any(|reason| reason.code == RefusalCode::NotFirstPurchase)
         };
         self.refusals
             .iter()
