@@ -16,7 +16,10 @@ use super::{
     stream::{Intent, Outcome, Stream, Wish, buy},
     whole::{Books, Poison},
 };
-use crate::platform::{PROGRAM, Platform, User, rub};
+use crate::{
+    platform::{PROGRAM, Platform, User, rub},
+    processes::UNLIMITED,
+};
 
 const REPLICAS: usize = 2;
 /// What a purchase costs without a promocode.
@@ -266,15 +269,16 @@ impl Wire {
 }
 
 fn environment() -> Vec<(String, String)> {
+    let deadline = DEADLINE_SECONDS.to_string();
     [
-        ("KOPECK_LOG__FILTER", "info,sqlx=warn,lapin=warn".to_owned()),
-        (
-            "KOPECK_BILLING__PURCHASE_DEADLINE_SECONDS",
-            DEADLINE_SECONDS.to_string(),
-        ),
+        ("KOPECK_LOG__FILTER", "info,sqlx=warn,lapin=warn"),
+        ("KOPECK_BILLING__PURCHASE_DEADLINE_SECONDS", deadline.as_str()),
     ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .to_vec()
+    .into_iter()
+    // Those without money go on trying.
+    .chain(UNLIMITED)
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect()
 }
 
 /// `scheme://user:password@HOST:PORT/name`
