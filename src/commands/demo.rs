@@ -34,11 +34,17 @@ pub(super) async fn demo() -> anyhow::Result<ExitCode> {
         told = story::tell(&client) => told,
         signal = interrupted() => signal.and_then(|()| anyhow::bail!("interrupted")),
     };
+    let reconciled = match told {
+        Ok(()) => {
+            println!();
+            println!("And the books, recomputed from every posting:");
+            // While it runs: the administrator's registration may still be on its way.
+            super::reconcile::reconcile(&config, Some(0), false).await
+        }
+        Err(error) => Err(error),
+    };
     running.stop().await;
-    told?;
-    println!();
-    println!("And the books, recomputed from every posting:");
-    super::reconcile::reconcile(&config, Some(0), false).await
+    reconciled
 }
 
 /// Waits for Ctrl-C or a request to end: the throw-away platform goes with us.

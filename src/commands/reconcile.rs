@@ -40,6 +40,9 @@ const PAGE: u64 = 1_000;
 
 /// For how long, in seconds, what has just changed at its owner may be on its way to a replica.
 const ON_ITS_WAY: u32 = 5;
+/// The same at least: a message of a command that has ended is published by a service, which leaves it to
+/// its own process for a second.
+const LEFT_BEHIND: u32 = 3;
 
 const REDEMPTION_FOLLOWS: &str = "a redemption follows its purchase";
 const OUTCOME_HAS_LETTER: &str = "every outcome has its letter";
@@ -77,7 +80,7 @@ pub(super) async fn reconcile(
     let purchases = books.purchases(&mut findings).await?;
     books.redemptions_without_purchase(&mut findings).await?;
     books.letters_without_purchase(&mut findings).await?;
-    let pause = Duration::from_secs(u64::from(older_than.clamp(1, ON_ITS_WAY)));
+    let pause = Duration::from_secs(u64::from(older_than.clamp(LEFT_BEHIND, ON_ITS_WAY)));
     findings.extend(replicas.compare(before, pause).await?);
 
     for finding in &findings {

@@ -68,6 +68,9 @@ impl fmt::Display for PromocodeCode {
     }
 }
 
+/// Where a text goes on.
+const CUT: &str = " …";
+
 /// What was typed where a promocode belongs, fit to be kept and shown: anything may have been typed,
 /// and PostgreSQL stores no NUL. It has the same normal form as what was typed, or none like that; if
 /// what was typed is too long, it ends in `…` behind a space.
@@ -77,8 +80,10 @@ pub fn as_shown(typed: &str) -> String {
     let shown = shown.replace(char::is_control, "\u{fffd}");
     match PromocodeCode::parse(typed) {
         Err(ParseCodeError::TooLong) => {
+            // What is shown already ends so, and stays as it is.
+            let shown = shown.strip_suffix(CUT).unwrap_or(&shown);
             let begin: String = shown.chars().take(MAX_CODE_CHARS - 2).collect();
-            format!("{begin} …")
+            format!("{begin}{CUT}")
         }
         _ => shown,
     }

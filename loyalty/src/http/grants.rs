@@ -95,7 +95,7 @@ pub(super) struct GrantsQuery {
         (status = 201, body = GrantBody),
         (status = 403, description = "`forbidden`: it needs the permission `campaigns.write`. `own_grant`: it is to be granted to the caller; another administrator grants it."),
         (status = 404, description = "`not_found`: there is no such promocode, group or user."),
-        (status = 409, description = "`grant_exists`: it is granted to them already. `user_deleted`: the account is deleted. Those for whom it is meant could not use it: `campaign_archived`, `campaign_ended`, `campaign_paused`, `promocode_disabled`, `uses_exhausted`; the user could not use it: `user_limit_reached`, `not_first_purchase`, `not_new_user`; `reasons` say all that is in the way. `promocode_unusable`: it is older than the form of codes and can't be typed."),
+        (status = 409, description = "`grant_exists`: it is granted to them already. `user_deleted`: the account is deleted. `campaign_archived`: it is over for good. `campaign_ended`: it is over. `campaign_paused`: it is paused. `promocode_disabled`: the promocode is disabled. `uses_exhausted`: every use is taken. `user_limit_reached`: the user has had as many uses as one user may have. `not_first_purchase`: the user has bought before. `not_new_user`: the user registered too long ago. `reasons` say all that is in the way. `promocode_unusable`: it is older than the form of codes and can't be typed."),
     ))]
 pub(super) async fn create_grant(
     State(state): State<AppState>,

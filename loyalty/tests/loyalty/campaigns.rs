@@ -269,7 +269,7 @@ fn wrong_campaigns() -> Vec<(Value, &'static [&'static str])> {
         ),
         (
             but(json!({"requires_grant": true, "eligibility": {"users": [UserId(Uuid::nil())]}})),
-            &["requires_grant"],
+            &["requires_grant", "eligibility.users"],
         ),
         (but(json!({"requires_grant": null})), &["requires_grant"]),
         (but(json!({"listed": 1})), &["listed"]),

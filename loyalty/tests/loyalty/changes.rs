@@ -22,6 +22,7 @@ async fn findings(loyalty: &Loyalty) -> Vec<shared::reconcile::Finding> {
 
 async fn any_term_is_changed_and_what_is_left_out_stays(loyalty: Loyalty) {
     let user = loyalty.service.new_user();
+    loyalty.register(user).await;
     let made = loyalty.campaign(&ten_percent_off(), "CODE", None).await;
     let path = path_of(&made);
     let everything = json!({

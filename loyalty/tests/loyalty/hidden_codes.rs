@@ -10,7 +10,7 @@ use shared::{
 use crate::{Loyalty, on_both_databases, roubles, ten_percent_off, with};
 
 /// What the service does by itself from time to time.
-const BACKGROUND: [&str; 7] = [
+const BACKGROUND: [&str; 8] = [
     "ended_sessions",
     "outbox",
     "inbox",
@@ -18,6 +18,7 @@ const BACKGROUND: [&str; 7] = [
     "next_report_at",
     "pragma",
     "seaql_migrations",
+    "ORDER BY \"waiting_holds\".\"position\" ASC",
 ];
 
 /// What a purchase asks of the database.

@@ -35,7 +35,11 @@ const CODES: [(&str, &str); 8] = [
     ("PLAIN", "PLAIN"),
 ];
 
-async fn insert<const N: usize>(conn: &DatabaseConnection, table: &str, cells: [(&str, Value); N]) {
+pub(crate) async fn insert<const N: usize>(
+    conn: &DatabaseConnection,
+    table: &str,
+    cells: [(&str, Value); N],
+) {
     let columns = cells.each_ref().map(|(column, _)| *column).join(", ");
     let places: Vec<_> = (1..=N).map(|place| format!("${place}")).collect();
     let sql = format!("INSERT INTO {table} ({columns}) VALUES ({})", places.join(", "));

@@ -111,13 +111,15 @@ async fn what_the_user_can_not_use_is_not_granted_to_them(loyalty: Loyalty) {
 }
 
 async fn old_users_are_not_promised_what_is_for_new_ones(database: TestDatabase) {
-    let loyalty = Loyalty::start_at(database, noon()).await;
+    let mut loyalty = Loyalty::start_at(database, noon()).await;
     let [old, new] = [registered(&loyalty).await, loyalty.service.new_user()];
     let new_users = json!({"eligibility": {"new_users": {"registered_within": "P30D"}}});
     loyalty
         .campaign(&with(ten_percent_off(), &new_users), "NEW", None)
         .await;
     loyalty.advance(Duration::from_secs(31 * 24 * 60 * 60));
+    // The token of the administrator has expired.
+    loyalty.admin = loyalty.service.api_of_admin();
     loyalty.register(new).await;
     try_to_grant(&loyalty, "NEW", new).await.expect(201);
     let refused = try_to_grant(&loyalty, "NEW", old).await;
@@ -136,8 +138,9 @@ async fn old_users_are_not_promised_what_is_for_new_ones_on_postgres() {
 
 async fn nothing_is_granted_to_whom_nobody_knows(loyalty: Loyalty) {
     loyalty.campaign(&ten_percent_off(), "CODE", None).await;
-    // Long ago, and by no clock.
-    for unknown in [UserId::new(noon()), UserId(Uuid::from_u128(7))] {
+    // Made in December 2024, and by no clock.
+    let long_ago = Uuid::from_u128(0x0193_8f00_0000_7000_8000_0000_0000_0001);
+    for unknown in [UserId(long_ago), UserId(Uuid::from_u128(7))] {
         let refused = try_to_grant(&loyalty, "CODE", unknown).await;
         refused.expect_problem(404, "not_found");
     }

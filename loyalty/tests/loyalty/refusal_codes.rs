@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::{
     clock::Instant,
     contracts::{HoldPromocodeV1, RefusalCode, UserBlockedV1, UserRegisteredV1, UserState, UserStatus},
-    ids::{TariffId, UserId},
+    ids::{GrantId, PromocodeId, TariffId, UserId},
     testing::TestDatabase,
 };
 
@@ -210,6 +210,22 @@ impl<'a> Case<'a> {
         self.loyalty.campaign(&terms, &self.promocode, uses).await
     }
 
+    /// As it was granted before its campaign was over.
+    async fn grant_behind_its_back(&self, to: UserId) -> GrantId {
+        let id = GrantId::new(self.loyalty.now());
+        let find = format!("SELECT id FROM promocodes WHERE code = '{}'", self.promocode);
+        let promocode: PromocodeId = self.loyalty.rows(&find).await[0].try_get("", "id").unwrap();
+        let row = [
+            ("id", id.0.into()),
+            ("promocode_id", promocode.0.into()),
+            ("user_id", to.0.into()),
+            ("granted_by", to.0.into()),
+            ("granted_at", self.loyalty.now().into()),
+        ];
+        crate::old_codes::insert(self.loyalty.service.db.writer(), "grants", row).await;
+        id
+    }
+
     /// Takes the uses that there are, while nothing else is in the way.
     async fn take_uses(&self) {
         if !self.has(RefusalCode::UsesExhausted) && !self.has(RefusalCode::UserLimitReached) {
@@ -222,8 +238,7 @@ impl<'a> Case<'a> {
             self.loyalty.service.new_user()
         };
         let admin = &self.loyalty.admin;
-        let body = json!({"promocode": self.promocode, "user_id": by});
-        let grant = admin.post("/loyalty/v1/grants", &body).await.expect(201);
+        let grant = self.grant_behind_its_back(by).await;
         let requested_at = if self.has(RefusalCode::CampaignNotStarted) {
             self.starts_at()
         } else if self.has(RefusalCode::CampaignEnded) {
@@ -237,7 +252,7 @@ impl<'a> Case<'a> {
             ..self.loyalty.hold(by, &self.promocode)
         };
         self.loyalty.take(&hold).await;
-        let path = format!("/loyalty/v1/grants/{}", grant["id"].as_str().unwrap());
+        let path = format!("/loyalty/v1/grants/{grant}");
         crate::call(admin, reqwest::Method::DELETE, &path)
             .await
             .expect(204);

@@ -15,15 +15,17 @@ use super::{
 /// The time between two purchases.
 const BETWEEN: Duration = Duration::from_millis(45);
 /// Of a hundred purchases with a promocode, at most so many may be answered by 202 in place of the
-/// outcome. It was more than half.
+/// outcome, on a machine that does nothing else. It was more than half.
 const MOST_PENDING: usize = 10;
+/// The same while other tests and buyers keep the machine busy.
+const MOST_PENDING_WHEN_BUSY: usize = 30;
 
 /// Purchases, one after the other, while one replica hangs for `long`: nearly all of those with a promocode
 /// are answered by their outcome, and all are paid once. `round` tells their keys from those of others.
 ///
 /// A third are without a promocode. Each of these is one message to loyalty, and each of the others two: the
 /// broker gives its messages to the replicas in turn, and would else give all holds to the same one.
-pub async fn hangs(arena: &mut Arena, round: &str, long: Duration) {
+pub async fn hangs(arena: &mut Arena, round: &str, long: Duration, most_pending: usize) {
     arena.processes(ServiceName::Loyalty)[0].freeze().await.unwrap();
     let answers = buy_for(arena, round, long).await;
     let process = &mut arena.processes(ServiceName::Loyalty)[0];
@@ -39,7 +41,7 @@ pub async fn hangs(arena: &mut Arena, round: &str, long: Duration) {
     );
     assert_eq!(paid + pending, all, "nothing fails: {answers:?}");
     assert!(
-        pending * 100 <= all * MOST_PENDING,
+        pending * 100 <= all * most_pending,
         "{pending} of {all} answered 202"
     );
     // The client asks again with the same key.
@@ -81,7 +83,7 @@ async fn buy_for(arena: &Arena, round: &str, long: Duration) -> Vec<(Wish, u16)>
 
 /// The same beside others who buy.
 pub async fn hangs_shortly(arena: &mut Arena, stream: &Stream) {
-    hangs(arena, "hangs", Duration::from_secs(5)).await;
+    hangs(arena, "hangs", Duration::from_secs(5), MOST_PENDING_WHEN_BUSY).await;
     stream
         .recovers("a replica of loyalty that hung", Instant::now(), SOON)
         .await;
@@ -95,7 +97,7 @@ mod full {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_replica_that_hangs_keeps_few_purchases_from_their_outcome() {
         let mut arena = Arena::start(Behind::Nothing).await;
-        hangs(&mut arena, "alone", Duration::from_secs(18)).await;
+        hangs(&mut arena, "alone", Duration::from_secs(18), MOST_PENDING).await;
         let stream = arena.stream().await;
         stream
             .recovers("a replica of loyalty that hung", Instant::now(), SOON)

@@ -18,6 +18,9 @@ use crate::platform::{Platform, run_command};
 /// How long things may take to come to rest after the last answer: what a fault has delayed most is a
 /// message that waits for a lease or for loyalty's question at the deadline.
 const REST: Duration = Duration::from_secs(DEADLINE_SECONDS + 25);
+/// The same for acknowledgements: subscribers are asked again about what a process has left that was killed,
+/// the later the older it is, two minutes apart at most.
+const ACKNOWLEDGED: Duration = Duration::from_secs(150);
 
 /// A message that the test itself made to fail.
 #[derive(Clone, Debug)]
@@ -90,6 +93,7 @@ impl Arena {
     /// Waits until everything that was asked for has come to its end and fits together.
     pub async fn assert_whole(&self) {
         until_nothing("the platform is not whole", REST, || self.findings()).await;
+        until_nothing("not all is acknowledged", ACKNOWLEDGED, || self.unacknowledged()).await;
         let output = run_command(
             &["reconcile", "--older-than", "0"],
             self.platform.environment(),
@@ -245,6 +249,19 @@ impl Arena {
         findings
     }
 
+    /// What subscribers have not told to have.
+    async fn unacknowledged(&self) -> Vec<String> {
+        let mut findings = Vec::new();
+        for service in ServiceName::ALL {
+            let lacking = outbox::count_unacknowledged(self.books.of(service).reader());
+            let lacking = lacking.await.unwrap();
+            if lacking > 0 {
+                findings.push(format!("{lacking} messages of {service}"));
+            }
+        }
+        findings
+    }
+
     /// Nothing waits to be said, and nothing failed but what was made to, each for its reason.
     async fn stuck_messages(&self) -> Vec<String> {
         let mut findings = Vec::new();
@@ -253,14 +270,6 @@ impl Arena {
             let waiting = outbox::count(self.books.of(service).reader()).await.unwrap();
             if waiting > 0 {
                 findings.push(format!("{waiting} messages wait in the outbox of {service}"));
-            }
-            let lacking = outbox::count_unacknowledged(self.books.of(service).reader())
-                .await
-                .unwrap();
-            if lacking > 0 {
-                findings.push(format!(
-                    "{lacking} messages of {service} have not arrived everywhere"
-                ));
             }
             let sql = "SELECT id::text AS id, status, error, body FROM inbox WHERE status <> 'done'";
             for row in self.books.rows(service, sql).await {

@@ -270,8 +270,10 @@ async fn purchases(conn: &DatabaseConnection) {
 pub async fn loyalty(conn: &DatabaseConnection) {
     replicas_of_users(conn).await;
     done_messages(conn).await;
-    row!(conn, "tariffs", id: MONTH, version: 1_i64, name: "Месяц", price: 10_000_i64, period: "P1M",
-        status: "active");
+    for (tariff, name, status) in [(MONTH, "Месяц", "active"), (id(11), "Год", "archived")] {
+        row!(conn, "tariffs", id: tariff, version: 1_i64, name: name, price: 10_000_i64, period: "P1M",
+            status: status);
+    }
     let discount = json!({"type": "percent", "percent": "15"});
     row!(conn, "campaigns", id: CAMPAIGN, version: 1_i64, status: "active", name: "Осень",
         discount: discount.to_string(), starts_at: days_ago(90), ends_at: NONE, timezone: "Europe/Moscow",
