@@ -89,6 +89,7 @@ mod full {
         }
         stream.recovers("every binding once", Instant::now(), SOON).await;
         arena.end_whole(stream).await;
+        arena.assert_acknowledged().await;
         for queue in QUEUES {
             let stream = arena.stream().await;
             for number in 0..3 {
@@ -98,6 +99,7 @@ mod full {
             let fault = format!("{} deleted under load", queue.name);
             stream.recovers(&fault, Instant::now(), SOON).await;
             arena.end_whole(stream).await;
+            arena.assert_acknowledged().await;
         }
         arena.close().await;
     }
@@ -112,6 +114,7 @@ mod full {
             bindings_vanish(&mut arena, &stream, round).await;
         }
         arena.end_whole(stream).await;
+        arena.assert_acknowledged().await;
 
         // Whole queues, with nothing in them, just before somebody needs them.
         for queue in LONELY {
@@ -120,6 +123,7 @@ mod full {
             let stream = arena.stream().await;
             stream.recovers(&format!("{queue} deleted"), gone, SOON).await;
             arena.end_whole(stream).await;
+            arena.assert_acknowledged().await;
         }
         let given_up: Vec<_> = arena
             .intents

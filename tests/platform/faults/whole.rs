@@ -93,7 +93,6 @@ impl Arena {
     /// Waits until everything that was asked for has come to its end and fits together.
     pub async fn assert_whole(&self) {
         until_nothing("the platform is not whole", REST, || self.findings()).await;
-        until_nothing("not all is acknowledged", ACKNOWLEDGED, || self.unacknowledged()).await;
         let output = run_command(
             &["reconcile", "--older-than", "0"],
             self.platform.environment(),
@@ -249,7 +248,12 @@ impl Arena {
         findings
     }
 
-    /// What subscribers have not told to have.
+    /// Waits until subscribers have acknowledged all that was published to them.
+    pub async fn assert_acknowledged(&self) {
+        until_nothing("not all is acknowledged", ACKNOWLEDGED, || self.unacknowledged()).await;
+    }
+
+    /// What subscribers have not acknowledged.
     async fn unacknowledged(&self) -> Vec<String> {
         let mut findings = Vec::new();
         for service in ServiceName::ALL {
